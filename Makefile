@@ -1,0 +1,78 @@
+# luaflow. "make help" lists what there is; every target sets up what it needs.
+
+# Never shared: two copies of the project on one machine have nothing in common but the network.
+BIN := .venv/bin
+STAMP := .venv/.ready
+PYTEST := $(BIN)/python -m pytest
+WORKERS ?= 2
+# What "make test-all" runs as a second server; any Redis >= 7.0 or Valkey >= 7.2.
+SECOND_SERVER ?= $(shell command -v redis-server)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all test-heavy test-second-server check fix lock bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make the virtual environment .venv with everything pinned (once)
+
+# The first Python >= 3.11 that can make virtual environments.
+$(STAMP): requirements.lock pyproject.toml
+	@set -e; for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	  if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "Setting up .venv with $$($$python --version)"; \
+	    $$python -m venv --clear .venv; exit 0; \
+	  fi; \
+	done; \
+	echo "luaflow needs Python 3.11 or newer with venv (on Debian: apt-get install python3-venv)." >&2; exit 1
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup ## Run the demo: an order workflow that survives crashes, on an embedded server
+	@$(BIN)/luaflow demo
+
+test: setup ## Run the tests on the embedded server (a few minutes)
+	$(PYTEST) -n $(WORKERS) -m "not heavy" tests
+
+test-all: test test-heavy test-second-server ## Run all tests, also the long ones and on a second server
+
+test-heavy: setup
+	$(PYTEST) -n $(WORKERS) -m heavy tests
+
+test-second-server: setup
+ifneq ($(SECOND_SERVER),)
+	@$(SECOND_SERVER) --version
+	LUAFLOW_TEST_SERVER=$(SECOND_SERVER) $(PYTEST) -n $(WORKERS) -m "not heavy" tests
+else ifneq ($(CI),)
+	@echo "No redis-server on PATH: the tests on a second server cannot run." >&2; exit 1
+else
+	@echo "SKIPPED: the tests on a second server. Install redis-server, or name one: make test-all SECOND_SERVER=/path/to/redis-server"
+endif
+
+check: setup ## Check style, types, imports, sizes, lock file, manifests, dashboards
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/hadolint deploy/Dockerfile deploy/overlays/dev/Dockerfile
+	$(BIN)/python -m tools.validate_manifests
+	$(BIN)/python -m tools.check_dashboards
+	$(PYTEST) -q tests/unit/test_layout.py tests/unit/test_lock.py tests/unit/test_size_budget.py
+
+fix: setup ## Repair what can be repaired: imports, formatting, simple findings
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The header of requirements.lock is this command.
+lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --group dev --extra cli --extra fast --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --quiet \
+	  --custom-compile-command "make lock" -o requirements.lock
+
+bench: setup ## Measure throughput and latency
+	$(BIN)/python bench/run.py
+
+clean: ## Delete everything that was made here
+	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage coverage.xml htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,94 @@
+"""From rows of measurements to a table for people."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import luaflow
+from luaflow.embedded import find_server
+
+Row = dict[str, Any]
+SHOWN = {"W1": ["rate"], "W2": ["p50_ms", "p99_ms"], "W3": ["p50_ms", "p99_ms"]}
+SHOWN["W4"] = ["p50_ms", "p99_ms", "rate"]
+HIGHER_IS_BETTER = {"rate"}
+UNITS = {"rate": "per s", "p50_ms": "p50 ms", "p99_ms": "p99 ms"}
+
+
+def machine(server: Path | None) -> Row:
+    """What it is measured on, and with what."""
+    cpu = Path("/proc/cpuinfo")
+    models = [line for line in cpu.read_text().splitlines() if line.startswith("model name")]
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    version = [str(server or find_server()), "--version"]
+    said = subprocess.run(version, capture_output=True, text=True, check=True).stdout.split()
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "cpu": f"{os.cpu_count()} x {models[0].partition(': ')[2] if models else '?'}",
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "luaflow": f"{luaflow.__version__} ({commit or 'no repository'})",
+        "server": " ".join([said[0], *(word for word in said if word.startswith("v="))]),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def heading(about: Row) -> str:
+    """The lines above the table."""
+    return "\n".join(f"{name:12} {value}" for name, value in about.items())
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Median [lowest .. highest] of the rounds of each work, CPU and bytes a workflow."""
+    lines = []
+    for work in dict.fromkeys(row["work"] for row in rows):
+        for who in dict.fromkeys(row["who"] for row in rows):
+            mine = [row for row in rows if (row["work"], row["who"]) == (work, who)]
+            if mine:
+                lines.append(f"{work}  {who:8} n={mine[0].get('n', '?')}  rounds={len(mine)}")
+                lines += [f"      {text}" for text in _facts(work, mine)]
+        lines += [f"      {text}" for text in ratios(work, rows)]
+    return "\n".join(lines)
+
+
+def _facts(work: str, rows: Sequence[Row]) -> list[str]:
+    shown = [f"{UNITS[name]} {_spread(rows, name)}" for name in SHOWN[work]]
+    roles = rows[0].get("cpu_ms") or {}
+    if any(roles.values()):
+        each = {role: median(row["cpu_ms"][role] for row in rows) for role in roles}
+        text = ", ".join(f"{role} {ms:.2f}" for role, ms in each.items())
+        shown.append(f"CPU ms a workflow: {text}; in all {sum(each.values()):.2f}")
+    if "memory_bytes" in rows[0]:
+        memory = median(row["memory_bytes"] for row in rows)
+        aof = median(row["aof_bytes"] for row in rows)
+        shown.append(f"bytes a workflow: {memory:.0f} in memory, {aof:.0f} in the AOF")
+    return shown
+
+
+def _spread(rows: Sequence[Row], name: str) -> str:
+    values = [row[name] for row in rows]
+    return f"{median(values):g} [{min(values):g} .. {max(values):g}]"
+
+
+def ratios(work: str, rows: Sequence[Row]) -> list[str]:
+    """luaflow against the peer, within each round; above 1 luaflow is the better one."""
+    found = []
+    for name in SHOWN[work]:
+        pair = {(row["who"], row["round"]): row.get(name) for row in rows if row["work"] == work}
+        each = []
+        for (who, number), ours in pair.items():
+            theirs = pair.get(("peer", number))
+            if who == "luaflow" and ours and theirs:
+                each.append(ours / theirs if name in HIGHER_IS_BETTER else theirs / ours)
+        if each:
+            low, high = min(each), max(each)
+            text = f"{UNITS[name]}: luaflow is {median(each):.2f} [{low:.2f} .. {high:.2f}] times"
+            found.append(f"{text} as good as the peer")
+    return found

@@ -1,0 +1,119 @@
+"""``luaflow check``: mistakes in an app, before anything runs."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from luaflow_cli.common import common, load_app, settings
+
+if TYPE_CHECKING:
+    from luaflow.registry import App, RegistryWarning
+    from luaflow.registry.entries import LuaEntry
+    from luaflow.registry.problems import Problems
+
+_PLACE = re.compile(r"(.+?):(\d+): (.*)", re.DOTALL)
+_NO_MODULE = re.compile(r"module '(.+)' not found\Z")
+
+
+@click.command()
+@click.argument("folder", required=False, metavar="[APP]")
+@common()
+def check(folder: str | None) -> None:
+    """Look for mistakes in an app."""
+    from luaflow_cli.output import show_json
+
+    loaded = load_app(folder)
+    warnings = look(loaded)
+    if settings().json:
+        show_json(
+            {
+                "workflows": len(loaded.workflows),
+                "functions": len(loaded.functions),
+                "warnings": [
+                    {"message": w.message, "file": w.file, "line": w.line, "remedy": w.remedy}
+                    for w in warnings
+                ],
+            }
+        )
+        return
+    show_warnings(warnings)
+    click.echo(
+        f"{loaded.root}: {len(loaded.workflows)} workflows, {len(loaded.functions)} functions, "
+        f"{len(warnings)} warnings"
+    )
+
+
+def look(app: App) -> list[RegistryWarning]:
+    """The warnings about an app; RegistryErrors for what cannot run."""
+    from luaflow.registry import check_app
+    from luaflow.registry.entries import FunctionEntry, WorkflowEntry
+    from luaflow.registry.problems import Problems
+
+    problems = Problems(warnings=check_app(app, _compile))
+    for entry in app.entries.values():
+        if isinstance(entry, WorkflowEntry):
+            _run_top_level(app, entry, "workflow", problems)
+        elif isinstance(entry, FunctionEntry):
+            _run_top_level(app, entry, "function", problems)
+    problems.raise_if_any()
+    return problems.warnings
+
+
+def _run_top_level(app: App, entry: LuaEntry, kind: str, problems: Problems) -> None:
+    """Note as an error what would fail in every run of an entry, before its function is called."""
+    from luaflow.lua import Engine, LoadError
+    from luaflow.registry.bundle import bundle_entry
+    from luaflow.registry.modules import KNOWN, PROVIDED
+    from luaflow.replay.loading import source_of
+
+    bundle = bundle_entry(app, entry.id)
+    try:
+        Engine(source_of(bundle), kind=kind).check()
+        return
+    except LoadError as error:
+        message = error.message
+    source = entry.source
+    if message.startswith("method "):
+        line = source.line(source.text.rstrip().count("\n") + 1)
+        method = entry.method or "main"
+        remedy = f"end the file with return {{ {method} = {method} }}, or name another method:"
+        problems.error(message, source.file, line, remedy)
+        return
+    asked = {name for chunk in bundle.chunks.values() for name in chunk.modules}
+    asked.update(_NO_MODULE.findall(message))
+    if asked & (KNOWN - PROVIDED):
+        return  # a warning says so: the entry may be for another runtime
+    file, line, message = _place(app, entry, message)
+    what = f"{entry.id} fails before its function is called: {message}"
+    problems.error(what, file, line, "mend the code outside of functions")
+
+
+def _place(app: App, entry: LuaEntry, message: str) -> tuple[str, int, str]:
+    """The file and line that a message of Lua names, and the rest of it; else the entry's own."""
+    from luaflow.registry.entries import LuaEntry
+
+    sources = {e.source.chunk: e.source for e in app.entries.values() if isinstance(e, LuaEntry)}
+    found = _PLACE.match(message)
+    if found and (source := sources.get(found[1])):
+        return source.file, source.line(int(found[2])), found[3]
+    return entry.file, entry.line(), message
+
+
+def _compile(source: bytes, chunk: str) -> str | None:
+    """What the compiler says of Lua source; None when it compiles."""
+    from luaflow.lua import BundleSource, Engine, LoadError
+
+    try:
+        Engine(BundleSource(entry_id=chunk, source=source, chunkname=chunk, method=""))
+    except LoadError as error:
+        return error.message
+    return None
+
+
+def show_warnings(warnings: list[RegistryWarning]) -> None:
+    """Write warnings, one a line."""
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)

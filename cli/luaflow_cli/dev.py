@@ -1,0 +1,122 @@
+"""``luaflow dev``: a server, a worker and a scheduler for one app, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from luaflow_cli.check import look, show_warnings
+from luaflow_cli.common import common, load_app, place, run, settings, typed
+
+if TYPE_CHECKING:
+    from luaflow.registry import App
+    from luaflow.store.deployed import DeployedType
+    from luaflow.store.store import Store
+    from luaflow_cli.processes import Child
+
+
+@click.command()
+@click.argument("folder", required=False, metavar="[APP]")
+@click.option("--port", type=int, default=8233, show_default=True, help="Of console and HTTP API.")
+@click.option("--data", metavar="DIR", help="Where the data is kept; APP/.luaflow without.")
+@common()
+@click.pass_context
+def dev(ctx: click.Context, folder: str | None, port: int, data: str | None) -> None:
+    """Run everything for an app on this machine.
+
+    It brings a server of its own, also where LUAFLOW_REDIS_URL names one; only --redis makes it use
+    another.
+    """
+    loaded = load_app(folder)
+    show_warnings(look(loaded))
+    if ctx.get_parameter_source("port") is not click.core.ParameterSource.DEFAULT:
+        click.echo(f"nothing listens on port {port}: this release has no console", err=True)
+    if typed(ctx, "redis"):
+        ctx.exit(run(_serve(loaded, str(settings().redis))))
+    from luaflow.embedded import EmbeddedServer
+
+    with EmbeddedServer(Path(data) if data else loaded.root / ".luaflow") as server:
+        ctx.exit(run(_serve(loaded, server.url)))
+
+
+async def _serve(app: App, url: str) -> int:
+    """Deploy and run the app until a signal, or until a process ends; return the exit code."""
+    from luaflow.deploy import deploy
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    namespace = place(app)[1] or "default"
+    store = await _open(url, namespace)
+    try:
+        types = await deploy(store, app)
+    finally:
+        await store.close()
+    children = _children(app, url, namespace)
+    try:
+        for child in children:
+            await child.start()
+        _tell(url, namespace, types)
+        waits = [asyncio.create_task(child.ended()) for child in children]
+        stopped = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([stopped, *waits], return_when=asyncio.FIRST_COMPLETED)
+        for task in (stopped, *waits):
+            task.cancel()
+        if stopped not in done:
+            click.echo(f"error: {'; '.join(str(task.result()) for task in done)}", err=True)
+            return 1
+        click.echo("stopping: running activities may finish")
+        return 0
+    finally:
+        await asyncio.gather(*(child.stop() for child in children))
+
+
+async def _open(url: str, namespace: str) -> Store:
+    from luaflow.errors import AlreadyExists, NotFound
+    from luaflow.store.link import Link
+    from luaflow.store.namespaces import Settings, create_namespace
+    from luaflow.store.store import Store
+
+    with contextlib.suppress(NotFound):
+        return await Store.open(url, namespace)
+    link = Link(url)
+    try:
+        with contextlib.suppress(AlreadyExists):
+            await create_namespace(link, namespace, Settings())
+    finally:
+        await link.close()
+    return await Store.open(url, namespace)
+
+
+def _children(app: App, url: str, namespace: str) -> list[Child]:
+    from luaflow_cli.processes import Child
+
+    where = ("--redis", url, "--namespace", namespace)
+    queues = sorted({worker.task_queue for worker in app.workers.values()})
+    children = [Child("scheduler", "luaflow_scheduler.cli", (*where, "--metrics-port", "0"))]
+    if queues:
+        named = [word for queue in queues for word in ("--queue", queue)]
+        arguments = (*where, "--app", str(app.root), *named)
+        children.append(Child("worker", "luaflow_worker.cli", arguments))
+    return children
+
+
+def _tell(url: str, namespace: str, types: Sequence[DeployedType]) -> None:
+    """Say that everything runs, and what to do next."""
+    click.echo(f"\nluaflow is ready: namespace '{namespace}' at {url}")
+    for one in types:
+        click.echo(f"  {one.type} on {one.task_queue}")
+    name = types[0].type if types else "TYPE"
+    words = (f"export LUAFLOW_REDIS_URL={url}", f"LUAFLOW_NAMESPACE={namespace}")
+    click.echo("\nIn another terminal:")
+    click.echo(f"  {' '.join(words)}")
+    click.echo(f"  luaflow workflow execute -t {shlex.quote(name)} -i '{{}}'")
+    click.echo("  luaflow workflow list\n\nCtrl-C stops it; the data stays.")

@@ -1,0 +1,131 @@
+"""``luaflow namespace``: settings of namespaces."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from luaflow_cli.common import common, place, run, settings
+
+if TYPE_CHECKING:
+    from luaflow.store.link import Link
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@click.group()
+@common()
+def namespace() -> None:
+    """Create and change namespaces."""
+
+
+_SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("--durability", {"help": "fast, replicated or fsynced."}),
+    ("--replicas", {"type": int, "help": "How many must confirm when replicated."}),
+    ("--lease", {"metavar": "TIME", "help": "How long a worker may be silent: 10s."}),
+    ("--sticky-timeout", {"metavar": "TIME", "help": "How long a task waits for its worker."}),
+    ("--retention", {"metavar": "TIME", "help": "How long closed runs are kept: 168h."}),
+    ("--payload-warn-bytes", {"type": int, "help": "Payloads above it are logged."}),
+    ("--payload-max-bytes", {"type": int, "help": "Payloads above it are refused."}),
+)
+_TIMES = ("lease", "sticky_timeout", "retention")
+
+
+def _setting_options(function: F) -> F:
+    for name, how in reversed(_SETTINGS):
+        function = click.option(name, **how)(function)
+    return function
+
+
+def _changes(given: dict[str, Any]) -> dict[str, Any]:
+    from luaflow.domain.durations import duration_ms
+
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        if value is None:
+            continue
+        if key in _TIMES:
+            option = "--" + key.replace("_", "-")
+            found[f"{key}_ms"] = duration_ms(value, option)
+        else:
+            found[key] = value
+    return found
+
+
+def _with_link(work: Callable[[Link], Awaitable[T]]) -> T:
+    from luaflow.client.client import DEFAULT_URL
+    from luaflow.store.link import Link
+
+    async def connected() -> T:
+        link = Link(place()[0] or DEFAULT_URL)
+        try:
+            return await work(link)
+        finally:
+            await link.close()
+
+    return run(connected())
+
+
+def _show(name: str, found: Any) -> None:
+    from luaflow_cli.output import show_fields, show_json
+
+    shape = {"name": name, **found.to_json()}
+    (show_json if settings().json else show_fields)(shape)
+
+
+@namespace.command()
+@click.argument("name")
+@click.option("--partitions", type=int, help="1-1024, fixed from now on; 16 without.")
+@click.option("--simulated", is_flag=True, default=None, help="Its clocks move by hand.")
+@_setting_options
+@common()
+def create(name: str, **given: Any) -> None:
+    """Create a namespace."""
+    from luaflow.store.namespaces import Settings, create_namespace
+
+    wanted = Settings(**_changes(given))
+    _show(name, _with_link(lambda link: create_namespace(link, name, wanted)))
+
+
+@namespace.command()
+@click.argument("name", required=False)
+@common()
+def describe(name: str | None) -> None:
+    """Show the settings of a namespace."""
+    from luaflow.store.namespaces import read_settings
+
+    wanted = name or settings().namespace or "default"
+    _show(wanted, _with_link(lambda link: read_settings(link, wanted)))
+
+
+@namespace.command()
+@click.argument("name", required=False)
+@_setting_options
+@common()
+def update(name: str | None, **given: Any) -> None:
+    """Change settings of a namespace."""
+    from luaflow.errors import InvalidArgument
+    from luaflow.store.namespaces import update_namespace
+
+    wanted, changes = name or settings().namespace or "default", _changes(given)
+    if not changes:
+        raise InvalidArgument("nothing to change was given: see 'luaflow namespace update --help'")
+    _show(wanted, _with_link(lambda link: update_namespace(link, wanted, **changes)))
+
+
+@namespace.command("list")
+@common()
+def list_() -> None:
+    """List all namespaces."""
+    from luaflow.store.namespaces import list_namespaces
+    from luaflow_cli.output import show_json, show_table
+
+    found = _with_link(list_namespaces)
+    if settings().json:
+        show_json({"namespaces": [{"name": n, **s.to_json()} for n, s in found.items()]})
+        return
+    rows = [[name, str(one.partitions), one.durability] for name, one in found.items()]
+    show_table(("name", "partitions", "durability"), rows)

@@ -1,0 +1,290 @@
+"""``luaflow workflow``: what one does with runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from luaflow_cli.common import common, connect, parse_inputs, parse_pairs, run, settings
+
+if TYPE_CHECKING:
+    from luaflow.client import Handle
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@click.group()
+@common()
+def workflow() -> None:
+    """Start, watch, signal and end workflows."""
+
+
+def _target(function: F) -> F:
+    function = click.option("-r", "--run-id", metavar="ID", help="This run of it.")(function)
+    options: dict[str, Any] = {"required": True, "metavar": "ID", "help": "The workflow."}
+    return click.option("-w", "--workflow-id", **options)(function)
+
+
+def _input(function: F) -> F:
+    function = click.option(
+        "--input-file", metavar="FILE", help="A file that holds one argument as JSON."
+    )(function)
+    return click.option(
+        "-i", "--input", "inputs", multiple=True, metavar="JSON", help="An argument; repeatable."
+    )(function)
+
+
+_START_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (("-t", "--type"), {"required": True, "help": "The workflow type, or its entry id."}),
+    (("-w", "--workflow-id"), {"metavar": "ID", "help": "Its id; a generated one without."}),
+    (("-q", "--task-queue"), {"metavar": "NAME", "help": "Not the queue of its worker entry."}),
+    (("--id-conflict-policy",), {"help": "When the id runs: fail, use_existing, …"}),
+    (("--id-reuse-policy",), {"help": "When the id ran: allow_duplicate, reject_duplicate, …"}),
+    (("--execution-timeout",), {"metavar": "TIME", "help": "For all its runs together: 1h30m."}),
+    (("--run-timeout",), {"metavar": "TIME", "help": "For one run."}),
+    (("--task-timeout",), {"metavar": "TIME", "help": "For one workflow task."}),
+    (("--start-delay",), {"metavar": "TIME", "help": "Wait before the first task."}),
+    (("--memo",), {"multiple": True, "metavar": "KEY=JSON", "help": "Shown by describe."}),
+    (("--search-attribute",), {"multiple": True, "metavar": "KEY=JSON", "help": "For list."}),
+    (("--request-id",), {"metavar": "ID", "help": "Done once, however often it is called."}),
+)
+
+
+def _start_options(function: F) -> F:
+    function = common()(_input(function))
+    for names, how in reversed(_START_OPTIONS):
+        function = click.option(*names, **how)(function)
+    return function
+
+
+_OPTION_KEYS = (
+    "id_conflict_policy",
+    "id_reuse_policy",
+    "execution_timeout",
+    "run_timeout",
+    "task_timeout",
+    "start_delay",
+)
+
+
+def _how(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of ``Client.start`` that the options of start say."""
+    options = {f"workflow.{key}": given[key] for key in _OPTION_KEYS if given[key] is not None}
+    if given["workflow_id"] is not None:
+        options["workflow.id"] = given["workflow_id"]
+    return {
+        "task_queue": given["task_queue"],
+        "options": options,
+        "memo": parse_pairs(given["memo"], "--memo"),
+        "search_attributes": parse_pairs(given["search_attribute"], "--search-attribute"),
+        "request_id": given["request_id"],
+    }
+
+
+@workflow.command()
+@_start_options
+def start(**given: Any) -> None:
+    """Start a workflow and return at once."""
+    from luaflow_cli.output import show_fields, show_json
+
+    async def work() -> Handle:
+        args, how = parse_inputs(given["inputs"], given["input_file"]), _how(given)
+        async with await connect() as client:
+            return await client.start(given["type"], *args, **how)
+
+    handle = run(work())
+    found = {"workflow_id": handle.workflow_id, "run_id": handle.run_id, "pid": handle.pid}
+    if settings().json:
+        show_json(found)
+        return
+    show_fields(found)
+    if handle.existed:
+        click.echo("already running: nothing new was started")
+
+
+@workflow.command()
+@_start_options
+def execute(**given: Any) -> None:
+    """Start a workflow and wait for its result."""
+    args, how = parse_inputs(given["inputs"], given["input_file"]), _how(given)
+
+    async def work() -> Any:
+        async with await connect() as client:
+            handle = await client.start(given["type"], *args, **how)
+            if not settings().json:
+                what = "already running:" if handle.existed else "started"
+                click.echo(f"{what} {handle.workflow_id} (run {handle.run_id})", err=True)
+            return await handle.result()
+
+    _show_outcome(work)
+
+
+@workflow.command()
+@_target
+@common()
+def result(workflow_id: str, run_id: str | None) -> None:
+    """Wait for the result of a workflow."""
+
+    async def work() -> Any:
+        async with await connect() as client:
+            return await client.get_handle(workflow_id, run_id).result()
+
+    _show_outcome(work)
+
+
+def _show_outcome(work: Callable[[], Any]) -> None:
+    from luaflow.errors import WorkflowFailed
+    from luaflow_cli.output import show_failure, show_result
+
+    try:
+        value = run(work())
+    except WorkflowFailed as error:
+        show_failure(error, as_json=settings().json)
+        click.get_current_context().exit(1)
+    show_result(value, as_json=settings().json)
+
+
+@workflow.command("list")
+@click.option("--query", metavar="QUERY", help="ExecutionStatus='Running' AND WorkflowType='…'")
+@click.option("--limit", type=int, default=20, show_default=True, help="How many at most.")
+@click.option("--page", metavar="TEXT", help="The next_page of the page before.")
+@common()
+def list_(query: str | None, limit: int, page: str | None) -> None:
+    """List workflows, the newest first."""
+    from luaflow_cli.output import show_json, show_table
+
+    async def work() -> dict[str, Any]:
+        async with await connect() as client:
+            return await client.list(query, limit, page)
+
+    found = run(work())
+    if settings().json:
+        show_json(found)
+        return
+    names = ("status", "workflow_id", "type", "start_time")
+    show_table(names, [[run[name] for name in names] for run in found["workflows"]])
+    if found["next_page"]:
+        click.echo(f"more: --page {found['next_page']}", err=True)
+
+
+@workflow.command()
+@click.option("--query", metavar="QUERY", help="As for list.")
+@common()
+def count(query: str | None) -> None:
+    """Count workflows."""
+    from luaflow_cli.output import show_json
+
+    async def work() -> int:
+        async with await connect() as client:
+            return await client.count(query)
+
+    found = run(work())
+    if settings().json:
+        show_json({"count": found})
+    else:
+        click.echo(found)
+
+
+@workflow.command()
+@_target
+@common()
+def describe(workflow_id: str, run_id: str | None) -> None:
+    """Show what a workflow is and what it waits for."""
+    from luaflow_cli.output import show_fields, show_json
+
+    async def work() -> dict[str, Any]:
+        async with await connect() as client:
+            return await client.get_handle(workflow_id, run_id).describe()
+
+    found = run(work())
+    if settings().json:
+        show_json(found)
+        return
+    activities = found.pop("pending_activities")
+    health = found.pop("health")
+    show_fields(found | {"health": health["state"] if len(health) == 1 else health})
+    for activity in activities:
+        click.echo()
+        show_fields({"pending_activity": activity.pop("activity"), **activity})
+
+
+@workflow.command()
+@_target
+@click.option("--follow", is_flag=True, help="Go on until the run is closed.")
+@common()
+def show(workflow_id: str, run_id: str | None, *, follow: bool) -> None:
+    """Show the history of a workflow, one event a line."""
+    from luaflow_cli.output import show_event
+
+    async def work() -> None:
+        async with await connect() as client:
+            async for event in client.get_handle(workflow_id, run_id).history(follow=follow):
+                show_event(event, as_json=settings().json)
+
+    run(work())
+
+
+@workflow.command()
+@_target
+@click.option("-n", "--name", required=True, help="The name of the signal.")
+@_input
+@common()
+def signal(
+    workflow_id: str, run_id: str | None, name: str, inputs: tuple[str, ...], input_file: str | None
+) -> None:
+    """Send a signal to a workflow."""
+    payloads = parse_inputs(inputs, input_file)
+    _ask(workflow_id, run_id, lambda handle: handle.signal(name, *payloads), "signaled")
+
+
+@workflow.command()
+@_target
+@click.option("--reason", help="What the workflow is told.")
+@common()
+def cancel(workflow_id: str, run_id: str | None, reason: str | None) -> None:
+    """Ask a workflow to end; its code decides how."""
+    _ask(workflow_id, run_id, lambda handle: handle.cancel(reason), "asked to cancel")
+
+
+@workflow.command()
+@_target
+@click.option("--reason", help="What its history says.")
+@click.option("-y", "--yes", is_flag=True, expose_value=False, help="Never ask back.")
+@common()
+def terminate(workflow_id: str, run_id: str | None, reason: str | None) -> None:
+    """End a workflow at once; its code is not asked."""
+    _ask(workflow_id, run_id, lambda handle: handle.terminate(reason), "terminated")
+
+
+@workflow.command()
+@_target
+@common()
+def stack(workflow_id: str, run_id: str | None) -> None:
+    """Show where the code of a workflow waits."""
+    from luaflow_cli.output import show_json
+    from luaflow_cli.stack import stack_of, stack_text
+
+    async def work() -> None:
+        async with await connect() as client:
+            if settings().json:
+                show_json(await stack_of(client, workflow_id, run_id))
+            else:
+                click.echo(await stack_text(client, workflow_id, run_id))
+
+    run(work())
+
+
+def _ask(workflow_id: str, run_id: str | None, verb: Callable[[Handle], Any], done: str) -> None:
+    from luaflow_cli.output import show_json
+
+    async def work() -> None:
+        async with await connect() as client:
+            await verb(client.get_handle(workflow_id, run_id))
+
+    run(work())
+    if settings().json:
+        show_json({"workflow_id": workflow_id, "run_id": run_id})
+    else:
+        click.echo(f"{workflow_id}: {done}")

@@ -1,0 +1,3 @@
+"""The Python side of the order application."""
+
+from __future__ import annotations

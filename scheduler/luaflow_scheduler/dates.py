@@ -1,0 +1,191 @@
+"""Dates: members of a partition's sorted sets that are due, and the state they are about.
+
+``timers`` (namespace time): ``t|run|seq`` timer, ``r|run|seq`` retry, ``c|run|seq``
+schedule-to-close, ``x|run`` run timeout, ``X|run`` execution timeout, ``d|run`` start delay,
+``f|run`` pause after failed tasks. ``leases`` (server time): ``w|run`` workflow task,
+``a|run|seq`` attempt, ``s|run|seq`` schedule-to-start, ``n|run`` next slice of a continue-as-new,
+``z|run`` closing task, ``o|partition`` outbox. ``gc``: run ids.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from luaflow.errors import LuaflowError
+from luaflow.store import transitions
+from luaflow.store.attempts import Proof, Record, parse_record
+from luaflow.store.keys import Partition
+from luaflow.store.link import Call
+from luaflow.store.store import Store
+from luaflow.store.transitions import Route
+
+log = logging.getLogger(__name__)
+
+OF_ACTIVITY = frozenset("asrc")
+"""Kinds that are about an activity."""
+MOVES = 5
+"""How often a step follows a run that moves between workers before it waits for the next round."""
+SOON_MS = 1_000
+"""When a date that nobody could act on is looked at again."""
+BROKEN_MS = 60_000
+"""The same, for one whose state makes a script fail: it must not keep the others waiting."""
+
+
+class Date(NamedTuple):
+    """A member of a sorted set that is due; ``score`` as the server spells it."""
+
+    set_key: str
+    member: str
+    score: str
+
+    @property
+    def kind(self) -> str:
+        """The letter it begins with."""
+        return self.member[0]
+
+    @property
+    def run_id(self) -> str:
+        """The run it is about."""
+        return self.member.split("|")[1]
+
+    @property
+    def seq(self) -> str:
+        """The command it is about, where it is about one."""
+        return self.member.split("|")[2]
+
+    @property
+    def due(self) -> int:
+        """When it was due, in ms."""
+        return int(float(self.score))
+
+
+class State(NamedTuple):
+    """What a date is about: its run, and its activity where it is about one."""
+
+    route: Route
+    running: bool
+    worker: str
+    task: str
+    parent: Mapping[str, Any] | None
+    record: Record | None
+    options: Mapping[str, Any]
+    last_failure: bytes | None
+
+    def proof(self, date: Date) -> Proof:
+        """What must be unchanged when the date is acted on."""
+        state = self.record.proof if self.record else ""
+        return Proof(state=state, member=date.member, score=date.score)
+
+
+class Step(NamedTuple):
+    """A transition a date asks for; ``done`` is called when it was made."""
+
+    date: Date
+    route: Route
+    make: Callable[[Route], Call]
+    done: Callable[[], None]
+
+
+def dates(set_key: str, pairs: Sequence[bytes]) -> list[Date]:
+    """The dates of a ``due`` answer: member, score, member, score …"""
+    return [
+        Date(set_key, bytes(member).decode(), bytes(score).decode())
+        for member, score in zip(pairs[::2], pairs[1::2], strict=True)
+    ]
+
+
+async def read_states(
+    store: Store, p: Partition, found: Sequence[Date]
+) -> list[State | Exception | None]:
+    """The state of each date, read in one round trip; None where the run is gone.
+
+    Where a state cannot be understood the reason stands in its place.
+    """
+    commands: list[tuple[str, ...]] = [
+        ("HMGET", p.run(d.run_id), "wid", "queue", "sticky", "status", "worker", "task", "parent")
+        for d in found
+    ]
+    about = [d for d in found if d.kind in OF_ACTIVITY]
+    commands += [
+        ("HMGET", p.pend(d.run_id), f"a:{d.seq}", f"o:{d.seq}", f"f:{d.seq}") for d in about
+    ]
+    answers = await store.read(*commands) if commands else []
+    activities = dict(zip(about, answers[len(found) :], strict=True))
+    return [
+        _understood(p, d, run, activities.get(d)) for d, run in zip(found, answers, strict=False)
+    ]
+
+
+def _understood(p: Partition, date: Date, run: Any, activity: Any) -> State | Exception | None:
+    if run[0] is None:
+        return None
+    try:
+        return _state(p, date, run, activity)
+    except (LookupError, TypeError, ValueError) as error:
+        return error
+
+
+def _state(p: Partition, date: Date, run: Any, activity: Any) -> State:
+    texts = (bytes(f or b"").decode() for f in run)
+    workflow_id, queue, sticky, status, worker, task, parent = texts
+    record, options, failure = activity or (None, None, None)
+    return State(
+        route=Route(p, workflow_id, date.run_id, queue, sticky),
+        running=status == "running",
+        worker=worker,
+        task=task,
+        parent=orjson.loads(parent) if parent else None,
+        record=parse_record(record) if record else None,
+        options=orjson.loads(options) if options else {},
+        last_failure=failure,
+    )
+
+
+async def take_steps(store: Store, steps: Sequence[Step]) -> list[tuple[Date, int]]:
+    """Make transitions together; return dates nobody could act on, with ms to put them off."""
+    left: list[tuple[Date, int]] = []
+    for _ in range(MOVES):
+        answers = await run_apart(store, [step.make(step.route) for step in steps])
+        again = []
+        for step, answer in zip(steps, answers, strict=True):
+            if isinstance(answer, LuaflowError):
+                log.error("%s of %s: %s", step.date.member, step.route.workflow_id, answer)
+                left.append((step.date, BROKEN_MS))
+                continue
+            match bytes(answer[0]):
+                case b"ok":
+                    step.done()
+                case b"moved":
+                    run, queue, sticky = (bytes(f or b"").decode() for f in answer[1:4])
+                    route = step.route._replace(run_id=run, queue=queue, sticky=sticky)
+                    again.append(step._replace(route=route))
+                case b"gone" | b"closed":
+                    pass  # the script removed the date
+                case _:
+                    left.append((step.date, SOON_MS))
+        if not again:
+            return left
+        steps = again
+    return left + [(step.date, SOON_MS) for step in steps]
+
+
+async def run_apart(store: Store, calls: Sequence[Call]) -> list[list[Any] | LuaflowError]:
+    """Run transitions together; where one makes its script fail, that error is its answer."""
+    return await store.apart(*calls)
+
+
+async def put_off(store: Store, p: Partition, left: Sequence[tuple[Date, int]]) -> None:
+    """Look again later at dates nobody could act on; those of closed runs go."""
+    await run_apart(
+        store,
+        [
+            transitions.put_off(
+                partition=p, set_key=d.set_key, member=d.member, score=d.score, delay=ms
+            )
+            for d, ms in left
+        ],
+    )

@@ -1,0 +1,173 @@
+"""Gauges read from Redis: exported by one scheduler only, so that sums over all are right.
+
+Who that is says a key with a time to live. It is a hint: two at once double a gauge for a moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterable, Iterator
+from itertools import islice, product
+from typing import Any, NamedTuple
+
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from luaflow.errors import Unavailable
+from luaflow.service import Service
+from luaflow.store import keys
+from luaflow.store.link import Arg
+from luaflow.store.store import Store
+from luaflow_scheduler.queues import Queues
+from luaflow_scheduler.sweep import OPEN
+
+EVERY = 5.0
+"""Seconds between two readings, however often Prometheus asks."""
+LEASE_MS = 15_000
+OUTBOXES = 4_096
+"""Outboxes measured in one reading; with more than 64 partitions it takes several."""
+KINDS = ("workflow", "activity")
+
+
+class Reading(NamedTuple):
+    """What the server said: tasks by queue and kind, open runs, messages, and of itself."""
+
+    backlog: dict[tuple[str, str], int]
+    running: int
+    outbox: int
+    memory_used: int
+    memory_max: int
+    evicted: int
+    aof_ok: bool
+
+
+class Gauges(Service, Collector):
+    """Reads the gauges while this scheduler leads, and hands them to ``registry``."""
+
+    def __init__(self, store: Store, queues: Queues, registry: CollectorRegistry) -> None:
+        super().__init__("gauges")
+        self._store = store
+        self._queues = queues
+        self._id = uuid.uuid4().hex
+        self._reading: Reading | None = None
+        self._pairs: Iterator[tuple[int, int]] = iter(())
+        self._depths: dict[tuple[int, int], int] = {}
+        self._leads = Gauge(
+            "luaflow_scheduler_leader",
+            "1 for the scheduler that exports the gauges read from Redis.",
+            registry=registry,
+        )
+        registry.register(self)
+
+    async def round(self) -> None:
+        """Read once if this scheduler leads, then wait."""
+        await self._sample()
+        await self.idle(EVERY)
+
+    async def _sample(self) -> None:
+        leads = await self._lead()
+        self._reading = await self._read() if leads else None
+        self._leads.set(int(leads))
+
+    async def close(self) -> None:
+        """Let another scheduler lead at once."""
+        self._reading = None
+        self._leads.set(0)
+        key = keys.leader(self._store.namespace)
+        with contextlib.suppress(Unavailable):  # then the key goes by itself
+            (holder,) = await self._store.link.batch([("GET", key)])
+            if holder == self._id.encode():
+                await self._store.link.batch([("DEL", key)])
+
+    async def _lead(self) -> bool:
+        key = keys.leader(self._store.namespace)
+        made, holder = await self._store.read(
+            ("SET", key, self._id, "NX", "PX", LEASE_MS), ("GET", key)
+        )
+        if made is None and holder == self._id.encode():
+            await self._store.read(("PEXPIRE", key, LEASE_MS))
+        return bool(holder == self._id.encode())
+
+    async def _read(self) -> Reading:
+        partitions = self._store.partitions
+        low, high = OPEN
+        counts = await self._store.read(
+            ("INFO", "everything"), *(("ZLEXCOUNT", p.vis, low, high) for p in partitions)
+        )
+        info = parse_info(counts[0])
+        return Reading(
+            backlog=await self._backlog(),
+            running=sum(counts[1:]),
+            outbox=await self._outbox(),
+            memory_used=int(info.get("used_memory", 0)),
+            memory_max=int(info.get("maxmemory", 0)),
+            evicted=int(info.get("evicted_keys", 0)),
+            aof_ok=info.get("aof_last_write_status", "ok") == "ok",
+        )
+
+    async def _backlog(self) -> dict[tuple[str, str], int]:
+        names = await self._queues.names()
+        asked: list[tuple[str, str]] = []
+        commands: list[tuple[Arg, ...]] = []
+        for p, name in product(self._store.partitions, names):
+            asked += [(name, "workflow"), (name, "activity")]
+            commands += [("XLEN", p.workflow_queue(name)), ("XLEN", p.activity_queue(name))]
+        found = dict.fromkeys(product(names, KINDS), 0)
+        lengths = await self._store.read(*commands) if commands else []
+        for label, length in zip(asked, lengths, strict=True):
+            found[label] += length
+        return found
+
+    async def _outbox(self) -> int:
+        """The messages in all outboxes; of a large namespace a part is measured each time."""
+        partitions = self._store.partitions
+        pairs = list(islice(self._pairs, OUTBOXES))
+        if not pairs:
+            numbers = range(len(partitions))
+            self._pairs = product(numbers, numbers)
+            pairs = list(islice(self._pairs, OUTBOXES))
+        lengths = await self._store.read(*(("XLEN", partitions[s].outbox(r)) for s, r in pairs))
+        for pair, length in zip(pairs, lengths, strict=True):
+            if length:
+                self._depths[pair] = length
+            else:
+                self._depths.pop(pair, None)
+        return sum(self._depths.values())
+
+    def collect(self) -> Iterable[Metric]:
+        """The last reading; nothing while another scheduler leads. Called on a thread."""
+        reading = self._reading
+        return _metrics(reading) if reading else ()
+
+
+def parse_info(text: Any) -> dict[str, str]:
+    """The fields of an INFO answer."""
+    lines = bytes(text or b"").decode(errors="replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
+
+
+def _metrics(reading: Reading) -> Iterator[Metric]:
+    backlog = GaugeMetricFamily(
+        "luaflow_queue_backlog_tasks",
+        "Tasks that no worker has taken yet.",
+        labels=["queue", "kind"],
+    )
+    for (queue, kind), tasks in reading.backlog.items():
+        backlog.add_metric([queue, kind], tasks)
+    yield backlog
+    for name, text, value in (
+        ("luaflow_workflows_running", "Workflows that run.", reading.running),
+        ("luaflow_outbox_messages", "Messages on their way between partitions.", reading.outbox),
+        ("luaflow_redis_memory_used_bytes", "Memory the server uses.", reading.memory_used),
+        ("luaflow_redis_memory_max_bytes", "Memory it may use; 0: no limit.", reading.memory_max),
+        (
+            "luaflow_redis_aof_last_write_ok",
+            "1 if the last write of the AOF went well.",
+            reading.aof_ok,
+        ),
+    ):
+        yield GaugeMetricFamily(name, text, value=int(value))
+    evicted = "Keys the server threw away to make room: each one is lost data."
+    yield CounterMetricFamily("luaflow_redis_evicted_keys", evicted, value=reading.evicted)

@@ -1,0 +1,74 @@
+"""Scheduler: everything one scheduler process runs, started and stopped as one."""
+
+from __future__ import annotations
+
+import asyncio
+
+from prometheus_client import CollectorRegistry
+
+from luaflow.observe.turning import Turning
+from luaflow.service import Service
+from luaflow.store.courier import Courier
+from luaflow.store.store import Store
+from luaflow_scheduler.gauges import Gauges
+from luaflow_scheduler.guard import Guard
+from luaflow_scheduler.metrics import SchedulerMetrics
+from luaflow_scheduler.partition import PartitionWatch
+from luaflow_scheduler.queues import Queues
+from luaflow_scheduler.sweep import Sweep
+
+
+class Scheduler:
+    """Watches all partitions of a namespace. Any number of schedulers may run at once.
+
+    ``store`` stays the caller's to close.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        registry: CollectorRegistry | None = None,
+        *,
+        sweep_seconds: float = 30.0,
+    ) -> None:
+        registry = registry or CollectorRegistry()
+        self._store = store
+        self.metrics = SchedulerMetrics(registry)
+        self._courier = Courier(store, self.metrics.relayed)
+        self._watches = [
+            PartitionWatch(store, p, self._courier, self.metrics) for p in store.partitions
+        ]
+        queues = Queues(store)
+        self.sweep = Sweep(store, queues, self.metrics, period=sweep_seconds)
+        self._guard = Guard(store)
+        self._gauges = Gauges(store, queues, registry)
+        self._turning = Turning()
+        self.alive = self._turning.alive
+
+    @property
+    def _services(self) -> list[Service]:
+        return [*self._watches, self.sweep, self._guard, self._gauges]
+
+    async def start(self) -> None:
+        """Start every part; what the first that fails raises is raised, and nothing runs then."""
+        self._turning.start()
+        try:
+            await asyncio.gather(*(service.start() for service in self._services))
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop every part; what is not done is left to the others, or to the next start."""
+        await asyncio.gather(*(service.stop() for service in self._services))
+        await self._courier.close()
+        self._turning.stop()
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether it can do its work. May be called on any thread."""
+        if not self._store.link.connected:
+            return False, "no connection to Redis"
+        if self._guard.refusal:
+            return False, self._guard.refusal
+        broken = [service.name for service in self._services if not service.healthy]
+        return not broken, f"these parts failed: {', '.join(broken)}" if broken else "ready"

@@ -1,0 +1,9 @@
+"""The client: start workflows, await them, talk to them, look at them."""
+
+from __future__ import annotations
+
+from luaflow.client.client import Client
+from luaflow.client.handle import Handle
+from luaflow.client.sync import SyncClient, SyncHandle
+
+__all__ = ["Client", "Handle", "SyncClient", "SyncHandle"]

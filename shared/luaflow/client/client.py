@@ -1,0 +1,164 @@
+"""The asynchronous client of one namespace."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+from luaflow.client import looking, starting
+from luaflow.client.handle import Handle
+from luaflow.client.payloads import Message
+from luaflow.client.session import Session
+from luaflow.domain.visibility import parse_query
+from luaflow.errors import InvalidArgument
+from luaflow.store.store import Store
+
+DEFAULT_URL: Final = "redis://localhost:6379"
+DEFAULT_NAMESPACE: Final = "default"
+MAX_PAGE: Final = 1000
+
+
+class Client:
+    """Starts workflows and finds them: ``async with await Client.connect() as client: ...``."""
+
+    def __init__(self, store: Store) -> None:
+        """Use an open store, which the client closes with itself; or call ``connect``."""
+        self.store = store
+        self._session = Session()
+
+    @classmethod
+    async def connect(cls, url: str | None = None, namespace: str | None = None) -> Self:
+        """Connect to a namespace.
+
+        Without arguments ``LUAFLOW_REDIS_URL`` and ``LUAFLOW_NAMESPACE`` say where, else
+        ``redis://localhost:6379`` and ``default``. Raises Unavailable without a server, NotFound
+        without such a namespace, InvalidArgument for an address or name that is none.
+        """
+        url = url or os.environ.get("LUAFLOW_REDIS_URL") or DEFAULT_URL
+        namespace = namespace or os.environ.get("LUAFLOW_NAMESPACE") or DEFAULT_NAMESPACE
+        return cls(await Store.open(url, namespace, name="luaflow-client"))
+
+    @property
+    def namespace(self) -> str:
+        """The name of the namespace."""
+        return self.store.namespace
+
+    async def start(
+        self,
+        type: str,
+        *args: Any,
+        id: str | None = None,
+        task_queue: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        messages: Iterable[Message] = (),
+        request_id: str | None = None,
+        memo: Mapping[str, Any] | None = None,
+        search_attributes: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        host: str | None = None,
+        context: Mapping[str, Any] | None = None,
+        sender: str | None = None,
+    ) -> Handle:
+        """Start a workflow by type name or entry id; when this returns it is in Redis.
+
+        ``options`` are the start options of Lua code (``{"workflow.run_timeout": "1h"}``);
+        ``messages`` are signals that come before all others, each ``(name, payload, …)``. A
+        start with the same ``request_id`` is done once, however often it is called. The handle's
+        ``existed`` says whether the id ran already and that run is the handle's.
+
+        The last four are what Lua's spawn says: ``name`` (the id unless one is given), ``host``
+        (the worker entry to run on), ``context`` (what ``ctx`` answers), ``sender`` (the PID that
+        sent the messages).
+
+        Raises NotFound for an unknown type, AlreadyExists when the id policies say no,
+        InvalidArgument for bad ids, options and values, Refused over a limit, Unavailable, and
+        Unknown when no answer came (repeat it with a ``request_id`` to be sure).
+        """
+        request = await starting.prepare(
+            self.store,
+            type,
+            args,
+            starting.How(
+                id=id,
+                task_queue=task_queue,
+                options=options,
+                messages=messages,
+                request_id=request_id,
+                memo=memo,
+                search_attributes=search_attributes,
+                name=name,
+                host=host,
+                context=context,
+                sender=sender,
+            ),
+        )
+        run_id = await starting.open_run(self.store, self._session, request)
+        return Handle(
+            self.store,
+            self._session,
+            request.route.workflow_id,
+            run_id,
+            pid=request.pid,
+            queue=request.route.queue,
+            existed=run_id != request.route.run_id,
+        )
+
+    async def execute(self, type: str, *args: Any, **how: Any) -> Any:
+        """Start a workflow and wait for its result; takes what ``start`` takes.
+
+        Raises WorkflowFailed for every other end, and what ``start`` raises.
+        """
+        handle = await self.start(type, *args, **how)
+        return await handle.result()
+
+    async def signal_with_start(
+        self, type: str, signal: str, payloads: Iterable[Any] = (), *args: Any, **how: Any
+    ) -> Handle:
+        """Signal the workflow of an id, or start it with the signal in one step; see ``start``."""
+        if not signal:
+            raise InvalidArgument("a signal needs a name")
+        options = {**(how.pop("options", None) or {})}
+        options.setdefault("workflow.id_conflict_policy", "use_existing")
+        messages = [(signal, *payloads), *how.pop("messages", ())]
+        return await self.start(type, *args, options=options, messages=messages, **how)
+
+    def get_handle(self, workflow_id: str, run_id: str | None = None) -> Handle:
+        """The handle of a workflow that exists; nothing is asked of the server yet.
+
+        Raises InvalidArgument for a text that is no workflow id.
+        """
+        return Handle(self.store, self._session, workflow_id, run_id)
+
+    async def list(
+        self, query: str | None = None, limit: int = 20, page: str | None = None
+    ) -> dict[str, Any]:
+        """``{"workflows": [description, …], "next_page": text or None}``, the newest first.
+
+        ``query`` is that of ``luaflow.domain.visibility``; ``page`` is the ``next_page`` of the
+        page before. Raises InvalidArgument for one that cannot be read.
+        """
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidArgument(f"a page holds 1-{MAX_PAGE} workflows, not {limit}")
+        runs, following = await looking.list_runs(self.store, parse_query(query), limit, page)
+        return {"workflows": runs, "next_page": following}
+
+    async def count(self, query: str | None = None) -> int:
+        """How many runs a query asks for; see ``list``."""
+        return await looking.count_runs(self.store, parse_query(query))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.store.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        await self.close()

@@ -1,0 +1,200 @@
+"""A handle: one run of a workflow, to await, to talk to, to look at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from luaflow.client import looking
+from luaflow.client.messages import deliver, terminate
+from luaflow.client.payloads import check_size, dump, signal_body
+from luaflow.client.session import Session
+from luaflow.domain import values
+from luaflow.domain.events import CLOSING, Event
+from luaflow.domain.failure import Failure, terminated
+from luaflow.errors import InvalidArgument, NotFound, Refused, Unavailable, WorkflowFailed
+from luaflow.store.reader import BLOCK_MS, Reader
+from luaflow.store.store import Store
+from luaflow.store.transitions import Route
+
+PAGE = 500
+"""Events read at once."""
+
+
+class Handle:
+    """One workflow; ``run_id`` None means whichever run its id has at the moment.
+
+    A handle with a run id goes with that run and with those that continue it as new. ``pid`` is
+    known where this client started the run; ``describe`` tells it for others. ``existed`` is True
+    where ``start`` found the run at work, and made none.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        session: Session,
+        workflow_id: str,
+        run_id: str | None = None,
+        *,
+        pid: str | None = None,
+        queue: str = "",
+        existed: bool = False,
+    ) -> None:
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+        self.pid = pid
+        self.existed = existed
+        self._store = store
+        self._session = session
+        self._partition = store.partition(workflow_id)
+        self._route = Route(self._partition, workflow_id, run_id, queue) if run_id else None
+
+    def __repr__(self) -> str:
+        run = f", run_id={self.run_id!r}" if self.run_id else ""
+        return f"Handle({self.workflow_id!r}{run})"
+
+    async def result(self, timeout: float | None = None) -> Any:
+        """Wait for the end and return the result; runs that continue as new are followed.
+
+        ``timeout`` is in seconds; TimeoutError after it. Raises WorkflowFailed (with the failure
+        and the status) for every other end, NotFound when there is no such run, Unavailable when
+        the server is gone and does not come back within half a minute.
+        """
+        async with asyncio.timeout(timeout):
+            run_id = self.run_id or (await self._reach()).run_id
+            while True:
+                type, body = await self._closing(run_id)
+                if CLOSING[type] != "continued_as_new":
+                    return _outcome(self.workflow_id, type, body)
+                run_id = body["new_run_id"]
+
+    async def signal(self, name: str, *payloads: Any, sender: str | None = None) -> None:
+        """Send a signal: when this returns it is in the history.
+
+        ``sender`` is the PID that ``msg:from()`` answers. Raises NotFound, Refused when the run
+        is closed, InvalidArgument for bad values.
+        """
+        if not name:
+            raise InvalidArgument("a signal needs a name")
+        body = signal_body(name, payloads, self._store.settings, sender)
+        self._keep(await self._message("WorkflowExecutionSignaled", body))
+
+    async def cancel(self, reason: str | None = None) -> None:
+        """Ask the run to end; its code decides how. Raises NotFound, Refused when it is closed."""
+        body = dump({"reason": reason} if reason else {})
+        check_size(body, self._store.settings, "the reason")
+        self._keep(await self._message("WorkflowExecutionCancelRequested", body))
+
+    async def terminate(self, reason: str | None = None) -> None:
+        """End the run at once, whatever its code does. Raises NotFound, Refused when closed."""
+        check_size((reason or "").encode(), self._store.settings, "the reason")
+        route = await self._reach()
+        if not await terminate(self._store, self._session, route, reason):
+            raise Refused(f"the workflow {self.workflow_id!r} is closed already")
+
+    async def describe(self) -> dict[str, Any]:
+        """What the run is and what it waits for, in the shape of design 10 and a ``pid``.
+
+        Times are RFC 3339 text in UTC. Raises NotFound.
+        """
+        route = await self._reach()
+        (found,) = await looking.describe(self._store, [(self._partition, route.run_id)])
+        if found is None:
+            raise NotFound(f"the run {route.run_id!r} of {self.workflow_id!r} is gone")
+        return found
+
+    async def history(self, *, follow: bool = False) -> AsyncIterator[Event]:
+        """The events in order; with ``follow`` new ones as they come, until the run is closed.
+
+        Raises NotFound when there is no such run.
+        """
+        key = self._partition.hist((await self._reach()).run_id)
+        last = 0
+        while True:
+            low = f"{last + 1}-0"
+            (entries,) = await self._store.read(("XRANGE", key, low, "+", "COUNT", PAGE))
+            for event in map(looking.event_of, entries):
+                yield event
+                last = event.id
+                if event.type in CLOSING:
+                    return
+            if len(entries) < PAGE:
+                break
+        if follow:
+            async for event in self._follow(key, last):
+                yield event
+
+    async def _follow(self, key: str, last: int) -> AsyncIterator[Event]:
+        reader = Reader(self._store.url, "luaflow-follow")
+        try:
+            while True:
+                found = await reader.read(
+                    "XREAD", "COUNT", PAGE, "BLOCK", BLOCK_MS, "STREAMS", key, f"{last}-0"
+                )
+                for event in map(looking.event_of, found[0][1] if found else ()):
+                    yield event
+                    last = event.id
+                    if event.type in CLOSING:
+                        return
+        finally:
+            await reader.close()
+
+    async def _reach(self) -> Route:
+        return await self._store.route(self.workflow_id, self.run_id)
+
+    async def _message(self, type: str, body: bytes) -> Route:
+        route = self._route or await self._reach()
+        return await deliver(self._store, self._session, route, type, body)
+
+    def _keep(self, route: Route) -> None:
+        """Remember where the run was reached; without a run id each call asks anew."""
+        if self.run_id is not None:
+            self._route = route
+
+    async def _closing(self, run_id: str) -> tuple[str, dict[str, Any]]:
+        """Wait for a run's last event; return its type and body."""
+        told: asyncio.Queue[bytes | None] = asyncio.Queue()
+        push = self._store.push
+        channel = self._partition.done(run_id)
+        # subscribe, then read, then wait: an end between the first two is told twice, never missed
+        try:
+            await push.add(channel, told.put_nowait)
+            news: bytes | None = None
+            while True:
+                type, _, raw = (news or b"").partition(b"\n")
+                if raw:
+                    return type.decode(), Event(0, 0, "", raw).body
+                if event := await self._last_event(run_id):
+                    return event.type, event.body
+                news = await told.get()
+                if news is None and push.problem:
+                    raise Unavailable(push.problem)
+        finally:
+            await push.remove(channel, told.put_nowait)
+
+    async def _last_event(self, run_id: str) -> Event | None:
+        status, entries = await self._store.read(
+            ("HGET", self._partition.run(run_id), "status"),
+            ("XREVRANGE", self._partition.hist(run_id), "+", "-", "COUNT", 1),
+        )
+        if status is None or not entries:
+            raise NotFound(f"the workflow {self.workflow_id!r} has no run {run_id!r}")
+        return None if status == b"running" else looking.event_of(entries[0])
+
+
+def _outcome(workflow_id: str, type: str, body: dict[str, Any]) -> Any:
+    status = CLOSING[type]
+    if status == "completed":
+        return values.decode(body.get("result"))
+    if status == "terminated":
+        failure = terminated()
+        reason = f" ({body['reason']})" if body.get("reason") else ""
+        message = f"{failure.message}{reason}"
+    else:
+        failure = Failure.from_json(body.get("failure") or {})
+        message = failure.message or f"the workflow {workflow_id!r} is {status}"
+    details = values.decode(failure.details) if failure.details else None
+    raise WorkflowFailed(
+        message, kind=failure.kind, retryable=failure.retryable, details=details, status=status
+    )

@@ -1,0 +1,242 @@
+"""Looking at runs: descriptions, lists, counts. Reads only; a run may change while it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from luaflow.domain import visibility
+from luaflow.domain.events import Event
+from luaflow.domain.ids import Pid
+from luaflow.domain.visibility import Query
+from luaflow.errors import NotFound
+from luaflow.store.attempts import Record, parse_record
+from luaflow.store.keys import Partition
+from luaflow.store.link import Arg
+from luaflow.store.store import Store
+
+SHOWN_ACTIVITIES = 100
+"""Pending activities a description lists at most."""
+_STATES = {
+    "q": "scheduled",
+    "r": "started",
+    "b": "backing_off",
+    "x": "cancel_requested",
+    "c": "cancel_requested",
+}
+_Place = tuple[bytes, Partition]
+
+
+def event_of(entry: Any) -> Event:
+    """The event of a history's stream entry."""
+    entry_id, fields = entry
+    ts, type, body = fields[1], fields[3], fields[5]
+    return Event(int(bytes(entry_id).split(b"-")[0]), int(ts), bytes(type).decode(), bytes(body))
+
+
+async def list_runs(
+    store: Store, query: Query, limit: int, page: str | None
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Descriptions of the newest runs that a query asks for, and the name of the next page."""
+    if query.workflow_id is not None:
+        return await _by_id(store, query), None
+    after = visibility.parse_page(page) if page else b""
+    found: list[_Place] = []
+    while True:
+        size = limit + 1 - len(found)
+        places = await _places(store, query, size, after)
+        found += await _filter(store, query, places)
+        if len(places) < size or len(found) > limit:
+            break
+        after = places[-1][0]
+    more = visibility.page_token(found[limit - 1][0]) if len(found) > limit else None
+    runs = [(p, visibility.run_of(place)) for place, p in found[:limit]]
+    return [run for run in await describe(store, runs) if run is not None], more
+
+
+async def count_runs(store: Store, query: Query) -> int:
+    """How many runs a query asks for."""
+    if query.workflow_id is not None:
+        return len(await _by_id(store, query))
+    if query.type is not None and query.status is not None:
+        return await _count_both(store, query)
+    commands: list[tuple[Arg, ...]] = [
+        ("ZLEXCOUNT", p.vis, *visibility.bounds(*what))
+        for p in store.partitions
+        for what in query.ranges
+    ]
+    return sum(await store.read(*commands))
+
+
+async def _count_both(store: Store, query: Query) -> int:
+    total, after = 0, b""
+    while True:
+        places = await _places(store, query, 1000, after)
+        total += len(await _filter(store, query, places))
+        if len(places) < 1000:
+            return total
+        after = places[-1][0]
+
+
+async def _places(store: Store, query: Query, size: int, after: bytes) -> list[_Place]:
+    """The next positions in the order of all runs, with the partition of each."""
+    where = [(p, what) for p in store.partitions for what in query.ranges]
+    commands: list[tuple[Arg, ...]] = [
+        ("ZRANGEBYLEX", p.vis, *visibility.bounds(*what, after), "LIMIT", 0, size)
+        for p, what in where
+    ]
+    answers = await store.read(*commands)
+    # a run whose status changes between two of these reads may be found twice
+    found = {
+        visibility.position(bytes(member)): p
+        for (p, _), members in zip(where, answers, strict=True)
+        for member in members
+    }
+    return sorted(found.items())[:size]
+
+
+async def _filter(store: Store, query: Query, places: list[_Place]) -> list[_Place]:
+    if query.type is None or query.status is None or not places:
+        return places
+    commands: list[tuple[Arg, ...]] = [
+        ("HGET", p.run(visibility.run_of(place)), "status") for place, p in places
+    ]
+    answers = await store.read(*commands)
+    wanted = query.status.encode()
+    return [place for place, status in zip(places, answers, strict=True) if status == wanted]
+
+
+async def _by_id(store: Store, query: Query) -> list[dict[str, Any]]:
+    try:
+        route = await store.route(query.workflow_id or "")
+    except NotFound:
+        return []
+    found = await describe(store, [(route.partition, route.run_id)])
+    return [
+        run
+        for run in found
+        if run and query.status in {None, run["status"]} and query.type in {None, run["type"]}
+    ]
+
+
+async def describe(
+    store: Store, runs: Sequence[tuple[Partition, str]]
+) -> list[dict[str, Any] | None]:
+    """The descriptions of runs, each in the shape of design 10; None for one that is gone."""
+    commands: list[tuple[Arg, ...]] = []
+    for p, run_id in runs:
+        commands += [
+            ("HGETALL", p.run(run_id)),
+            ("HGETALL", p.pend(run_id)),
+            ("XRANGE", p.hist(run_id), "1-0", "1-0"),
+        ]
+    answers = await store.read(*commands) if commands else []
+    found: list[dict[str, Any] | None] = []
+    pending = []
+    for (p, run_id), state, pend, first in zip(
+        runs, answers[::3], answers[1::3], answers[2::3], strict=True
+    ):
+        if not state or not first:
+            found.append(None)
+            continue
+        run = _description(run_id, _table(state), event_of(first[0]).body)
+        found.append(run)
+        if run["status"] == "running":
+            pending.append((run, p, _table(pend)))
+    await _add_activities(store, pending)
+    return found
+
+
+def _table(flat: Sequence[Any]) -> dict[str, bytes]:
+    return {
+        bytes(key).decode(): bytes(value) for key, value in zip(flat[::2], flat[1::2], strict=True)
+    }
+
+
+def _description(run_id: str, state: dict[str, bytes], first: dict[str, Any]) -> dict[str, Any]:
+    parent = orjson.loads(state["parent"]) if state.get("parent") else None
+    workflow_id = state["wid"].decode()
+    return {
+        "workflow_id": workflow_id,
+        "run_id": run_id,
+        "pid": str(Pid(first.get("client", ""), first.get("host", ""), workflow_id)),
+        "type": state["type"].decode(),
+        "status": state["status"].decode(),
+        "task_queue": state["queue"].decode(),
+        "bundle": state.get("bundle", b"").decode(),
+        "start_time": rfc3339(state["start"]),
+        "close_time": rfc3339(state["close"]) if "close" in state else None,
+        "history_length": int(state["len"]),
+        "history_size": int(state["size"]),
+        "attempt": int(state.get("attempt", b"1")),
+        "parent": parent and {k: parent[k] for k in ("workflow_id", "run_id")},
+        "memo": first.get("memo", {}) | orjson.loads(state.get("memo") or b"{}"),
+        "search_attributes": first.get("search_attributes", {})
+        | orjson.loads(state.get("attrs") or b"{}"),
+        "pending_activities": [],
+        "health": _health(state),
+    }
+
+
+def _health(state: dict[str, bytes]) -> dict[str, Any]:
+    """``state`` ok or stuck; a stuck run says why, and how often in a row it failed."""
+    if state["status"] != b"running" or not state.get("stuck"):
+        return {"state": "ok"}
+    return {
+        "state": "stuck",
+        "reason": json_or_text(state["stuck"]),
+        "failures": int(state.get("fails", b"0")) or int(state.get("lost", b"0")),
+    }
+
+
+def json_or_text(raw: bytes) -> Any:
+    """What a field for people holds: JSON, or plain text."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return raw.decode(errors="replace")
+
+
+async def _add_activities(
+    store: Store, runs: Iterable[tuple[dict[str, Any], Partition, dict[str, bytes]]]
+) -> None:
+    wanted = []
+    for run, p, pend in runs:
+        numbers = sorted(int(field[2:]) for field in pend if field.startswith("a:"))
+        for seq in numbers[:SHOWN_ACTIVITIES]:
+            record = parse_record(pend[f"a:{seq}"])
+            wanted.append((run, p.hist(run["run_id"]), seq, record, pend))
+    commands: list[tuple[Arg, ...]] = [
+        ("XRANGE", hist, f"{record.event}-0", f"{record.event}-0")
+        for _, hist, _, record, _ in wanted
+    ]
+    answers = await store.read(*commands) if commands else []
+    for (run, _, seq, record, pend), entries in zip(wanted, answers, strict=True):
+        name = event_of(entries[0]).body["activity"] if entries else ""
+        run["pending_activities"].append(_activity(seq, name, record, pend))
+
+
+def _activity(seq: int, name: str, record: Record, pend: dict[str, bytes]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "seq": seq,
+        "activity": name,
+        "state": _STATES[record.state],
+        "attempt": record.attempt,
+        "scheduled_time": rfc3339(record.scheduled),
+    }
+    if record.state in {"r", "c"}:
+        found |= {"worker": record.worker, "started_time": rfc3339(record.started)}
+    if failure := pend.get(f"f:{seq}"):
+        found["last_failure"] = orjson.loads(failure)
+    if details := pend.get(f"h:{seq}"):
+        found["heartbeat_details"] = orjson.loads(details)
+    return found
+
+
+def rfc3339(ms: int | bytes) -> str:
+    """A time in milliseconds as RFC 3339 text in UTC."""
+    at = datetime.fromtimestamp(int(ms) / 1000, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

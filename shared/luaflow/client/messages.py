@@ -1,0 +1,111 @@
+"""What a client does to a run that exists: messages, and its end from outside."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from luaflow.client.payloads import dump, identity
+from luaflow.client.session import Session
+from luaflow.domain.events import CLOSING_EVENT
+from luaflow.domain.failure import terminated
+from luaflow.domain.messages import child_outcome
+from luaflow.errors import NotFound, Refused
+from luaflow.store import transitions
+from luaflow.store.link import Call
+from luaflow.store.store import PATIENCE_SECONDS, Store
+from luaflow.store.transitions import Route
+
+BUSY_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2)
+"""Pauses between two tries while a run's mailbox is shut (design 5.3); the last one goes on."""
+
+
+async def deliver(store: Store, session: Session, route: Route, type: str, body: bytes) -> Route:
+    """Put a message into the history of a run, wherever it has moved; return where it was.
+
+    Raises NotFound when there is no such run, Refused when it is closed or its mailbox stays shut.
+    """
+    with session.request(route.partition.number) as number:
+
+        def make(at: Route) -> Call:
+            return transitions.message(route=at, type=type, body=body, request=number)
+
+        route, answer = await _reach_open_mailbox(store, route, make)
+    if answer[0] == b"gone":
+        raise NotFound(f"there is no workflow with the id {route.workflow_id!r}")
+    if answer[0] == b"closed":
+        raise _not_running(route, answer)
+    return route
+
+
+async def _reach_open_mailbox(
+    store: Store, route: Route, make: Callable[[Route], Call]
+) -> tuple[Route, list[Any]]:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + PATIENCE_SECONDS
+    attempt = 0
+    while True:
+        route, answer = await store.reach(route, make)
+        if answer[0] != b"busy":
+            return route, answer
+        if loop.time() > end:
+            raise Refused(
+                f"the workflow {route.workflow_id!r} takes no messages while it closes, and did not"
+                f" end within {PATIENCE_SECONDS:.0f} s: send it again"
+            )
+        await asyncio.sleep(BUSY_SECONDS[min(attempt, len(BUSY_SECONDS) - 1)])
+        attempt += 1
+
+
+async def terminate(store: Store, session: Session, route: Route, reason: str | None) -> bool:
+    """End a run at once; its parent is told. False when it was closed already.
+
+    A run that goes on under a new run id is followed. Raises NotFound.
+    """
+    while True:
+        parent = await _parent(store, route)
+        body: dict[str, Any] = {"identity": identity()}
+        if reason:
+            body["reason"] = reason
+        with session.request(route.partition.number) as number:
+            call = transitions.end_run(
+                route=route,
+                kind="",
+                status="terminated",
+                type=CLOSING_EVENT["terminated"],
+                body=dump(body)[:-1],
+                receiver=None if parent is None else int(parent["p"]),
+                message=b"" if parent is None else _outcome(route, parent),
+                request=number,
+            )
+            answer = await store.one(call)
+        if answer[0] == b"ok":
+            return True
+        if answer[0] == b"gone":
+            raise NotFound(f"there is no workflow with the id {route.workflow_id!r}")
+        if answer[1] != b"continued_as_new":
+            return False
+        now = await store.route(route.workflow_id)
+        if now.run_id == route.run_id:
+            return False
+        route = now
+
+
+async def _parent(store: Store, route: Route) -> dict[str, Any] | None:
+    (text,) = await store.read(("HGET", route.partition.run(route.run_id), "parent"))
+    found: dict[str, Any] | None = orjson.loads(text) if text else None
+    return found
+
+
+def _outcome(route: Route, parent: dict[str, Any]) -> bytes:
+    """The news for the parent of a terminated run."""
+    slot = {"failure": terminated().to_json()}
+    return child_outcome(parent, route.workflow_id, route.run_id, "terminated", slot)
+
+
+def _not_running(route: Route, answer: list[Any]) -> Refused:
+    status = bytes(answer[1]).decode()
+    return Refused(f"the workflow {route.workflow_id!r} is not running, it is {status}")

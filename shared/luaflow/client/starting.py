@@ -1,0 +1,227 @@
+"""Starting a workflow: options read, the first event written, policies carried out."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from luaflow.client.messages import deliver, terminate
+from luaflow.client.payloads import Message, check_size, dump, identity, signals
+from luaflow.client.session import Session
+from luaflow.domain import values
+from luaflow.domain.events import FORMAT
+from luaflow.domain.ids import Pid, check_name, new_run_id
+from luaflow.domain.options import StartOptions, parse_start_options
+from luaflow.errors import AlreadyExists, Refused
+from luaflow.store import transitions
+from luaflow.store.deployed import DeployedType, host_of, resolve
+from luaflow.store.store import Store
+from luaflow.store.transitions import Route
+
+log = logging.getLogger(__name__)
+
+RUNTIME: Final = 1
+"""The runtime version new runs begin with (design 8)."""
+_SIGNALED: Final = "WorkflowExecutionSignaled"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One start, checked and written out; sending it again changes nothing."""
+
+    route: Route
+    deployed: DeployedType
+    options: StartOptions
+    body: bytes
+    messages: list[bytes]
+
+    @property
+    def pid(self) -> str:
+        """The process id that Lua code knows the run by."""
+        return str(Pid(self.deployed.client, self.deployed.host, self.route.workflow_id))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """How to start a workflow; see ``Client.start``."""
+
+    id: str | None = None
+    name: str | None = None
+    host: str | None = None
+    task_queue: str | None = None
+    options: Mapping[str, Any] | None = None
+    messages: Iterable[Message] = ()
+    request_id: str | None = None
+    memo: Mapping[str, Any] | None = None
+    search_attributes: Mapping[str, Any] | None = None
+    context: Mapping[str, Any] | None = None
+    sender: str | None = None
+
+    def read(self) -> StartOptions:
+        """The options, arguments beating the table; warnings go to the log."""
+        own = {
+            "workflow.id": self.id,
+            "workflow.task_queue": self.task_queue,
+            "workflow.memo": self.memo,
+            "workflow.search_attributes": self.search_attributes,
+        }
+        given = {key: value for key, value in own.items() if value is not None}
+        options, warnings = parse_start_options({**(self.options or {}), **given}, name=self.name)
+        for warning in warnings:
+            log.warning("%s", warning)
+        if options.cron_schedule:
+            raise Refused("workflow.cron_schedule is not carried out yet: use a schedule")
+        return options
+
+
+async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Request:
+    """Check everything about a start and write its first event.
+
+    Raises NotFound for a type nobody deployed, InvalidArgument for bad options, ids and values,
+    Refused for payloads over the limit and for options that luaflow does not carry out.
+    """
+    options = how.read()
+    workflow_id = options.id or _fresh(type, how.request_id)
+    partition = store.partition(workflow_id)
+    deployed = await resolve(store, type)
+    if how.host is not None:
+        client, queue = await host_of(store, how.host)
+        deployed = deployed._replace(
+            host=how.host, client=client or deployed.client, task_queue=queue
+        )
+    queue = check_name(options.task_queue or deployed.task_queue, "the task queue")
+    run_id = new_run_id() if how.request_id is None else _named(workflow_id, how.request_id)
+    route = Route(partition, workflow_id, run_id, queue)
+    body = dump(_started(route, deployed, options, args, how))
+    check_size(body, store.settings, f"the input of workflow {workflow_id!r}")
+    messages = signals(how.messages, store.settings, how.sender)
+    return Request(route, deployed, options, body, messages)
+
+
+def _fresh(type: str, request_id: str | None) -> str:
+    if request_id is None:
+        return uuid.uuid4().hex
+    return _named(type, request_id)
+
+
+def _named(*parts: str) -> str:
+    """An id that the same request always gets: a repeat finds the run that the first one made."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _started(
+    route: Route,
+    deployed: DeployedType,
+    options: StartOptions,
+    args: Iterable[Any],
+    how: How,
+) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "v": FORMAT,
+        "rv": RUNTIME,
+        "type": deployed.type,
+        "workflow_id": route.workflow_id,
+        "run_id": route.run_id,
+        "first_run_id": route.run_id,
+        "bundle": deployed.bundle,
+        "task_queue": route.queue,
+        "host": deployed.host,
+        "client": deployed.client,
+        "input": [values.encode(arg) for arg in args],
+        "context": values.encode(dict(how.context or {})),
+        "attempt": 1,
+        "identity": identity(),
+    }
+    more = {
+        "memo": options.memo,
+        "search_attributes": options.search_attributes,
+        "run_timeout_ms": options.run_timeout_ms,
+        "execution_timeout_ms": options.execution_timeout_ms,
+        "retry_policy": options.retry_policy and options.retry_policy.to_json(),
+        "summary": options.summary,
+        "details": options.details,
+        "request_id": how.request_id,
+    }
+    body.update((key, values.encode(value)) for key, value in more.items() if value)
+    return body
+
+
+async def open_run(store: Store, session: Session, request: Request) -> str:
+    """Start the run as its id policies say; return the run id that the workflow id now has.
+
+    A run that exists and may be used gets the startup messages instead. Raises AlreadyExists.
+    """
+    workflow_id, options = request.route.workflow_id, request.options
+    ending = options.id_conflict_policy == "terminate_existing"
+    ending = ending or options.id_reuse_policy == "terminate_if_running"
+    using = options.id_conflict_policy == "use_existing" and not ending
+    left = list(request.messages)
+    while True:
+        kind, run_id, *rest = await _send(store, session, request, left)
+        if kind == "started":
+            return run_id
+        if kind == "running" and using:
+            left = await _hand_over(store, session, workflow_id, run_id, left)
+            if not left:
+                return run_id
+        elif kind == "running" and ending:
+            reason = "a new run of its workflow id was started"
+            await terminate(store, session, await store.route(workflow_id, run_id), reason)
+        else:
+            status = rest[0] if rest else "running"
+            raise AlreadyExists(_exists(workflow_id, run_id, status, options), run_id=run_id)
+
+
+async def _send(
+    store: Store, session: Session, request: Request, messages: list[bytes]
+) -> list[str]:
+    route, deployed, options = request.route, request.deployed, request.options
+    conflict = "fail" if options.id_conflict_policy == "fail" else "use_existing"
+    reuse = options.id_reuse_policy
+    if reuse == "terminate_if_running":
+        conflict, reuse = "use_existing", "allow_duplicate"
+    with session.request(route.partition.number) as number:
+        call = transitions.start(
+            route=route,
+            type=deployed.type,
+            bundle=deployed.bundle,
+            started=request.body,
+            messages=[(_SIGNALED, body) for body in messages],
+            conflict=conflict,
+            reuse=reuse,
+            delay=options.start_delay_ms or 0,
+            run_timeout=options.run_timeout_ms or 0,
+            deadline=-(options.execution_timeout_ms or 0),
+            request=number,
+        )
+        answer = await store.one(call)
+    return [bytes(part).decode() for part in answer if isinstance(part, bytes)]
+
+
+async def _hand_over(
+    store: Store, session: Session, workflow_id: str, run_id: str, messages: list[bytes]
+) -> list[bytes]:
+    """Give startup messages to the run that exists; return those it did not live to get."""
+    route = Route(store.partition(workflow_id), workflow_id, run_id, "", "")
+    for n, body in enumerate(messages):
+        try:
+            route = await deliver(store, session, route, _SIGNALED, body)
+        except Refused:  # it ended in between: the rest begins the next run
+            return messages[n:]
+    return []
+
+
+def _exists(workflow_id: str, run_id: str, status: str, options: StartOptions) -> str:
+    if status == "running":
+        return (
+            f"a workflow with the id {workflow_id!r} is running (run {run_id}): use another id, or"
+            " the id conflict policy use_existing or terminate_existing"
+        )
+    return (
+        f"the workflow id {workflow_id!r} was used before (run {run_id}, {status}) and the id reuse"
+        f" policy is {options.id_reuse_policy}: use another id or policy"
+    )

@@ -1,0 +1,188 @@
+"""The client for code without an event loop: the same verbs, each waits until it is done."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from luaflow.client.client import Client
+from luaflow.client.handle import Handle
+from luaflow.domain.events import Event
+
+T = TypeVar("T")
+
+
+class _Loop:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="luaflow-client", daemon=True
+        )
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # Ctrl-C while waiting ends the work, too
+            raise
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class SyncHandle:
+    """A ``Handle`` whose methods block."""
+
+    def __init__(self, loop: _Loop, handle: Handle) -> None:
+        self._loop = loop
+        self._handle = handle
+
+    def __repr__(self) -> str:
+        return f"Sync{self._handle!r}"
+
+    @property
+    def workflow_id(self) -> str:
+        """The workflow id."""
+        return self._handle.workflow_id
+
+    @property
+    def run_id(self) -> str | None:
+        """The run id; None: whichever run the workflow id has."""
+        return self._handle.run_id
+
+    @property
+    def pid(self) -> str | None:
+        """The process id, where this client started the run."""
+        return self._handle.pid
+
+    def result(self, timeout: float | None = None) -> Any:
+        """See ``Handle.result``."""
+        return self._loop.run(self._handle.result(timeout))
+
+    def signal(self, name: str, *payloads: Any) -> None:
+        """See ``Handle.signal``."""
+        self._loop.run(self._handle.signal(name, *payloads))
+
+    def cancel(self, reason: str | None = None) -> None:
+        """See ``Handle.cancel``."""
+        self._loop.run(self._handle.cancel(reason))
+
+    def terminate(self, reason: str | None = None) -> None:
+        """See ``Handle.terminate``."""
+        self._loop.run(self._handle.terminate(reason))
+
+    def describe(self) -> dict[str, Any]:
+        """See ``Handle.describe``."""
+        return self._loop.run(self._handle.describe())
+
+    def history(self, *, follow: bool = False) -> Iterator[Event]:
+        """See ``Handle.history``."""
+        events = self._handle.history(follow=follow)
+        try:
+            while (event := self._loop.run(_next(events))) is not None:
+                yield event
+        finally:
+            self._loop.run(_close(events))
+
+
+class SyncClient:
+    """A ``Client`` whose methods block: ``with SyncClient.connect() as client: ...``.
+
+    It keeps a thread until ``close``; it may be used from several threads.
+    """
+
+    def __init__(self, loop: _Loop, client: Client) -> None:
+        """Use ``connect``."""
+        self._loop = loop
+        self._client = client
+
+    @classmethod
+    def connect(cls, url: str | None = None, namespace: str | None = None) -> Self:
+        """See ``Client.connect``."""
+        loop = _Loop()
+        try:
+            return cls(loop, loop.run(Client.connect(url, namespace)))
+        except BaseException:
+            loop.stop()
+            raise
+
+    @property
+    def namespace(self) -> str:
+        """The name of the namespace."""
+        return self._client.namespace
+
+    def start(self, type: str, *args: Any, **how: Any) -> SyncHandle:
+        """See ``Client.start``."""
+        return SyncHandle(self._loop, self._loop.run(self._client.start(type, *args, **how)))
+
+    def execute(self, type: str, *args: Any, **how: Any) -> Any:
+        """See ``Client.execute``."""
+        return self._loop.run(self._client.execute(type, *args, **how))
+
+    def signal_with_start(
+        self, type: str, signal: str, payloads: Iterable[Any] = (), *args: Any, **how: Any
+    ) -> SyncHandle:
+        """See ``Client.signal_with_start``."""
+        work = self._client.signal_with_start(type, signal, payloads, *args, **how)
+        return SyncHandle(self._loop, self._loop.run(work))
+
+    def get_handle(self, workflow_id: str, run_id: str | None = None) -> SyncHandle:
+        """See ``Client.get_handle``."""
+        return SyncHandle(self._loop, self._client.get_handle(workflow_id, run_id))
+
+    def list(
+        self, query: str | None = None, limit: int = 20, page: str | None = None
+    ) -> dict[str, Any]:
+        """See ``Client.list``."""
+        return self._loop.run(self._client.list(query, limit, page))
+
+    def count(self, query: str | None = None) -> int:
+        """See ``Client.count``."""
+        return self._loop.run(self._client.count(query))
+
+    def close(self) -> None:
+        """Close the connections and end the thread; safe twice."""
+        if self._loop is not _CLOSED:
+            loop, self._loop = self._loop, _CLOSED
+            loop.run(self._client.close())
+            loop.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Closed(_Loop):
+    def __init__(self) -> None:
+        pass
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        work.close()
+        raise RuntimeError("the client is closed")
+
+
+_CLOSED = _Closed()
+
+
+async def _next(events: Any) -> Event | None:
+    return await anext(events, None)
+
+
+async def _close(events: Any) -> None:
+    await events.aclose()

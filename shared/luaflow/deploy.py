@@ -1,0 +1,108 @@
+"""Deploying an app: its code becomes bundles in Redis, its workflow types become known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from luaflow.errors import NotFound, Unknown
+from luaflow.registry.app import App
+from luaflow.registry.bundle import Bundle, Deployment, make_bundles
+from luaflow.store import keys
+from luaflow.store.deployed import DeployedType
+from luaflow.store.link import Arg
+from luaflow.store.store import Store
+
+CONFIRM_MS = 10_000
+"""How long the replicas may take to have a deployment."""
+
+
+async def deploy(store: Store, app: App) -> list[DeployedType]:
+    """Store the bundles and types of all workflows of an app that a worker runs.
+
+    When this returns, every replica the server had has them. Repeating it changes nothing; types
+    that the app no longer has stay known. Raises Unknown when a replica did not confirm in time.
+    """
+    deployments = make_bundles(app)
+    types = [_deployed(one) for one in deployments]
+    commands = _commands(store.namespace, app, deployments, types)
+    if not commands:
+        return []
+    replicas = await _replicas(store)
+    *_, confirmed = await store.read(*commands, ("WAIT", replicas, CONFIRM_MS))
+    if confirmed < replicas:
+        raise Unknown(
+            f"deployed, but only {confirmed} of {replicas} replicas have it: deploy again"
+        )
+    return types
+
+
+async def compare(store: Store, app: App) -> list[tuple[DeployedType, str]]:
+    """What ``deploy`` would store: each type, and how it is: ``new``, ``changed`` or ``same``."""
+    types = [_deployed(one) for one in make_bundles(app)]
+    table = keys.types(store.namespace)
+    known = await store.read(*(("HGET", table, one.type) for one in types)) if types else []
+    found = []
+    for one, text in zip(types, known, strict=True):
+        old = None if text is None else DeployedType.from_bytes(text)
+        found.append((one, "new" if old is None else "same" if old == one else "changed"))
+    return found
+
+
+def _commands(
+    namespace: str, app: App, deployments: list[Deployment], types: list[DeployedType]
+) -> list[tuple[Arg, ...]]:
+    """The bundles before the types: a type that can be found can be run."""
+    commands: list[tuple[Arg, ...]] = [
+        ("SET", keys.bundle(namespace, one.bundle.name), one.bundle.content, "NX")
+        for one in deployments
+    ]
+    hosts: list[Arg] = []
+    for worker in app.workers.values():
+        place = {"client": worker.client, "task_queue": worker.task_queue}
+        hosts += [worker.id, orjson.dumps(place)]
+    if hosts:
+        commands.append(("HSET", keys.hosts(namespace), *hosts))
+    names: list[Arg] = []
+    for one in types:
+        for name in dict.fromkeys((one.type, one.entry_id)):
+            names += [name, one.to_bytes()]
+    if names:
+        commands.append(("HSET", keys.types(namespace), *names))
+    return commands
+
+
+def _deployed(one: Deployment) -> DeployedType:
+    return DeployedType(
+        type=one.type_name,
+        entry_id=one.entry_id,
+        bundle=one.bundle.name,
+        task_queue=one.task_queue,
+        host=one.worker_id,
+        client=one.client_id,
+    )
+
+
+async def _replicas(store: Store) -> int:
+    (text,) = await store.read(("INFO", "replication"))
+    return replicas_online(text)
+
+
+def replicas_online(info: Any) -> int:
+    """How many replicas a server's INFO says are connected."""
+    for line in bytes(info).splitlines():
+        name, _, value = line.partition(b":")
+        if name == b"connected_slaves":
+            return int(value)
+    return 0
+
+
+async def load_bundle(store: Store, name: str) -> Bundle:
+    """The bundle of that name; NotFound when it was never deployed here, or removed."""
+    (content,) = await store.read(("GET", keys.bundle(store.namespace, name)))
+    if content is None:
+        raise NotFound(
+            f"the code bundle {name} is not in '{store.namespace}': deploy the app that made it"
+        )
+    return Bundle.from_bytes(bytes(content), name)

@@ -1,0 +1,106 @@
+"""The events of a history: their names (Temporal's), their classes, their shape.
+
+An event is stored as a stream entry ``<id>-0`` with three fields: ``ts`` (milliseconds of
+namespace time, set by the server), ``t`` (the type) and ``e`` (the body, JSON bytes written by
+whoever proposed the event). Design 5.2 says in which order they reach the code.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+FORMAT = 1
+"""Version of the event format; the first event of every history names it (field ``v``)."""
+
+STARTED = "WorkflowExecutionStarted"
+TASK_COMPLETED = "WorkflowTaskCompleted"
+
+MESSAGES = frozenset(
+    {
+        "WorkflowExecutionSignaled",
+        "WorkflowExecutionUpdateAdmitted",
+        "WorkflowExecutionCancelRequested",
+    }
+)
+"""Events that carry somebody's words to the run; they are fed before the rest of a batch."""
+
+REST = frozenset(
+    {
+        "ActivityTaskCompleted",
+        "ActivityTaskFailed",
+        "ActivityTaskTimedOut",
+        "ActivityTaskCanceled",
+        "TimerFired",
+        "ChildWorkflowExecutionStarted",
+        "StartChildWorkflowExecutionFailed",
+        "ChildWorkflowExecutionCompleted",
+        "ChildWorkflowExecutionFailed",
+        "ChildWorkflowExecutionCanceled",
+        "ChildWorkflowExecutionTerminated",
+        "ChildWorkflowExecutionTimedOut",
+        "ExternalWorkflowExecutionSignaled",
+        "SignalExternalWorkflowExecutionFailed",
+        "ExternalWorkflowExecutionCancelRequested",
+        "RequestCancelExternalWorkflowExecutionFailed",
+        "ExternalWorkflowExecutionTerminated",
+        "TerminateExternalWorkflowExecutionFailed",
+    }
+)
+"""Outcomes of what the run asked for."""
+
+NEWS = MESSAGES | REST
+"""What is fed to the code after the start event; everything else is a record of a decision."""
+
+CLOSING = {
+    "WorkflowExecutionCompleted": "completed",
+    "WorkflowExecutionFailed": "failed",
+    "WorkflowExecutionCanceled": "canceled",
+    "WorkflowExecutionTerminated": "terminated",
+    "WorkflowExecutionTimedOut": "timed_out",
+    "WorkflowExecutionContinuedAsNew": "continued_as_new",
+}
+"""The last event of a history and the status it leaves behind."""
+
+STATUSES = ("running", *CLOSING.values())
+CLOSING_EVENT = {status: name for name, status in CLOSING.items()}
+CHILD_EVENT = {
+    "completed": "ChildWorkflowExecutionCompleted",
+    "failed": "ChildWorkflowExecutionFailed",
+    "canceled": "ChildWorkflowExecutionCanceled",
+    "terminated": "ChildWorkflowExecutionTerminated",
+    "timed_out": "ChildWorkflowExecutionTimedOut",
+}
+"""What a parent's history says when its child closed so."""
+
+
+class Event:
+    """One event of a history: ``id`` (1..n), ``ts`` (ms), ``type``, ``raw`` (the body's bytes)."""
+
+    __slots__ = ("__dict__", "id", "raw", "ts", "type")
+
+    def __init__(self, id: int, ts: int, type: str, raw: bytes) -> None:
+        """Keep the four parts; the body is decoded when first asked for."""
+        self.id = id
+        self.ts = ts
+        self.type = type
+        self.raw = raw
+
+    @cached_property
+    def body(self) -> dict[str, Any]:
+        """Return the decoded body: plain JSON, tagged values still tagged."""
+        return orjson.loads(self.raw) if self.raw else {}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the public form: ``{id, ts, type, …body}`` (design 10).
+
+        Where the body names a workflow type it is ``workflow_type``: ``type`` is the event's.
+        """
+        out = {"id": self.id, "ts": self.ts, "type": self.type}
+        return out | {"workflow_type" if key == "type" else key: v for key, v in self.body.items()}
+
+    def __repr__(self) -> str:
+        """Show the event as one line of a history."""
+        return f"<{self.id} {self.type} {self.raw.decode(errors='replace')[:120]}>"

@@ -1,0 +1,88 @@
+"""Names and identities: workflow ids, partitions, PIDs, run ids.
+
+The rules come from design section 4 (what an id may hold) and from the contract, section 0
+rule 11 and 7.1 (the shape of a PID).
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+import zlib
+from typing import NamedTuple
+
+from luaflow.errors import InvalidArgument
+
+MAX_WORKFLOW_ID = 200
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f{}|]")
+_PID = re.compile(r"\{(?:(?P<node>[^@{}|]*)@)?(?P<host>[^|{}]*)\|(?P<uniq>[^{}]+)\}\Z")
+
+
+def check_workflow_id(workflow_id: str) -> str:
+    """Return the workflow id, or raise InvalidArgument saying what is wrong with it.
+
+    A workflow id is 1-200 characters of UTF-8 without control characters, ``{``, ``}`` or
+    ``|``: braces would move its keys to another cluster slot, the bar ends it inside a PID.
+    """
+    if not workflow_id or len(workflow_id) > MAX_WORKFLOW_ID:
+        raise InvalidArgument(
+            f"a workflow id has 1-{MAX_WORKFLOW_ID} characters, this one has {len(workflow_id)}"
+        )
+    if bad := _FORBIDDEN.search(workflow_id):
+        raise InvalidArgument(
+            f"the workflow id {workflow_id!r} holds {bad.group()!r}: control characters, "
+            "'{', '}' and '|' are not allowed in ids"
+        )
+    try:
+        workflow_id.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(f"the workflow id {workflow_id!r} is not valid UTF-8") from None
+    return workflow_id
+
+
+def check_name(name: str, what: str) -> str:
+    """Return a namespace or queue name, or raise InvalidArgument naming the rule it breaks."""
+    if not _NAME.match(name):
+        raise InvalidArgument(
+            f"{what} {name!r} is not a name: use letters, digits, '_', '.', '-' "
+            "(1-63 characters, the first a letter or a digit)"
+        )
+    return name
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """Return the partition of a workflow id (or of an entity's key): crc32(utf-8) % P."""
+    return zlib.crc32(key.encode()) % partitions
+
+
+def new_run_id() -> str:
+    """Return a fresh run id: 32 hexadecimal digits, chosen by whoever starts the run."""
+    return uuid.uuid4().hex
+
+
+class Pid(NamedTuple):
+    """A process identity: ``{node@host|uniq}``; a workflow's uniq is its workflow id."""
+
+    node: str
+    host: str
+    uniq: str
+
+    def __str__(self) -> str:
+        """Return the text form, with braces, as Lua code sees it."""
+        node = f"{self.node}@" if self.node else ""
+        return f"{{{node}{self.host}|{self.uniq}}}"
+
+
+def parse_pid(text: str) -> Pid | None:
+    """Return the PID a text spells, or None: text without braces is a name to resolve.
+
+    The older form ``{node@host|x|uniq}`` keeps its last part (contract 7.1).
+    """
+    if not (text.startswith("{") and text.endswith("}") and "|" in text):
+        return None
+    head, _, uniq = text[1:-1].rpartition("|")
+    match = _PID.match(f"{{{head.split('|')[0]}|{uniq}}}")
+    if match is None:
+        return None
+    return Pid(match["node"] or "", match["host"], match["uniq"])

@@ -1,0 +1,73 @@
+"""Messages between partitions: the JSON of an outbox, as its receiver will read it (design 5.6).
+
+Every request has one answer, an ``outcome``; a parent hears of its child's end by one, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from luaflow.domain.events import CHILD_EVENT
+from luaflow.domain.failure import Failure
+
+
+def outcome(
+    sender: Mapping[str, Any], type: str, body: Mapping[str, Any], *, final: bool = True
+) -> bytes:
+    """The answer to a request of ``sender`` (its workflow and run id); ``body`` has its ``seq``."""
+    message = {
+        "k": "outcome",
+        "workflow_id": sender["workflow_id"],
+        "run_id": sender["run_id"],
+        "seq": body["seq"],
+        "type": type,
+        "body": body,
+        "final": int(final),
+    }
+    return orjson.dumps(message)
+
+
+def child_outcome(
+    parent: Mapping[str, Any], workflow_id: str, run_id: str, status: str, slot: Mapping[str, Any]
+) -> bytes:
+    """How a child ended, for its parent; ``slot`` is ``{"result": …}`` or ``{"failure": {…}}``."""
+    body = {
+        "seq": parent["seq"],
+        "pid": parent["pid"],
+        "workflow_id": workflow_id,
+        "run_id": run_id,
+    }
+    return outcome(parent, CHILD_EVENT[status], {**body, **slot})
+
+
+def parent_closed(record: Mapping[str, Any], run_id: str, seq: int) -> bytes | None:
+    """What a child is told when its parent closed; None when that is nothing (``abandon``).
+
+    ``record`` is the parent's note of the child, ``run_id`` and ``seq`` are the parent's: the
+    message is for the child of this request only, not for a later run of the same workflow id.
+    """
+    head = {"workflow_id": record["workflow_id"], "child_of": {"run_id": run_id, "seq": seq}}
+    head |= {"from": None, "seq": seq}
+    reason = "its parent workflow closed"
+    if record.get("policy") == "terminate":
+        return orjson.dumps({"k": "end", **head, "body": {"reason": reason}})
+    if record.get("policy") == "request_cancel":
+        type_ = "WorkflowExecutionCancelRequested"
+        body = {"reason": reason}
+        return orjson.dumps(
+            {"k": "message", **head, "type": type_, "body": body, "ok": "", "failed": ""}
+        )
+    return None
+
+
+def not_running(workflow_id: str) -> Failure:
+    """Why a message cannot arrive: its target is closed, or never was."""
+    return Failure("NotFound", f"workflow '{workflow_id}' is not running", retryable=False)
+
+
+def exists_already(workflow_id: str) -> Failure:
+    """Why a child cannot start: its workflow id is taken."""
+    return Failure("AlreadyExists", f"workflow '{workflow_id}' exists already", retryable=False)

@@ -1,0 +1,83 @@
+"""The exceptions of luaflow: one tree; the docstring of each is its default message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class LuaflowError(Exception):
+    """Something went wrong in luaflow."""
+
+    def __init__(self, message: str | None = None) -> None:
+        """Keep the message; without one, the class's own sentence is used."""
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+    @property
+    def message(self) -> str:
+        """Return the sentence for people."""
+        return str(self.args[0])
+
+
+class WorkflowFailed(LuaflowError):
+    """The workflow did not complete."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        kind: str = "Internal",
+        retryable: bool | None = None,
+        details: dict[str, Any] | None = None,
+        status: str = "failed",
+    ) -> None:
+        """Keep the failure as the workflow (or its activity) reported it, and the run's status."""
+        super().__init__(message)
+        self.kind = kind
+        self.retryable = retryable
+        self.details = details
+        self.status = status
+
+
+class NotFound(LuaflowError):
+    """There is nothing of that name."""
+
+
+class AlreadyExists(LuaflowError):
+    """Something of that name exists already."""
+
+    def __init__(self, message: str | None = None, *, run_id: str | None = None) -> None:
+        """Keep the run that holds the name, where there is one."""
+        super().__init__(message)
+        self.run_id = run_id
+
+
+class InvalidArgument(LuaflowError):
+    """An argument is not acceptable."""
+
+
+class Refused(LuaflowError):
+    """The state, a policy or a limit does not allow this now."""
+
+
+class Unavailable(LuaflowError):
+    """Redis cannot be reached."""
+
+
+class Unknown(LuaflowError):
+    """The outcome is not confirmed: it may or may not have happened."""
+
+
+_EXIT_CODES: dict[type[LuaflowError], int] = {
+    WorkflowFailed: 1,
+    InvalidArgument: 2,
+    Unavailable: 3,
+    Unknown: 3,
+    NotFound: 4,
+    AlreadyExists: 5,
+    Refused: 5,
+}
+
+
+def exit_code(error: LuaflowError) -> int:
+    """Return the exit code of a command that ends with this error (design 10); 1 for any other."""
+    return next((code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)), 1)

@@ -1,0 +1,219 @@
+--- Time objects: an instant (seconds and nanoseconds since 1970 UTC) seen in a location.
+local K = ...
+local N = K.native
+local setmetatable, format, raise = N.setmetatable, N.string.format, K.raise
+local D = K.durations
+
+local T = {}
+K.calendar = T
+
+local location_methods = {}
+local Location = K.class("time.Location", location_methods)
+function location_methods.string(l) return l._name end
+function Location.__tostring(l) return l._name end
+
+--- A zone with a fixed offset from UTC in seconds.
+function T.zone(name, offset)
+  return setmetatable({_name = name, _offset = offset}, Location)
+end
+
+T.utc = T.zone("UTC", 0)
+T.Location = Location
+
+local methods = {}
+local Time = K.class("time.Time", methods)
+T.class = Time
+K.time_class = Time
+
+local BILLION = 1000000000
+-- Go's zero time, 0001-01-01 00:00:00 UTC.
+local ZERO = -62135596800
+
+--- A Time from seconds and nanoseconds, which may be out of range.
+function T.make(seconds, nanos, location)
+  return setmetatable({
+    _s = seconds + nanos // BILLION, _n = nanos % BILLION, _zone = location or T.utc,
+  }, Time)
+end
+
+function T.from_ns(ns, location)
+  return T.make(ns // BILLION, ns % BILLION, location)
+end
+
+--- Days since 1970-01-01 of a civil date; months and days may be out of range.
+function T.days(year, month, day)
+  month = month - 1
+  year = year + month // 12
+  month = month % 12 + 1
+  if month <= 2 then year = year - 1 end
+  local era = year // 400
+  local yoe = year - era * 400
+  local doy = (153 * (month + (month > 2 and -3 or 9)) + 2) // 5
+  return era * 146097 + yoe * 365 + yoe // 4 - yoe // 100 + doy - 719468 + day - 1
+end
+
+--- (year, month, day) of days since 1970-01-01.
+function T.civil(days)
+  days = days + 719468
+  local era = days // 146097
+  local doe = days - era * 146097
+  local yoe = (doe - doe // 1460 + doe // 36524 - doe // 146096) // 365
+  local doy = doe - (365 * yoe + yoe // 4 - yoe // 100)
+  local mp = (5 * doy + 2) // 153
+  local month = mp + (mp < 10 and 3 or -9)
+  return yoe + era * 400 + (month <= 2 and 1 or 0), month, doy - (153 * mp + 2) // 5 + 1
+end
+
+--- All parts of a Time in its location, as a table.
+function T.parts(t)
+  local seconds = t._s + t._zone._offset
+  local days, rest = seconds // 86400, seconds % 86400
+  local year, month, day = T.civil(days)
+  return {
+    year = year, month = month, day = day, hour = rest // 3600, minute = rest // 60 % 60,
+    second = rest % 60, nanosecond = t._n, weekday = (days + 4) % 7,
+    year_day = days - T.days(year, 1, 1) + 1, days = days,
+  }
+end
+
+local function time_arg(t, method)
+  if not K.isa(t, Time) then raise("time: " .. method .. " expects a Time") end
+  return t
+end
+
+local function duration_arg(d, method)
+  local ns, wrong = D.ns(d)
+  if not ns then raise("time: " .. method .. ": " .. wrong) end
+  return ns
+end
+
+-- Methods --------------------------------------------------------------------------------------
+
+function methods.add(t, d)
+  local ns = duration_arg(d, "add")
+  return T.make(t._s + ns // BILLION, t._n + ns % BILLION, t._zone)
+end
+
+function methods.sub(t, other)
+  time_arg(other, "sub")
+  return D.make((t._s - other._s) * BILLION + t._n - other._n)
+end
+
+function methods.add_date(t, years, months, days)
+  local p = T.parts(t)
+  local date = T.days(p.year + (years or 0), p.month + (months or 0), p.day + (days or 0))
+  return T.make(t._s + (date - p.days) * 86400, t._n, t._zone)
+end
+
+local function before(a, b) return a._s < b._s or a._s == b._s and a._n < b._n end
+local function same(a, b) return a._s == b._s and a._n == b._n end
+
+function methods.before(t, other) return before(t, time_arg(other, "before")) end
+function methods.after(t, other) return before(time_arg(other, "after"), t) end
+function methods.equal(t, other) return same(t, time_arg(other, "equal")) end
+function methods.unix(t) return t._s end
+function methods.unix_nano(t) return t._s * BILLION + t._n end
+function methods.is_zero(t) return t._s == ZERO and t._n == 0 end
+function methods.location(t) return t._zone end
+function methods.utc(t) return T.make(t._s, t._n) end
+function methods.in_local(t) return T.make(t._s, t._n) end
+
+function methods.in_location(t, location)
+  if not K.isa(location, Location) then raise("time: in_location expects a Location") end
+  return T.make(t._s, t._n, location)
+end
+
+function methods.date(t)
+  local p = T.parts(t)
+  return p.year, p.month, p.day
+end
+
+function methods.clock(t)
+  local p = T.parts(t)
+  return p.hour, p.minute, p.second
+end
+
+for _, field in N.ipairs({
+  "year", "month", "day", "hour", "minute", "second", "nanosecond", "weekday", "year_day",
+}) do
+  methods[field] = function(t) return T.parts(t)[field] end
+end
+
+-- Go rounds from its zero time, not from 1970.
+local function multiple(t, d, method, half_up)
+  local ns = D.ns(d)
+  if not K.isa(d, D.class) then raise("time: " .. method .. " expects a Duration") end
+  if ns <= 0 then return T.make(t._s, t._n, t._zone) end
+  -- The distance from the zero time modulo ns, without leaving 64 bits.
+  local since = t._s - ZERO
+  local rest
+  if ns % BILLION == 0 then
+    rest = since % (ns // BILLION) * BILLION + t._n
+  else
+    local second = BILLION % ns
+    rest = (T.mulmod(since % ns, second, ns) + t._n) % ns
+  end
+  local step = -rest
+  if half_up and rest >= ns - rest then step = ns - rest end
+  return methods.add(t, step)
+end
+
+--- a * b % m for 0 <= a, b < m, without overflow.
+function T.mulmod(a, b, m)
+  local result = 0
+  while b > 0 do
+    if b & 1 == 1 then result = result >= m - a and result - (m - a) or result + a end
+    a = a >= m - a and a - (m - a) or a + a
+    b = b >> 1
+  end
+  return result
+end
+
+function methods.truncate(t, d) return multiple(t, d, "truncate", false) end
+function methods.round(t, d) return multiple(t, d, "round", true) end
+
+-- Text -----------------------------------------------------------------------------------------
+
+local function offset_text(seconds, colon)
+  local sign = "+"
+  if seconds < 0 then sign, seconds = "-", -seconds end
+  return format("%s%02d%s%02d", sign, seconds // 3600, colon, seconds // 60 % 60)
+end
+T.offset_text = offset_text
+
+-- ".25" of nanoseconds, without trailing zeros; "" for none.
+local function fraction(nanos)
+  if nanos == 0 then return "" end
+  return "." .. N.string.match(format("%09d", nanos), "^(.-)0*$")
+end
+
+--- RFC 3339; with all the nanoseconds there are if `nano`.
+function T.rfc3339(t, nano)
+  local p = T.parts(t)
+  local zone = t._zone._offset == 0 and "Z" or offset_text(t._zone._offset, ":")
+  return format("%04d-%02d-%02dT%02d:%02d:%02d%s%s", p.year, p.month, p.day, p.hour, p.minute,
+    p.second, nano and fraction(p.nanosecond) or "", zone)
+end
+
+function methods.format_rfc3339(t) return T.rfc3339(t) end
+
+function Time.__tostring(t)
+  local p = T.parts(t)
+  return format("%04d-%02d-%02d %02d:%02d:%02d%s %s %s", p.year, p.month, p.day, p.hour, p.minute,
+    p.second, fraction(p.nanosecond), offset_text(t._zone._offset, ""), t._zone._name)
+end
+
+function Time.__eq(a, b) return K.isa(a, Time) and K.isa(b, Time) and same(a, b) end
+function Time.__lt(a, b) return before(time_arg(a, "<"), time_arg(b, "<")) end
+function Time.__le(a, b) return not before(time_arg(b, "<="), time_arg(a, "<=")) end
+function Time.__sub(a, b)
+  if K.isa(b, Time) then return methods.sub(time_arg(a, "-"), b) end
+  return methods.add(a, -duration_arg(b, "-"))
+end
+function Time.__add(a, b) return methods.add(time_arg(a, "+"), b) end
+
+T.methods = methods
+K.plain_of[Time] = function(t) return T.rfc3339(t, true) end
+
+--- RFC 3339 text of milliseconds since 1970.
+function K.rfc3339(ms) return T.rfc3339(T.from_ns(ms * 1000000), true) end

@@ -1,0 +1,85 @@
+--- What funcs, process and workflow share: names, arguments, options, contexts.
+local K = ...
+local N = K.native
+local S = K.scheduler
+local codec, invalid = K.codec, K.errors.invalid
+local type, find, select, next = N.type, N.string.find, N.select, N.next
+
+local problem_args, encode_args = codec.problem_args, codec.encode_args
+
+local A = {}
+K.calls = A
+
+--- The Invalid error of an id that is no "ns:name", or nil.
+function A.check_id(id, what)
+  if type(id) ~= "string" or id == "" then return invalid(what .. " ID required") end
+  if not find(id, "^[^:]+:[^:]+$") then
+    return invalid("invalid " .. what .. " ID '" .. id .. "': expected namespace:name")
+  end
+end
+
+--- JSON array of the arguments; nil during replay, where nobody reads it. (text, error)
+function A.arguments(...)
+  local text, wrong
+  if K.run.replaying then
+    wrong = problem_args(select("#", ...), ...)
+  else
+    text, wrong = encode_args(select("#", ...), ...)
+  end
+  if wrong then return nil, invalid(wrong) end
+  return text
+end
+
+--- A private copy of plain data, with its JSON. (copy, text) or nil, message
+function A.copy(value)
+  local text, wrong = codec.encode(value)
+  if not text then return nil, wrong end
+  return codec.decode(text), text
+end
+
+local function string_keys(t, what)
+  if type(t) ~= "table" then K.raise(what .. " expects a table") end
+  for key in next, t do
+    if type(key) ~= "string" then K.raise(what .. " expects a table with string keys") end
+  end
+end
+
+--- `base` with the entries of `t` over it, both plain; raises when `t` is no such table.
+function A.merge(base, t, what)
+  string_keys(t, what)
+  local copy, wrong = A.copy(t)
+  if not copy then K.raise(what .. ": " .. wrong) end
+  local merged = {}
+  for key, value in next, base do merged[key] = value end
+  for key, value in next, copy do merged[key] = value end
+  return merged
+end
+
+--- An option by its short key, in either spelling; the canonical one wins.
+function A.option(options, group, key)
+  local value = options[group .. "." .. key]
+  if value == nil then value = options["temporal." .. group .. "." .. key] end
+  return value
+end
+
+--- Let Python judge options: the Invalid error, or nil. `what` is "activity" or "start".
+function A.check_options(what, id, options)
+  local text, wrong = codec.encode(options)
+  if not text then return invalid("invalid options for " .. id .. ": " .. wrong) end
+  local message = S.service("options", what, id, text)
+  if message then return invalid(message) end
+end
+
+--- JSON object text of options with a reserved key "context", or nil when there is nothing.
+function A.options_text(options, context)
+  local all
+  if next(options) ~= nil then
+    all = {}
+    for key, value in next, options do all[key] = value end
+  end
+  if next(context) ~= nil then
+    all = all or {}
+    all.context = context
+  end
+  if all then return (codec.encode(all)) end
+end

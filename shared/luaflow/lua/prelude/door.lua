@@ -1,0 +1,227 @@
+--- The only door: opening a run, feeding it one event at a time, closing it.
+local K = ...
+local N = K.native
+local S, mailbox, codec, load = K.scheduler, K.mailbox, K.codec, K.load
+local pcall, select, type, tostring, unpack = N.pcall, N.select, N.type, N.tostring, N.table.unpack
+local decode = codec.decode
+local begin, finish = K.guard.begin, K.guard.finish
+local make_error = K.errors.make
+
+local cpu_seconds, memory_bytes
+
+--- Set what holds for every run of this engine.
+function K.configure(kind, entry_id, cpu, memory)
+  K.libs.place = kind .. "s"
+  K.kind, K.entry_id, cpu_seconds, memory_bytes = kind, entry_id, cpu, memory
+end
+
+function K.guard.coroutine.spawn(f)
+  if type(f) ~= "function" then K.raise("coroutine.spawn expects a function") end
+  local run = K.run
+  if not N.coroutine.isyieldable() then
+    K.raise("coroutine.spawn cannot be used inside a callback of the library: call it outside")
+  end
+  if run.pure then K.raise("coroutine.spawn is not allowed inside " .. run.pure) end
+  local task = S.spawn(run, f)
+  -- The child stands in the queue before its parent.
+  S.wake(run, run.task)
+  run.task.blocked = "spawn"
+  K.system_yield()
+  return task.co
+end
+
+-- The end of a run -----------------------------------------------------------------------------
+
+local function end_run(run, status)
+  if run.ended then return end
+  run.ended, run.status = true, status
+  run.unread_ids = status ~= "continued" and N.table.concat(mailbox.unread_ids(run), ",") or ""
+  run.queue, run.head, run.tail, run.pending, run.npending = {}, 1, 0, {}, 0
+end
+
+local function fail(run, e)
+  if run.ended then return end
+  run.answer = codec.encode_failure(e)
+  end_run(run, "failed")
+end
+
+local function complete(run, value, second)
+  local e = K.errors.returned(second)
+  if e then return fail(run, K.errors.raised(e, run.main.co)) end
+  local text, wrong
+  if run.replaying then wrong = codec.problem(value) else text, wrong = codec.encode(value) end
+  if wrong then
+    return fail(run, make_error("Invalid", "the result of " .. K.entry_id .. ": " .. wrong, false))
+  end
+  run.answer = text
+  end_run(run, "done")
+end
+
+-- What Python feeds ----------------------------------------------------------------------------
+
+--- The clock and the counts of a run: the largest fed so far.
+function K.advance(run, now, length, size)
+  if now > run.now then run.now = now end
+  if length > run.length then run.length = length end
+  if size > run.size then run.size = size end
+end
+
+local function value_of(ok, text)
+  local value = decode(text)
+  if not ok and not K.errors.is_error(value) then return K.errors.from_failure(value or {}) end
+  return value
+end
+
+local ops = {}
+
+function ops.start(run, args, context)
+  local list, n = decode(args)
+  K.keep_context(run, decode(context))
+  run.started_ns = run.now * 1000000
+  run.main = S.spawn(run, function()
+    local entry = load.entry(run)
+    return entry(unpack(list, 1, n or 0))
+  end)
+  S.drive(run)
+end
+
+function ops.ahead(run, rows)
+  local list, n = decode(rows)
+  mailbox.add_ahead(run, list, n)
+end
+
+function ops.message(run)
+  mailbox.feed(run)
+  S.drive(run)
+end
+
+function ops.resolve(run, seq, ok, text)
+  run.children[seq] = nil
+  if run.pending[seq] then
+    S.resolve(run, seq, ok, value_of(ok, text))
+    S.drive(run)
+  end
+end
+
+function ops.child_started(run, seq, pid, failure)
+  K.process.child_started(run, seq, pid, failure and value_of(false, failure))
+  S.drive(run)
+end
+
+function ops.exit(run, pid, ok, text)
+  K.process.child_closed(run, pid, ok, value_of(ok, text))
+  S.drive(run)
+end
+
+function ops.reply(run, values)
+  local list = decode(values)
+  local task = run.service_task
+  run.service, run.service_task = nil, nil
+  task.blocked, task.a, task.b = false, list[1], list[2]
+  S.drive(run, task)
+end
+
+-- Step -----------------------------------------------------------------------------------------
+
+-- Everything crosses as one flat list: status, messages ahead, answer, unread ids, number of
+-- commands, number of service values, then 5 values a command, the service, 3 values a log line.
+local function answer(run, status, text, more)
+  local out, n = run.out, run.nout
+  local commands, values = n // 5, 0
+  local service = run.service
+  if service and status == "service" then
+    values = service.n + 1
+    for i = 1, values do out[n + i] = service[i] end
+    n = n + values
+  end
+  local logs = run.nlogs
+  if logs > 0 then
+    for i = 1, logs do out[n + i] = run.logs[i] end
+    n = n + logs
+    run.logs, run.nlogs = {}, 0
+  end
+  -- The list is used again, unless it grew large.
+  if n > 500 then run.out = {} end
+  run.nout = 0
+  return status, run.ahead_last - run.ahead_first + 1, text, more, commands, values,
+    unpack(out, 1, n)
+end
+
+local function settle(run, op)
+  if run.ended or run.service or op == "ahead" then return end
+  local message = S.deadlock(run)
+  if message then fail(run, make_error("Internal", message, false)) end
+end
+
+local function act(run, op, a, b, c)
+  ops[op](run, a, b, c)
+  settle(run, op)
+end
+
+local function step(run, op, now, length, size, replaying, a, b, c)
+  if run.ended then return answer(run, "ended") end
+  K.run, run.replaying = run, replaying
+  begin(cpu_seconds, memory_bytes, run.env)
+  K.advance(run, now, length, size)
+  local ok, e = pcall(act, run, op, a, b, c)
+  local reason = finish(not ok and e or nil)
+  K.run = nil
+  if reason then
+    run.ended = true
+    return answer(run, "fault", reason, run.where)
+  end
+  if not ok then
+    run.ended = true
+    return answer(run, "fault", "kernel", K.decoder.message_of(e))
+  end
+  if run.ended then return answer(run, run.status, run.answer, run.unread_ids) end
+  if run.service then return answer(run, "service") end
+  return answer(run, "wait")
+end
+
+-- Where every coroutine waits, oldest first, as text for people.
+local function stack(run)
+  local lines, task = {}, run.oldest
+  while task and #lines < 100 do
+    lines[#lines + 1] = K.position_of(task.co) .. ": waits in " .. tostring(task.blocked)
+    task = task.after
+  end
+  return N.table.concat(lines, "\n")
+end
+
+--- Open a run: its step function and its stack function.
+function K.open(info_text, log_replay)
+  local run = S.new_run()
+  local info = decode(info_text)
+  run.info, run.log_replay = info, log_replay
+  run.now, run.length, run.size, run.started_ns = 0, 0, 0, 0
+  run.options = {trap_links = false, interrupt_on_cancel = false, upgradable = false}
+  run.cancel_requested, run.pure, run.pcall = false, false, K.guard.pcall
+  run.versions, run.starting, run.children, run.local_activities = {}, {}, {}, {}
+  run.logs, run.nlogs, run.ctx_text = {}, 0, {}
+  run.fail, run.complete, run.finish = fail, complete, end_run
+  for _, id in N.ipairs(info.local_activities or {}) do run.local_activities[id] = true end
+  mailbox.new(run)
+  load.environment(run)
+  local function feed(op, now, length, size, replaying, a, b, c)
+    return step(run, op, now, length, size, replaying, a, b, c)
+  end
+  return feed, function() return stack(run) end
+end
+
+-- Whoever a run is, its top level may ask.
+local NOBODY = '{"run_id":"check","workflow_id":"check","workflow_type":"check","pid":"check",'
+  .. '"task_queue":"check","namespace":"check","entry_id":"check","attempt":1}'
+
+--- Run the top level of the code in a run of its own: nil, or why it has no entry function.
+function K.check()
+  local run_step = K.open(NOBODY, false)
+  local status, _, text = run_step("check", 0, 0, 0, true)
+  if status == "fault" then return "the code does not end its top level: " .. tostring(text) end
+  if status == "failed" then return decode(text).message end
+end
+
+function ops.check(run)
+  run.main = S.spawn(run, function() load.entry(run) end)
+  S.drive(run)
+end

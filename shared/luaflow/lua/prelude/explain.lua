@@ -1,0 +1,71 @@
+--- Why a value cannot cross a boundary, in the same words on every machine.
+local K = ...
+local N = K.native
+local type, next, format = N.type, N.next, N.string.format
+local raw_metatable, math_type = N.debug.getmetatable, N.math.type
+local C = K.codec
+
+-- The kinds of keys that no text can stand for, in the order they are complained about.
+local BAD_KEYS = {"function", "table", "thread", "userdata"}
+
+local walk
+
+local function place(path, words)
+  if path == "" then return words end
+  return "at " .. N.string.sub(path, 1, 200) .. ": " .. words
+end
+
+-- The keys in order, or what is wrong with them.
+local function keys_of(t, path, tagged)
+  local keys, seen, texts = {}, {}, 0
+  for key in next, t do
+    keys[#keys + 1] = key
+    seen[type(key)] = true
+    if type(key) == "string" then texts = texts + 1 end
+  end
+  for i = 1, #BAD_KEYS do
+    if seen[BAD_KEYS[i]] then
+      local words = "a key cannot be a " .. BAD_KEYS[i] .. ": use text or a number"
+      return nil, place(path, words)
+    end
+  end
+  N.table.sort(keys, C.key_order)
+  if not tagged and texts < #keys and (texts > 0 or keys[1] ~= 1 or keys[#keys] ~= #keys) then
+    return nil, place(path, "a table with mixed or sparse keys has no JSON form")
+  end
+  return keys
+end
+
+local function walk_table(t, depth, path, limit, tagged)
+  if depth >= limit then
+    return place(path, "nested deeper than " .. limit .. " levels, or contains itself")
+  end
+  local class = raw_metatable(t)
+  if class == K.errors.class then
+    return tagged and t._details and walk(t._details, depth + 1, path, limit, tagged) or nil
+  end
+  local convert = class and K.plain_of[class]
+  if convert then return walk(convert(t), depth + 1, path, limit, tagged) end
+  local keys, wrong = keys_of(t, path, tagged)
+  if not keys then return wrong end
+  for i = 1, #keys do
+    local key = keys[i]
+    local step = type(key) == "string" and "." .. key
+      or format(math_type(key) == "integer" and "[%d]" or "[%s]", key)
+    wrong = walk(N.rawget(t, key), depth + 1, path .. step, limit, tagged)
+    if wrong then return wrong end
+  end
+end
+
+function walk(v, depth, path, limit, tagged)
+  local kind = type(v)
+  if kind == "table" then return walk_table(v, depth, path, limit, tagged) end
+  if kind == "function" or kind == "thread" or kind == "userdata" then
+    return place(path, "a " .. kind .. " cannot leave the code: send plain data")
+  end
+end
+
+--- What is wrong with `v`, by its first problem in the order of `pairs`; nil if nothing is.
+function C.explain(v, limit, tagged)
+  return walk(v, 0, "", limit, tagged)
+end

@@ -1,0 +1,150 @@
+--- The globals that user code sees: allow-listed modules, read-only, one environment a run.
+local K = ...
+local N, S, G = K.native, K.stable, K.guard
+local type, error, rawget, rawset, next = N.type, N.error, N.rawget, N.rawset, N.next
+local setmetatable, metatable, tonumber = N.setmetatable, N.debug.getmetatable, N.tonumber
+local raise, bad_argument, protected = S.raise, S.bad_argument, S.protected
+
+local B = {}
+K.libs = B
+
+--- The word for where this code runs, used in refusals: "workflows" or "functions".
+B.place = "workflows"
+
+-- What is not there, and what to use instead --------------------------------------------------
+
+local ACTIVITY = "use an activity"
+local SOURCE = "put the code in a library entry and require it"
+
+local FORBIDDEN = {
+  io = ACTIVITY, debug = "use logger or print", package = "use require",
+  load = SOURCE, loadstring = SOURCE, loadfile = SOURCE, dofile = SOURCE,
+  collectgarbage = "luaflow manages the memory", rawlen = "use the operator #",
+  utf8 = "use string patterns such as \"[\\0-\\x7F\\xC2-\\xFD][\\x80-\\xBF]*\"",
+  python = ACTIVITY, jit = "it is not needed", ffi = ACTIVITY,
+  bit = "use the operators & | ~ << >>",
+  bit32 = "use the operators & | ~ << >>", setfenv = "use a table of your own",
+  getfenv = "use _G", module = "return a table from a library entry", newproxy = "use a table",
+}
+
+local FORBIDDEN_OS = {
+  execute = ACTIVITY, exit = "return from the function", remove = ACTIVITY, rename = ACTIVITY,
+  tmpname = ACTIVITY, getenv = "pass it as an argument", setlocale = "text is compared by bytes",
+}
+
+local FORBIDDEN_STRING = {
+  dump = SOURCE, pack = "use json", unpack = "use json", packsize = "use json",
+}
+
+local function refuse(prefix, forbidden)
+  return function(_, name)
+    local remedy = forbidden[name]
+    if remedy then
+      raise(prefix .. name .. " is not available in " .. B.place .. ": " .. remedy)
+    end
+  end
+end
+
+-- Modules --------------------------------------------------------------------------------------
+
+--- A read-only view of `members`, and its metatable; reading a `forbidden` name raises its remedy.
+function B.readonly(name, members, forbidden)
+  if forbidden then setmetatable(members, {__index = refuse(name .. ".", forbidden)}) end
+  local mt = {__index = members, __metatable = false, __name = name}
+  function mt.__newindex(_, key)
+    raise(name .. " is read-only: cannot set '" .. S.tostring(key) .. "'")
+  end
+  return setmetatable({}, mt), mt
+end
+
+--- Members of the modules, for the kernel to add to while it loads.
+B.tables = {
+  string = K.strings, table = K.tables, math = K.maths, coroutine = G.coroutine,
+  os = {difftime = N.os.difftime, platform = "wippy"},
+}
+local FORBIDDEN_MEMBERS = {string = FORBIDDEN_STRING, os = FORBIDDEN_OS}
+
+--- The modules as users see them, and their metatables (`string` may get a __call).
+B.modules, B.metatables = {}, {}
+for name, members in next, B.tables do
+  B.modules[name], B.metatables[name] = B.readonly(name, members, FORBIDDEN_MEMBERS[name])
+end
+
+-- ("x"):rep(n) must meet the same bounds as string.rep("x", n).
+local string_metatable = metatable("")
+string_metatable.__index, string_metatable.__metatable = B.tables.string, false
+
+-- Base functions -------------------------------------------------------------------------------
+
+local function rawget_user(t, key)
+  if type(t) ~= "table" then bad_argument(1, "rawget", "table", t) end
+  return rawget(S.visible(t, "rawget"), key)
+end
+
+local function rawset_user(t, key, value)
+  if type(t) ~= "table" then bad_argument(1, "rawset", "table", t) end
+  local mt = protected(t)
+  if mt then raise((rawget(mt, "__name") or "this object") .. " is read-only: rawset refused") end
+  if key == nil then raise("table index is nil") end
+  if key ~= key then raise("table index is NaN") end
+  return rawset(t, key, value)
+end
+
+local function setmetatable_user(t, mt)
+  if type(t) ~= "table" then bad_argument(1, "setmetatable", "table", t) end
+  if type(mt) ~= "table" and mt ~= nil then bad_argument(2, "setmetatable", "nil or table", mt) end
+  local old = metatable(t)
+  if old and rawget(old, "__metatable") ~= nil then raise("cannot change a protected metatable") end
+  if mt then
+    if rawget(mt, "__gc") ~= nil then
+      raise("__gc is not available in " .. B.place .. ": close what you open, or use <close>")
+    end
+    if rawget(mt, "__mode") ~= nil then
+      raise("weak tables are not available in " .. B.place ..
+        ": what they lose differs from run to run; remove entries yourself")
+    end
+    if rawget(mt, "__metatable") == false then S.open_metatables[mt] = true end
+  end
+  return setmetatable(t, mt)
+end
+
+local LONG = 4096
+local function tonumber_user(value, ...)
+  if type(value) == "string" and #value > LONG then G.check() end
+  return tonumber(value, ...)
+end
+
+--- Globals of every environment, for the kernel to add to while it loads.
+B.base = {
+  _VERSION = "Lua 5.4", assert = N.assert, error = error, getmetatable = N.getmetatable,
+  ipairs = N.ipairs, next = S.next, pairs = S.pairs, pcall = G.pcall, rawequal = N.rawequal,
+  rawget = rawget_user, rawset = rawset_user, select = N.select, setmetatable = setmetatable_user,
+  tonumber = tonumber_user, tostring = S.tostring, type = type, unpack = K.tables.unpack,
+  xpcall = G.xpcall,
+}
+for name, module in next, B.modules do B.base[name] = module end
+setmetatable(B.base, {__index = refuse("", FORBIDDEN)})
+
+-- Environments ---------------------------------------------------------------------------------
+
+local ENVIRONMENT = {__index = B.base, __metatable = false, __name = "_G"}
+S.open_metatables[ENVIRONMENT] = true
+local states = setmetatable({}, {__mode = "k"})
+
+--- Fresh globals of one run; `seed` (the run id) decides its random numbers.
+function B.environment(seed)
+  if type(seed) ~= "string" then error("environment: a seed is needed, such as the run id", 2) end
+  local env = {}
+  env._G = env
+  local state = S.new_state()
+  state.random = K.random.new(seed)
+  states[env] = state
+  return setmetatable(env, ENVIRONMENT)
+end
+
+--- Make the run of `env` (nil: none) the one whose serial and random numbers apply.
+function B.enter(env)
+  local state = env and states[env]
+  S.use(state)
+  K.random.use(state and state.random)
+end

@@ -1,0 +1,145 @@
+--- Code of a bundle: compiled once, run once in each run; and what `require` may find.
+local K = ...
+local N = K.native
+local type, setmetatable = N.type, N.setmetatable
+local format, find, gsub = N.string.format, N.string.find, N.string.gsub
+
+local units = {} -- id -> {make, entry, modules (set), imports (alias -> id), method}
+local L = {units = units}
+K.load = L
+
+-- Always there, listed or not; each is a global too.
+local CORE = {
+  process = true, channel = true, errors = true, os = true, payload = true,
+  string = true, table = true, math = true, coroutine = true,
+}
+
+local ACTIVITY = "do it in an activity and call that with funcs.call"
+-- What a workflow must not use, and what to do instead.
+local FORBIDDEN = {
+  io = ACTIVITY, http_client = ACTIVITY, sql = ACTIVITY, store = ACTIVITY, fs = ACTIVITY,
+  exec = ACTIVITY, cdc = ACTIVITY, pg = ACTIVITY, excel = ACTIVITY, cloudstorage = ACTIVITY,
+  stream = ACTIVITY, eval = ACTIVITY, websocket = ACTIVITY, queue = ACTIVITY, env =
+  "pass the value as an argument, or read it in an activity", registry = ACTIVITY,
+  http = "HTTP handlers are functions: start the workflow from there with process.spawn",
+  events = "use process.listen and process.send", metrics = "count in an activity",
+  security = ACTIVITY, system = ACTIVITY, hub = ACTIVITY, tty = ACTIVITY,
+  debug = "use print, or `luaflow workflow trace`", package = "list libraries under `imports`",
+}
+
+local function forbidden(name)
+  if K.kind ~= "workflow" or not FORBIDDEN[name] then return nil end
+  return format("module '%s' is not available in workflows: %s", name, FORBIDDEN[name])
+end
+
+local function factory(id, chunkname, source)
+  -- Alone first: what compiles alone cannot break out of the wrapper, and messages stay plain.
+  local ok, message = N.compile(source, chunkname, {})
+  if not ok then return nil, message end
+  local wrapped = "local _ENV, require = ... return function(...) " .. source .. "\nend"
+  local make
+  make, message = N.compile(wrapped, chunkname, {})
+  if not make then return nil, message end
+  return make
+end
+
+--- Compile one source: nil, or what is wrong ("file.lua:3: ...").
+function L.compile(id, entry, chunkname, source, method)
+  local make, message = factory(id, "@" .. chunkname, source)
+  if not make then return message end
+  units[id] = {make = make, entry = entry, method = method, modules = {}, imports = {}}
+end
+
+--- Say that unit `id` may use module `name`: nil, or why it may not.
+function L.allow(id, name)
+  local why = forbidden(name)
+  if why then return units[id].entry .. ": " .. why end
+  units[id].modules[name] = true
+  K.libs.base[name] = K.modules[name]
+end
+
+--- Say that unit `id` imports unit `target` as `alias`.
+function L.import(id, alias, target)
+  units[id].imports[alias] = target
+end
+
+-- require --------------------------------------------------------------------------------------
+
+local run_unit
+
+local function imported(run, id, alias)
+  if run.loaded[id] ~= nil then return run.loaded[id] end
+  if run.loading[id] then
+    K.raise(format("require('%s'): circular import of %s", alias, units[id].entry))
+  end
+  run.loading[id] = true
+  local value = run_unit(run, id)
+  run.loading[id] = nil
+  if value == nil then value = true end
+  run.loaded[id] = value
+  return value
+end
+
+local function missing(unit, name)
+  local why = forbidden(name)
+  if why then K.raise(why) end
+  if K.modules[name] then
+    K.raise(format("module '%s' is not listed: add it to `modules` of %s", name, unit.entry))
+  end
+  K.raise(format("module '%s' not found", name))
+end
+
+local function require_of(run, unit)
+  return function(name)
+    if type(name) ~= "string" then K.raise("require expects a module name") end
+    local target = unit.imports[name]
+    if target then return imported(run, target, name) end
+    local module = K.modules[name] or K.libs.modules[name]
+    if module and (CORE[name] or unit.modules[name]) then return module end
+    missing(unit, name)
+  end
+end
+
+function run_unit(run, id)
+  local unit = units[id]
+  return (unit.make(run.env, require_of(run, unit))())
+end
+
+-- Globals --------------------------------------------------------------------------------------
+
+local function subscribe(topic, ch)
+  if type(topic) ~= "string" or topic == "" then K.raise("subscribe expects a topic") end
+  if not K.isa(ch, K.channel.class) then K.raise("subscribe expects a channel") end
+  K.mailbox.listen(K.run, topic, true, ch)
+  return true
+end
+
+local function unsubscribe(ch)
+  if not K.isa(ch, K.channel.class) then K.raise("unsubscribe expects a channel") end
+  K.mailbox.unlisten(K.run, ch, false)
+  return true
+end
+
+local base = K.libs.base
+for name in N.next, CORE do base[name] = K.modules[name] or base[name] end
+base.print, base.subscribe, base.unsubscribe = K.print, subscribe, unsubscribe
+
+--- The globals of a fresh run.
+function L.environment(run)
+  local env = K.libs.environment(run.info.run_id)
+  run.env = env
+  run.loaded, run.loading = {}, {}
+  env.require = require_of(run, units[1])
+end
+
+--- Run the main chunk and return its entry function; raises NotFound when there is none.
+function L.entry(run)
+  local unit = units[1]
+  local exports = run_unit(run, 1)
+  if type(exports) == "function" then return exports end
+  local entry = type(exports) == "table" and exports[unit.method]
+  if type(entry) ~= "function" then
+    N.error(K.errors.make("NotFound", format('method "%s" not found in module', unit.method), false), 0)
+  end
+  return entry
+end

@@ -1,0 +1,206 @@
+--- Messages of a run: who gets them, what is kept, what was never taken.
+local K = ...
+local N = K.native
+local C = K.channel
+local S = K.scheduler
+local type, sub, setmetatable = N.type, N.string.sub, N.setmetatable
+local push = C.push
+
+local M = {}
+K.mailbox = M
+
+-- Objects --------------------------------------------------------------------------------------
+
+local payload_methods = {}
+local Payload = K.class("payload", payload_methods)
+M.Payload = Payload
+
+function M.payload(value)
+  return setmetatable({_value = value, _format = "json/plain"}, Payload)
+end
+
+function payload_methods.data(p) return p._value, nil end
+function payload_methods.unmarshal(p) return p._value, nil end
+function payload_methods.get_format(p) return p._format end
+function Payload.__tostring(p) return "payload{format=" .. p._format .. "}" end
+K.plain_of[Payload] = function(p) return p._value end
+
+local message_methods = {}
+local Message = K.class("process.Message", message_methods)
+
+function message_methods.topic(m) return m._topic end
+function message_methods.from(m) return m._from end
+function message_methods.payload(m)
+  local n, values = m._n, m._values
+  if n == 0 then return nil end
+  if n == 1 then return M.payload(values[1]) end
+  local list = {}
+  for i = 1, n do list[i] = M.payload(values[i]) end
+  return list
+end
+function Message.__tostring(m) return "process.Message{topic=" .. m._topic .. "}" end
+
+-- Entries --------------------------------------------------------------------------------------
+
+-- What travels through channels until somebody takes it: kernel-private, so user values
+-- in the same channel cannot be mistaken for one.
+local Entry = {}
+
+local function message_of(entry)
+  return setmetatable({
+    _topic = entry.topic, _from = entry.from, _values = entry.values, _n = entry.n,
+  }, Message)
+end
+
+--- The value a taker of `entry` sees; user values pass through.
+function M.open(entry)
+  if type(entry) ~= "table" or N.debug.getmetatable(entry) ~= Entry then return entry end
+  K.run.unread[entry] = nil
+  if entry.event then return entry.event end
+  if not entry.raw then return message_of(entry) end
+  if entry.n == 1 then return entry.values[1] end
+  if entry.n > 1 then return entry.values end
+end
+
+local function hand(run, listener, entry)
+  entry.raw = listener.raw
+  push(run, listener.channel, entry)
+end
+
+-- Contract rule 7: exact listener, else inbox if ever asked for, else kept in order.
+local function route(run, entry)
+  local listener = run.listeners[entry.topic]
+  if listener then return hand(run, listener, entry) end
+  if run.inbox and sub(entry.topic, 1, 1) ~= "@" then return push(run, run.inbox, entry) end
+  run.kept[#run.kept + 1] = entry
+end
+
+-- Give kept messages that `wanted` accepts to `give`, in order.
+local function release(run, wanted, give)
+  local kept, still = run.kept, {}
+  run.kept = still
+  for i = 1, #kept do
+    if wanted(kept[i]) then give(kept[i]) else still[#still + 1] = kept[i] end
+  end
+end
+
+--- The inbox channel; from now on it gets what no listener takes.
+function M.inbox(run)
+  if not run.inbox then
+    run.inbox = C.make(0, true)
+    release(run, function(entry) return sub(entry.topic, 1, 1) ~= "@" end,
+      function(entry) push(run, run.inbox, entry) end)
+  end
+  return run.inbox
+end
+
+--- The listener of a topic, made with `channel` (or a new one) when there is none.
+function M.listen(run, topic, raw, channel)
+  local listener = run.listeners[topic]
+  if not listener then
+    listener = {channel = channel or C.make(1, true), raw = raw}
+    if channel then N.rawset(channel, "_mail", true) end
+    run.listeners[topic] = listener
+    release(run, function(entry) return entry.topic == topic end,
+      function(entry) hand(run, listener, entry) end)
+  end
+  return listener.channel
+end
+
+--- Stop listening with `channel`, whatever its topics; it is closed if asked.
+function M.unlisten(run, channel, close)
+  local topics = {}
+  for topic, listener in N.next, run.listeners do
+    if listener.channel == channel then topics[#topics + 1] = topic end
+  end
+  for i = 1, #topics do run.listeners[topics[i]] = nil end
+  if close then C.close(run, channel) end
+end
+
+-- Feeding --------------------------------------------------------------------------------------
+
+local function rfc3339(run)
+  return K.rfc3339 and K.rfc3339(run.now) or ""
+end
+
+--- Put an event on process.events(); it stays there until somebody takes it.
+function M.event(run, event, entry)
+  event.at = rfc3339(run)
+  if entry then
+    entry.event = event
+    push(run, run.events, entry)
+  else
+    push(run, run.events, event)
+  end
+end
+
+local function cancel(run, entry)
+  run.cancel_requested = true
+  M.event(run, {kind = "pid.cancel", from = entry.from, reason = entry.values[1]}, entry)
+  if run.options.interrupt_on_cancel and S.interrupt(run) then run.unread[entry] = nil end
+end
+
+-- ahead: {ts, id, size, kind, topic, from, payloads, update_id}
+local function accept(run, row)
+  K.advance(run, row[1], row[2], row[3])
+  local values = row[7] or {}
+  local entry = setmetatable({
+    id = row[2], topic = row[5] or "", from = row[6] or "", values = values, n = #values,
+    raw = false,
+  }, Entry)
+  run.unread[entry] = true
+  if row[4] == "cancel" then return cancel(run, entry) end
+  if row[8] ~= nil then
+    run.updates[row[8]] = "admitted"
+    entry.from = "{update|" .. row[8] .. "}"
+  end
+  route(run, entry)
+end
+
+--- Feed the next message of the batch.
+function M.feed(run)
+  local first = run.ahead_first
+  local row = run.ahead[first]
+  if not row then return end
+  run.ahead[first] = nil
+  run.ahead_first = first + 1
+  accept(run, row)
+end
+
+--- Move all messages of the batch not yet fed into the mailbox; true if there were any.
+function M.take_ahead(run)
+  local any = false
+  while run.ahead[run.ahead_first] do
+    M.feed(run)
+    any = true
+  end
+  return any
+end
+
+--- How many messages of the batch are not fed yet.
+function M.ahead_count(run)
+  return run.ahead_last - run.ahead_first + 1
+end
+
+--- Hand over the batch's messages; no code runs.
+function M.add_ahead(run, rows, n)
+  for i = 1, n do run.ahead[run.ahead_last + i] = rows[i] end
+  run.ahead_last = run.ahead_last + n
+end
+
+--- Event ids of the messages nobody took, in order, with those not fed yet.
+function M.unread_ids(run)
+  local ids = {}
+  for entry in N.next, run.unread do ids[#ids + 1] = entry.id end
+  for i = run.ahead_first, run.ahead_last do ids[#ids + 1] = run.ahead[i][2] end
+  N.table.sort(ids)
+  return ids
+end
+
+--- A fresh mailbox in the run's state.
+function M.new(run)
+  run.listeners, run.kept, run.inbox = {}, {}, false
+  run.unread, run.updates = {}, {}
+  run.ahead, run.ahead_first, run.ahead_last = {}, 1, 0
+  run.events = C.make(0, true)
+end

@@ -1,0 +1,211 @@
+--- The `funcs` module: activity calls, futures, fan-out.
+local K = ...
+local N = K.native
+local S, A, codec = K.scheduler, K.calls, K.codec
+local channel, mailbox = K.channel, K.mailbox
+local type, setmetatable, rawset, tostring = N.type, N.setmetatable, N.rawset, N.tostring
+local make_error, invalid = K.errors.make, K.errors.invalid
+
+-- The Invalid error of options that were not looked at yet, or nil.
+local function check_options(executor, id)
+  local err = A.check_id(id, "function") or A.check_options("activity", id, executor._options)
+  if not err then rawset(executor, "_options_new", false) end
+  return err
+end
+
+-- Give the command of one call; its number, or nil and an error.
+local function schedule(executor, id, ...)
+  local err = A.check_id(id, "function")
+  if err then return nil, err end
+  local data, wrong = A.arguments(...)
+  if wrong then return nil, wrong end
+  local op = K.run.local_activities[id] and "local_activity" or "activity"
+  return S.emit(op, id, data, executor and executor._extra or nil)
+end
+
+-- Why a call cannot be made now, or nil.
+local function refused(executor, id)
+  local stop = S.enter("funcs.call")
+  if stop then return stop end
+  if executor and executor._options_new then return check_options(executor, id) end
+end
+
+local function waits_for_end(executor)
+  return executor and A.option(executor._options, "activity", "wait_for_cancellation") == true
+end
+
+local function perform(run, task, executor, id, ...)
+  local seq, err = schedule(executor, id, ...)
+  if not seq then return S.wake(run, task, nil, err) end
+  S.hold(run, task, seq, waits_for_end(executor) and "activity to end" or "activity")
+end
+
+local function call(executor, id, ...)
+  local err = refused(executor, id)
+  if err then return nil, err end
+  return S.request(perform, executor, id, ...)
+end
+
+-- Ask for the end of a running activity.
+local function cancel_activity(seq)
+  S.emit("cancel_activity", tostring(seq))
+end
+
+function S.withdraw.activity(_, task)
+  S.forget(task.seq)
+  cancel_activity(task.seq)
+  return true
+end
+
+-- With wait_for_cancellation the call returns when the activity really ended.
+S.withdraw["activity to end"] = function(_, task)
+  cancel_activity(task.seq)
+  return false
+end
+
+-- Futures --------------------------------------------------------------------------------------
+
+local future_methods = {}
+local Future = K.class("Future", future_methods)
+
+local function async(executor, id, ...)
+  local stop = refused(executor, id)
+  if stop then return nil, stop end
+  local seq, err = schedule(executor, id, ...)
+  if not seq then return nil, err end
+  local future = K.stable.own(setmetatable({
+    _seq = seq, _channel = channel.make(1), _done = false, _canceled = false, _ok = false,
+    _value = false, _held = waits_for_end(executor),
+  }, Future))
+  S.on_end(seq, function(ok, value)
+    future._done, future._ok = true, ok
+    rawset(future, "_value", value)
+    local run = K.run
+    if not future._canceled then
+      if ok then value = mailbox.payload(value) end
+      channel.push(run, future._channel, value)
+      channel.close(run, future._channel)
+    end
+  end)
+  return future
+end
+
+function future_methods.response(f) return K.stable.own(f._channel) end
+future_methods.channel = future_methods.response
+function future_methods.is_complete(f) return f._done end
+function future_methods.is_canceled(f) return f._canceled end
+
+function future_methods.result(f)
+  if f._canceled then return nil, make_error("Canceled", "canceled", false) end
+  if not f._done then return nil, nil end
+  if not f._ok then return nil, f._value end
+  return mailbox.payload(f._value), nil
+end
+
+function future_methods.error(f)
+  if f._canceled then return make_error("Canceled", "canceled", false), true end
+  if f._done and not f._ok then return f._value, true end
+  return nil, false
+end
+
+function future_methods.cancel(f)
+  if f._done or f._canceled then return true end
+  f._canceled = true
+  if not f._held then S.forget(f._seq) end
+  cancel_activity(f._seq)
+  channel.close(K.run, f._channel)
+  return true
+end
+
+-- Executors ------------------------------------------------------------------------------------
+
+local executor_methods = {}
+local Executor = K.class("funcs.Executor", executor_methods)
+
+local function executor(options, context)
+  return setmetatable({
+    _options = options, _context = context, _options_new = N.next(options) ~= nil,
+    _extra = A.options_text(options, context) or false,
+  }, Executor)
+end
+
+function executor_methods.with_context(e, t)
+  return executor(e._options, A.merge(e._context, t, "with_context"))
+end
+
+function executor_methods.with_options(e, t)
+  return executor(A.merge({}, t, "with_options"), e._context)
+end
+
+function executor_methods.with_actor(e) return executor(e._options, e._context) end
+function executor_methods.with_scope(e) return executor(e._options, e._context) end
+function executor_methods.call(e, id, ...) return call(e, id, ...) end
+function executor_methods.async(e, id, ...) return async(e, id, ...) end
+
+-- Fan-out --------------------------------------------------------------------------------------
+
+local function map(self, id, list, options)
+  if type(list) ~= "table" then return nil, invalid("funcs.map: expected a list") end
+  local n = #list
+  local limit = type(options) == "table" and options.concurrency or n
+  if N.math.type(limit) ~= "integer" or limit < 1 and n > 0 then
+    return nil, invalid("funcs.map: concurrency must be a whole number from 1")
+  end
+  local results, open, failure = {}, 0, nil
+  local run, next_item = K.run, 1
+  local task, waiting = run.task, false
+  local running = {}
+  local function start()
+    local i = next_item
+    next_item = i + 1
+    local seq, err
+    local stop = refused(self, id)
+    if not stop then seq, err = schedule(self, id, list[i]) end
+    if not seq then
+      failure = failure or stop or err
+      return
+    end
+    open = open + 1
+    running[seq] = true
+    S.on_end(seq, function(ok, value)
+      running[seq] = nil
+      open = open - 1
+      if ok then results[i] = value else failure = failure or value end
+      if waiting then
+        waiting = false
+        S.wake(run, task)
+      end
+    end)
+  end
+  while true do
+    while not failure and open < limit and next_item <= n do start() end
+    if failure or open == 0 then break end
+    waiting = true
+    task.running = running
+    local _, stop = S.block("map")
+    if stop then failure = stop end
+  end
+  K.calls.abandon(running, cancel_activity)
+  return results, failure
+end
+
+--- Forget pending commands and ask for their end, in the order they were given.
+function K.calls.abandon(running, cancel)
+  local left = {}
+  for seq in N.next, running do left[#left + 1] = seq end
+  N.table.sort(left)
+  for i = 1, #left do
+    if S.forget(left[i]) then cancel(left[i]) end
+  end
+end
+
+function S.withdraw.map() return true end
+
+function executor_methods.map(e, id, list, options) return map(e, id, list, options) end
+
+K.modules.funcs = K.readonly("funcs", {
+  call = function(id, ...) return call(nil, id, ...) end,
+  async = function(id, ...) return async(nil, id, ...) end,
+  map = function(id, list, options) return map(nil, id, list, options) end,
+  new = function() return executor({}, {}) end,
+})

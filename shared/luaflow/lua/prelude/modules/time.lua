@@ -1,0 +1,196 @@
+--- The `time` module: now, durable sleeps and timers, durations and dates.
+local K = ...
+local N = K.native
+local S, D, T, channel = K.scheduler, K.durations, K.calendar, K.channel
+local invalid, make_error = K.errors.invalid, K.errors.make
+local type, tostring, setmetatable, rawset = N.type, N.tostring, N.setmetatable, N.rawset
+local math_type = N.math.type
+
+local M = {
+  NANOSECOND = 1, MICROSECOND = 1000, MILLISECOND = 1000000, SECOND = 1000000000,
+  MINUTE = 60000000000, HOUR = 3600000000000,
+  RFC3339 = "2006-01-02T15:04:05Z07:00", RFC3339NANO = "2006-01-02T15:04:05.999999999Z07:00",
+  RFC822 = "02 Jan 06 15:04 MST", RFC822Z = "02 Jan 06 15:04 -0700",
+  RFC850 = "Monday, 02-Jan-06 15:04:05 MST", RFC1123 = "Mon, 02 Jan 2006 15:04:05 MST",
+  RFC1123Z = "Mon, 02 Jan 2006 15:04:05 -0700", KITCHEN = "3:04PM", STAMP = "Jan _2 15:04:05",
+  STAMP_MILLI = "Jan _2 15:04:05.000", STAMP_MICRO = "Jan _2 15:04:05.000000",
+  STAMP_NANO = "Jan _2 15:04:05.000000000", DATE_TIME = "2006-01-02 15:04:05",
+  DATE_ONLY = "2006-01-02", TIME_ONLY = "15:04:05", utc = T.utc, localtz = T.utc,
+}
+for i = 1, 12 do M[N.string.upper(K.layouts.months[i])] = i end
+for i = 0, 6 do M[N.string.upper(K.layouts.days[i])] = i end
+
+--- Nanoseconds since 1970: the largest event time fed; outside workflows the wall clock.
+function K.now_ns()
+  if K.kind == "workflow" then return K.run.now * 1000000 end
+  return (S.service("now"))
+end
+
+function M.now() return T.from_ns(K.now_ns()) end
+
+-- Waiting --------------------------------------------------------------------------------------
+
+local function cancel_timer(seq)
+  if S.forget(seq) then S.emit("cancel_timer", tostring(seq)) end
+end
+
+function S.withdraw.sleep(_, task)
+  cancel_timer(task.seq)
+  return true
+end
+
+function M.sleep(duration)
+  local ns, wrong = D.ns(duration)
+  if not ns then return nil, invalid(wrong) end
+  local stop = S.enter("time.sleep")
+  if stop then return nil, stop end
+  if ns <= 0 then return end
+  local _, err = S.await(S.emit("timer", nil, tostring(ns)), "sleep")
+  if err then return nil, err end
+end
+
+-- Nanoseconds above zero, or nil and an error.
+local function positive(duration, what)
+  local ns, wrong = D.ns(duration)
+  if not ns then return nil, invalid(wrong) end
+  if ns <= 0 then return nil, invalid(what .. " duration must be > 0") end
+  return ns
+end
+
+local timer_methods = {}
+local Timer = K.class("time.Timer", timer_methods)
+
+local function arm(timer, ns)
+  local seq = S.emit("timer", nil, tostring(ns))
+  rawset(timer, "_seq", seq)
+  S.on_end(seq, function(ok)
+    rawset(timer, "_seq", false)
+    if not ok then return end
+    local run = K.run
+    if channel.has_room(timer._channel) then
+      channel.push(run, timer._channel, T.from_ns(run.now * 1000000))
+    end
+    if timer._once then channel.close(run, timer._channel) end
+    if timer._period then arm(timer, timer._period) end
+  end)
+end
+
+local function timer_of(class, duration, what, room)
+  local ns, err = positive(duration, what)
+  if not ns then return nil, err end
+  S.enter("time." .. what, true)
+  local timer = K.stable.own(setmetatable({
+    _seq = false, _channel = K.stable.own(channel.make(room)), _period = false, _once = false, _stopped = false,
+  }, class))
+  return timer, ns
+end
+
+function M.after(duration)
+  local timer, ns = timer_of(Timer, duration, "after", 1)
+  if not timer then return nil, ns end
+  timer._once = true
+  arm(timer, ns)
+  return timer._channel
+end
+
+function M.timer(duration)
+  local timer, ns = timer_of(Timer, duration, "timer", 1)
+  if not timer then return nil, ns end
+  arm(timer, ns)
+  return timer
+end
+
+function timer_methods.response(t) return t._channel end
+timer_methods.channel = timer_methods.response
+
+function timer_methods.stop(t)
+  local active = t._seq ~= false
+  if active then
+    cancel_timer(t._seq)
+    t._seq = false
+  end
+  t._stopped = true
+  channel.close(K.run, t._channel)
+  return active
+end
+
+function timer_methods.reset(t, duration)
+  local ns, err = positive(duration, "timer")
+  if not ns then K.raise(err._message) end
+  local active = t._seq ~= false
+  if t._stopped then return false end
+  if active then cancel_timer(t._seq) end
+  arm(t, ns)
+  return active
+end
+
+local ticker_methods = {}
+local Ticker = K.class("time.Ticker", ticker_methods)
+
+function M.ticker(duration)
+  local ticker, ns = timer_of(Ticker, duration, "ticker", 16)
+  if not ticker then return nil, ns end
+  ticker._period = ns
+  arm(ticker, ns)
+  return ticker
+end
+
+function ticker_methods.response(t) return t._channel end
+ticker_methods.channel = ticker_methods.response
+
+function ticker_methods.stop(t)
+  if t._seq then cancel_timer(t._seq) end
+  t._seq, t._period = false, false
+  channel.close(K.run, t._channel)
+  return true
+end
+
+-- Values ---------------------------------------------------------------------------------------
+
+function M.parse_duration(value)
+  local ns, wrong = D.ns(value)
+  if not ns then return nil, invalid(wrong) end
+  return D.make(ns)
+end
+
+local function whole(value, what)
+  local n = value == nil and 0 or N.math.tointeger(value)
+  if math_type(n) ~= "integer" then K.raise("time: " .. what .. " must be a whole number") end
+  return n
+end
+
+function M.date(year, month, day, hour, minute, second, nanos, location)
+  local zone = K.isa(location, T.Location) and location or T.utc
+  local days = T.days(whole(year, "year"), whole(month or 1, "month"), whole(day or 1, "day"))
+  local seconds = days * 86400 + whole(hour, "hour") * 3600 + whole(minute, "minute") * 60
+    + whole(second, "second") - zone._offset
+  return T.make(seconds, whole(nanos, "nanosecond"), zone)
+end
+
+function M.unix(seconds, nanos) return T.make(whole(seconds, "seconds"), whole(nanos, "nanoseconds")) end
+
+function M.parse(layout, value, location)
+  if type(layout) ~= "string" or type(value) ~= "string" then
+    return nil, invalid("time.parse expects a layout and a text")
+  end
+  local zone = K.isa(location, T.Location) and location or nil
+  local t, wrong = K.layouts.parse(layout, value, zone)
+  if not t then return nil, invalid(wrong) end
+  return t
+end
+
+function M.fixed_zone(name, offset)
+  if type(name) ~= "string" then K.raise("time.fixed_zone expects a name") end
+  return T.zone(name, whole(offset, "offset"))
+end
+
+function M.load_location(name)
+  if type(name) ~= "string" or name == "" then
+    return nil, invalid("time.load_location expects a name")
+  end
+  if name == "UTC" or name == "Local" then return T.utc end
+  return nil, make_error("NotFound", "time zone '" .. name
+    .. "' is not known here: use time.fixed_zone(name, offset_seconds)", false)
+end
+
+K.modules.time = K.readonly("time", M)

@@ -1,0 +1,275 @@
+--- The FIFO scheduler: coroutines of a run, what they wait for, and the commands they give.
+local K = ...
+local N = K.native
+local raise, make_error = K.raise, K.errors.make
+local create, resume = K.guard.create, K.guard.resume
+local status, isyieldable = N.coroutine.status, N.coroutine.isyieldable
+local select, unpack = N.select, N.table.unpack
+local system_yield = K.system_yield
+
+local S = {}
+K.scheduler = S
+
+-- The most commands of one activation: more is a loop that forgot to wait.
+local MAX_COMMANDS = 100000
+
+-- Tasks ----------------------------------------------------------------------------------------
+
+local function push(run, task)
+  local tail = run.tail + 1
+  run.tail = tail
+  run.queue[tail] = task
+end
+
+--- Queue a new coroutine of the run; `f` gets the arguments.
+function S.spawn(run, f, ...)
+  local n = select("#", ...)
+  local body = f
+  if n > 0 then
+    local args = {...}
+    body = function() return f(unpack(args, 1, n)) end
+  end
+  local id = run.last_task + 1
+  run.last_task = id
+  local parent = run.task
+  -- `blocked` names what the task waits for; `shield` > 0 keeps cancellation away.
+  local task = {
+    co = create(body), id = id, blocked = false, shield = parent and parent.shield or 0,
+    a = nil, b = nil, seq = 0, waiter = false, mail = false, rechecks = false,
+    before = run.newest, after = false,
+  }
+  if run.newest then run.newest.after = task else run.oldest = task end
+  run.newest = task
+  push(run, task)
+  return task
+end
+
+-- A task ended: take it out of the list of living ones.
+local function bury(run, task)
+  local before, after = task.before, task.after
+  if before then before.after = after else run.oldest = after end
+  if after then after.before = before else run.newest = before end
+end
+
+--- End the wait of a task: it continues with (a, b) when its turn comes.
+function S.wake(run, task, a, b)
+  task.blocked, task.mail = false, false
+  task.a, task.b = a, b
+  push(run, task)
+end
+
+--- Check that the running code may give commands; the Canceled error if it must not wait.
+-- `at_once`: the call does not wait, so cancellation does not concern it.
+function S.enter(what, at_once)
+  local run = K.run
+  if run.pure then raise(what .. " is not allowed inside " .. run.pure) end
+  if not at_once and not isyieldable() then
+    raise(what .. " cannot wait inside a callback of the library"
+      .. " (string.gsub, table.sort, a metamethod): call it outside")
+  end
+  if run.nout >= MAX_COMMANDS * 5 then
+    raise("more than " .. MAX_COMMANDS .. " commands without waiting: work in smaller parts")
+  end
+  if run.interrupted and not at_once and run.task.shield == 0 then return S.canceled() end
+end
+
+function S.canceled()
+  return make_error("Canceled", "operation canceled", false)
+end
+
+--- Suspend the running task until `wake`; returns what `wake` was given.
+function S.block(what)
+  K.run.task.blocked = what
+  return system_yield()
+end
+
+-- Commands -------------------------------------------------------------------------------------
+
+--- Record a command; returns its number.
+function S.emit(op, name, data, extra)
+  local run = K.run
+  local seq, n, out = run.seq + 1, run.nout, run.out
+  run.seq, run.nout = seq, n + 5
+  out[n + 1], out[n + 2], out[n + 3], out[n + 4], out[n + 5] = op, seq, name, data, extra
+  return seq
+end
+
+--- Let `task` wait for the outcome of command `seq`.
+local function hold(run, task, seq, what)
+  run.pending[seq] = task
+  run.npending = run.npending + 1
+  task.seq = seq
+  task.blocked = what
+end
+S.hold = hold
+
+--- Wait for the outcome of command `seq`: value or nil, error.
+function S.await(seq, what)
+  local run = K.run
+  hold(run, run.task, seq, what)
+  return system_yield()
+end
+
+--- Let the scheduler call `perform(run, task, ...)`, which must hold or wake the task.
+-- The count hook slows user coroutines down; the scheduler runs without it.
+function S.request(perform, ...)
+  K.run.task.blocked = "request"
+  return system_yield(perform, ...)
+end
+
+--- Call `done(ok, value)` when command `seq` ends.
+function S.on_end(seq, done)
+  local run = K.run
+  run.pending[seq] = {done = done}
+  run.npending = run.npending + 1
+end
+
+--- Forget command `seq`: its end will be ignored. True if it was pending.
+function S.forget(seq)
+  local run = K.run
+  if not run.pending[seq] then return false end
+  run.pending[seq] = nil
+  run.npending = run.npending - 1
+  return true
+end
+
+--- The outcome of command `seq` arrived.
+function S.resolve(run, seq, ok, value)
+  local entry = run.pending[seq]
+  if not entry then return end
+  run.pending[seq] = nil
+  run.npending = run.npending - 1
+  if entry.co then
+    if ok then S.wake(run, entry, value) else S.wake(run, entry, nil, value) end
+  else
+    entry.done(ok, value)
+  end
+end
+
+--- Ask Python, inside the activation; returns its answers.
+function S.service(name, ...)
+  local run = K.run
+  if not isyieldable() then
+    raise("this call cannot wait inside a callback of the library"
+      .. " (string.gsub, table.sort, a metamethod): call it outside")
+  end
+  run.service = {n = select("#", ...), name, ...}
+  run.service_task = run.task
+  run.task.blocked = "service"
+  return system_yield()
+end
+
+-- Cancellation ---------------------------------------------------------------------------------
+
+-- What a task waits for -> function(run, task) that withdraws the wait; true if it gave way.
+local withdraw = {}
+S.withdraw = withdraw
+
+--- Make every unshielded wait return nil, Canceled; true if there was one.
+function S.interrupt(run)
+  run.interrupted = true
+  local any = false
+  local task = run.oldest
+  while task do
+    local give_way = task.shield == 0 and withdraw[task.blocked]
+    if give_way and give_way(run, task) then
+      S.wake(run, task, nil, S.canceled())
+      any = true
+    end
+    task = task.after
+  end
+  return any
+end
+
+-- Running --------------------------------------------------------------------------------------
+
+local function finish(run, task, ok, ...)
+  if run.ended then return end
+  if not ok then
+    bury(run, task)
+    return run.fail(run, K.errors.raised((...), task.co))
+  end
+  if status(task.co) ~= "dead" then
+    return run.fail(run, make_error("Internal",
+      K.position_of(task.co) .. ": attempt to yield from outside a coroutine"))
+  end
+  bury(run, task)
+  if task == run.main then run.complete(run, ...) end
+end
+
+local function after(run, task, ok, perform, ...)
+  -- A task that waits has said so; anything else is its end.
+  if not ok or not task.blocked then return finish(run, task, ok, perform, ...) end
+  if task.blocked == "request" then perform(run, task, ...) end
+end
+
+--- Run everything that can run; `first` (if any) goes before the queue.
+function S.drive(run, first)
+  local queue = run.queue
+  while true do
+    local task = first
+    if task then
+      first = nil
+    else
+      local head = run.head
+      if head > run.tail then
+        -- An empty queue starts over, so that its slots are used again.
+        run.head, run.tail = 1, 0
+        if not S.recheck(run) then break end
+        head = run.head
+      end
+      task = queue[head]
+      queue[head] = nil
+      run.head = head + 1
+    end
+    run.task = task
+    run.progress = run.progress or not task.rechecks
+    local a, b = task.a, task.b
+    task.a, task.b, task.blocked = nil, nil, false
+    after(run, task, resume(task.co, a, b))
+    if run.ended or run.service then break end
+  end
+  run.task = nil
+end
+
+--- Let those who await a predicate look again, if anything happened since they last looked.
+function S.recheck(run)
+  local waiting = run.awaiting
+  if not run.progress or #waiting == 0 then return false end
+  run.progress = false
+  run.awaiting = {}
+  for i = 1, #waiting do
+    local task = waiting[i]
+    if task.blocked == "await" then
+      task.rechecks = true
+      S.wake(run, task)
+    end
+  end
+  return run.head <= run.tail
+end
+
+--- What every coroutine waits for, when nothing can ever wake one; nil otherwise.
+function S.deadlock(run)
+  if run.npending > 0 or run.head <= run.tail then return nil end
+  if run.options.interrupt_on_cancel and not run.cancel_requested then return nil end
+  local lines = {}
+  local task = run.oldest
+  while task do
+    if task.mail then return nil end
+    if #lines < 10 then
+      lines[#lines + 1] = K.position_of(task.co) .. " waits in " .. N.tostring(task.blocked)
+    end
+    task = task.after
+  end
+  return "deadlock: every coroutine waits and nothing is pending (" ..
+    N.table.concat(lines, "; ") .. ")"
+end
+
+--- A fresh run's state.
+function S.new_run()
+  return {
+    queue = {}, head = 1, tail = 0, oldest = false, newest = false, last_task = 0, task = nil,
+    pending = {}, npending = 0, seq = 0, out = {}, nout = 0,
+    awaiting = {}, progress = false, interrupted = false, ended = false,
+  }
+end

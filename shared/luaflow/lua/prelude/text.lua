@@ -1,0 +1,82 @@
+--- Strings and numbers as JSON text; base64; broken UTF-8.
+local K = ...
+local N = K.native
+local format, find, gsub, byte, sub = N.string.format, N.string.find, N.string.gsub,
+  N.string.byte, N.string.sub
+local concat, tonumber, utf8_len, huge = N.table.concat, N.tonumber, N.utf8.len, N.math.huge
+
+local X = {}
+K.text = X
+
+-- Strings --------------------------------------------------------------------------------------
+
+local ESCAPES = {['"'] = '\\"', ["\\"] = "\\\\", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n",
+  ["\r"] = "\\r", ["\t"] = "\\t"}
+for i = 0, 31 do
+  local c = N.string.char(i)
+  ESCAPES[c] = ESCAPES[c] or format("\\u%04x", i)
+end
+
+local LETTERS = {}
+for i = 0, 63 do
+  local letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+  LETTERS[i] = sub(letters, i + 1, i + 1)
+end
+
+--- Standard padded base64 of a string.
+function X.base64(s)
+  local out, n = {}, 0
+  for i = 1, #s, 3 do
+    local a, b, c = byte(s, i, i + 2)
+    local bits = a << 16 | (b or 0) << 8 | (c or 0)
+    n = n + 1
+    out[n] = LETTERS[bits >> 18] .. LETTERS[bits >> 12 & 63]
+      .. (b and LETTERS[bits >> 6 & 63] or "=") .. (c and LETTERS[bits & 63] or "=")
+  end
+  return concat(out)
+end
+
+--- The same text with every byte that is not UTF-8 replaced by U+FFFD.
+function X.repair(s)
+  local out, at = {}, 1
+  while at <= #s do
+    local ok, wrong = utf8_len(s, at)
+    if ok then wrong = #s + 1 end
+    out[#out + 1] = sub(s, at, wrong - 1)
+    if wrong <= #s then out[#out + 1] = "\u{FFFD}" end
+    at = wrong + 1
+  end
+  return concat(out)
+end
+
+--- A string in quotes; `tagged`: bytes that are not UTF-8 travel as base64, else repaired.
+function X.quoted(s, tagged)
+  if find(s, '[\0-\31"\\\128-\255]') then
+    if find(s, "[\128-\255]") and not utf8_len(s) then
+      if tagged then return '{"$lf":"bytes","v":"' .. X.base64(s) .. '"}' end
+      return '"' .. gsub(X.repair(s), '[\0-\31"\\]', ESCAPES) .. '"'
+    end
+    return '"' .. gsub(s, '[\0-\31"\\]', ESCAPES) .. '"'
+  end
+  return '"' .. s .. '"'
+end
+
+-- Numbers --------------------------------------------------------------------------------------
+
+--- A float, which stays one: 3.0 is never written as 3.
+function X.float(v, tagged)
+  if v ~= v or v == huge or v == -huge then
+    if not tagged then return "null" end
+    return '{"$lf":"float","v":"' .. (v ~= v and "nan" or v > 0 and "inf" or "-inf") .. '"}'
+  end
+  local text = format("%.14g", v)
+  if tonumber(text) ~= v then
+    text = format("%.15g", v)
+    if tonumber(text) ~= v then
+      text = format("%.16g", v)
+      if tonumber(text) ~= v then text = format("%.17g", v) end
+    end
+  end
+  if not find(text, "[.e]") then text = text .. ".0" end
+  return text
+end

@@ -1,0 +1,59 @@
+"""Values on their way into Lua, and the questions Lua asks that need no host.
+
+Lua reads JSON text (tags of `luaflow.domain.values` resolved there), so that Python never
+touches a Lua table.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from luaflow.domain import values
+from luaflow.domain.failure import Invalid
+from luaflow.domain.options import parse_activity_options, parse_start_options
+
+
+def to_json(value: Any) -> bytes:
+    """JSON text of a value for Lua.
+
+    Bytes are JSON text already. Anything else is a JSON-shaped value as `orjson.loads` gives it
+    (tags not resolved); bytes and Failures inside it are tagged.
+    """
+    if type(value) is bytes:
+        return value
+    return orjson.dumps(value, default=values.encode)
+
+
+def _options(what: bytes, entry_id: bytes, text: bytes) -> tuple[Any, ...]:
+    """None, or what is wrong with the options of an activity call or a child's start."""
+    try:
+        options = values.loads(text)
+        name = entry_id.decode(errors="replace")
+        if what == b"activity":
+            parse_activity_options(name, options)
+        else:
+            parse_start_options(options, child=True)
+    except Invalid as error:
+        return (str(error),)
+    return (None,)
+
+
+def _named_uuid(version: bytes, namespace: bytes, name: bytes) -> tuple[Any, ...]:
+    """A UUID computed from a namespace and a name; text that is not UTF-8 keeps its bytes."""
+    make = uuid.uuid3 if version == b"v3" else uuid.uuid5
+    text = name.decode(errors="surrogateescape")
+    try:
+        return (str(make(uuid.UUID(namespace.decode()), text)),)
+    except UnicodeEncodeError:
+        return (None,)
+
+
+PURE_SERVICES: Final[dict[bytes, Callable[..., tuple[Any, ...]]]] = {
+    b"options": _options,
+    b"uuid": _named_uuid,
+}
+"""Answered here: the same answer always, so nothing about them is recorded."""

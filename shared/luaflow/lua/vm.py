@@ -1,0 +1,334 @@
+"""The only room that imports lupa: one engine a bundle, one run a workflow, one event a step.
+
+Everything that crosses is bytes, integers and booleans; JSON text carries all other values, and
+Lua reads and writes it itself. Python keeps three kinds of Lua functions (configure/load, open,
+step) and never a table of the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, NamedTuple, NoReturn
+
+from lupa import lua54 as _lupa
+
+from luaflow.errors import LuaflowError
+from luaflow.lua.values import PURE_SERVICES, to_json
+
+MEMORY_BYTES: Final = 64 * 1024 * 1024
+CPU_SECONDS: Final = 1.0
+
+_PRELUDE: Final = Path(__file__).parent / "prelude"
+# native empties the real globals, so it comes first; each file uses only those before it.
+_ORDER: Final = """
+native guard stable order patterns matcher strings tables maths libs
+base errors decode text codec explain scheduler channel mailbox durations calendar layouts calls
+modules/logger modules/json modules/time modules/os modules/uuid modules/funcs
+modules/process modules/spawn modules/workflow load door
+""".split()  # noqa: SIM905
+
+
+class LoadError(LuaflowError):
+    """The code of a bundle cannot be loaded."""
+
+
+class ActivationFault(LuaflowError):
+    """An activation was stopped from outside: the task fails, never the run.
+
+    `reason` is "cpu", "memory" or "kernel". The run must be thrown away and rebuilt by replay;
+    after "memory" and "kernel" the engine too (`Engine.broken`).
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Keep why it was stopped."""
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class BundleSource:
+    """The source of one entry and of the libraries it imports.
+
+    `chunkname` is the file name that messages show; `modules` what `require` may find;
+    `imports` maps an alias to a library. `method` is the exported function to run.
+    """
+
+    entry_id: str
+    source: str | bytes
+    chunkname: str = ""
+    method: str = "main"
+    modules: tuple[str, ...] = ()
+    imports: Mapping[str, BundleSource] = field(default_factory=dict)
+
+
+class Command(NamedTuple):
+    """What the code asks for: operation, number (per run, from 1), and its particulars.
+
+    `data` is JSON (None while replaying), `extra` JSON of options; see the list of operations in
+    `luaflow.replay`.
+    """
+
+    op: str
+    seq: int
+    name: bytes | None
+    data: bytes | None
+    extra: bytes | None
+
+
+class Activation(NamedTuple):
+    """What one step did. `status`: wait | done | failed | continued | service | ended.
+
+    `result` (done) and `failure` (failed) are JSON; `service` is (name, values...) to be answered
+    by `step(b"reply", ...)`; `ahead` counts the batch's messages not fed yet; `unread` the event
+    ids of messages nobody took (done and failed).
+    """
+
+    status: str
+    commands: list[Command]
+    result: bytes | None = None
+    failure: bytes | None = None
+    service: tuple[Any, ...] | None = None
+    ahead: int = 0
+    unread: Sequence[int] = ()
+
+
+Log = Callable[[str, bytes, bytes], None]
+"""Takes a line of print or logger: level, message, fields as JSON."""
+
+
+class Engine:
+    """One Lua runtime for the code of one bundle; it holds any number of runs.
+
+    Not thread safe. Raises LoadError with file and line for code that does not compile, or that
+    lists a module its kind may not use.
+    """
+
+    def __init__(
+        self,
+        source: BundleSource,
+        *,
+        kind: str = "workflow",
+        cpu_seconds: float = CPU_SECONDS,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
+        self.source = source
+        self.kind = kind
+        self.broken = False
+        runtime = _lupa.LuaRuntime(
+            encoding=None,
+            unpack_returned_tuples=True,
+            register_eval=False,
+            register_builtins=False,
+            attribute_filter=_refuse,
+            max_memory=0,
+        )
+        self.disarm = runtime.set_max_memory
+        self._door = _boot(runtime, kind, source, cpu_seconds, memory_bytes)
+        self._load(source)
+
+    def open(self, info: Mapping[str, Any], *, log_replay: bool = False) -> Run:
+        """Open a run with globals of its own.
+
+        `info`: workflow_id, run_id (also the seed of math.random), workflow_type, task_queue,
+        namespace, attempt, pid, entry_id, local_activities (entry ids run inside the task).
+        """
+        step, stack = self._door.open(to_json(dict(info)), log_replay)
+        return Run(self, step, stack)
+
+    def check(self) -> None:
+        """Run the top level of the code once; raise LoadError if it fails or has no `method`."""
+        message = self._door.check()
+        if message is not None:
+            raise LoadError(_text(message))
+
+    def _load(self, source: BundleSource) -> None:
+        units: dict[int, BundleSource] = {}
+        numbers: dict[int, int] = {}
+
+        def visit(unit: BundleSource) -> int:
+            if id(unit) in numbers:
+                return numbers[id(unit)]
+            number = numbers[id(unit)] = len(numbers) + 1
+            units[number] = unit
+            self._compile(number, unit)
+            for alias, target in sorted(unit.imports.items()):
+                self._door.bind(number, alias.encode(), visit(target))
+            return number
+
+        visit(source)
+
+    def _compile(self, number: int, unit: BundleSource) -> None:
+        code = unit.source if isinstance(unit.source, bytes) else unit.source.encode()
+        name = unit.chunkname or unit.entry_id
+        message = self._door.compile(
+            number, unit.entry_id.encode(), name.encode(), code, unit.method.encode()
+        )
+        for module in unit.modules:
+            message = message or self._door.allow(number, module.encode())
+        if message is not None:
+            raise LoadError(_text(message))
+
+
+class Run:
+    """One run inside an engine. `replaying` mutes logs and leaves `Command.data` unwritten."""
+
+    __slots__ = ("_stack", "_step", "engine", "log", "replaying")
+
+    def __init__(self, engine: Engine, step: Callable[..., Any], stack: Callable[..., Any]) -> None:
+        self.engine = engine
+        self.replaying = False
+        self.log: Log | None = None
+        self._step = step
+        self._stack = stack
+
+    def step(self, op: bytes, now_ms: int, length: int, size: int, *args: Any) -> Activation:
+        """Feed one event (or the answer to a service) and run until every coroutine waits.
+
+        Values are JSON text (bytes) or JSON-shaped Python values. Raises ActivationFault.
+        """
+        prepare = _PREPARE.get(op)
+        if prepare is not None:
+            args = prepare(*args)
+        commands: list[Command] = []
+        while True:
+            try:
+                out = self._step(op, now_ms, length, size, self.replaying, *args)
+            except _lupa.LuaError as error:
+                self._broken("memory" if "memory" in str(error) else "kernel", str(error))
+            status, ahead, text, unread, count, values = out[:6]
+            end = 6 + 5 * count
+            if len(out) > end + values:
+                self._write_logs(out[end + values :])
+            if status == b"fault":
+                self._fault(text, unread)
+            for i in range(6, end, 5):
+                name, seq, target, data, extra = out[i : i + 5]
+                word = _WORDS.get(name) or _word(name)
+                commands.append(Command(word, seq, target, data, extra))
+            if status == b"service" and out[end] in PURE_SERVICES:
+                answer = PURE_SERVICES[out[end]](*out[end + 1 : end + values])
+                op, args = b"reply", (to_json(list(answer)),)
+                continue
+            if status == b"wait":
+                return Activation("wait", commands, None, None, None, ahead)
+            if status == b"service":
+                service = (_text(out[end]), *out[end + 1 : end + values])
+                return Activation("service", commands, None, None, service, ahead)
+            return _ended(status, commands, text, unread, ahead)
+
+    def stack(self) -> str:
+        """Where every coroutine waits, one line each: file, line, what for."""
+        return _text(self._stack())
+
+    def close(self) -> None:
+        """Forget the run; its memory goes with the next collection."""
+        self._step = self._stack = _closed
+
+    def _write_logs(self, flat: tuple[Any, ...]) -> None:
+        if self.log is not None:
+            for i in range(0, len(flat), 3):
+                self.log(_text(flat[i]), flat[i + 1], flat[i + 2])
+
+    def _fault(self, reason: bytes, message: bytes | None) -> NoReturn:
+        word = _text(reason)
+        text = _FAULTS.get(word) or f"the engine failed: {_text(message or b'')}"
+        if word == "cpu":
+            self.close()
+            raise ActivationFault(word, f"{self.engine.source.entry_id}: {text}")
+        self._broken(word, text)
+
+    def _broken(self, reason: str, message: str) -> NoReturn:
+        self.engine.disarm(0, True)
+        self.engine.broken = True
+        self.close()
+        raise ActivationFault(reason, f"{self.engine.source.entry_id}: {message}")
+
+
+_FAULTS: Final = {
+    "cpu": "the code ran too long without waiting: move heavy work to an activity",
+    "memory": "the code used too much memory: keep large data outside, pass references",
+}
+
+_PREPARE: Final[dict[bytes, Callable[..., tuple[Any, ...]]]] = {
+    b"start": lambda args, ctx: (to_json(args), to_json(ctx)),
+    b"ahead": lambda rows: (to_json(rows),),
+    b"resolve": lambda seq, ok, value: (seq, ok, to_json(value)),
+    b"child_started": lambda seq, pid, failure: (
+        seq,
+        pid.encode() if isinstance(pid, str) else pid,
+        None if failure is None else to_json(failure),
+    ),
+    b"exit": lambda pid, ok, value: (
+        pid.encode() if isinstance(pid, str) else pid,
+        ok,
+        to_json(value),
+    ),
+    b"reply": lambda *values: (to_json(list(values)),),
+}
+
+_WORDS: Final[dict[bytes, str]] = {}
+
+
+def _word(op: bytes) -> str:
+    return _WORDS.setdefault(op, op.decode())
+
+
+def _ended(
+    status: bytes, commands: list[Command], text: bytes | None, unread: bytes | None, ahead: int
+) -> Activation:
+    ids = [int(part) for part in unread.split(b",")] if unread else []
+    if status == b"failed":
+        return Activation("failed", commands, None, text, None, ahead, ids)
+    return Activation(status.decode(), commands, text, None, None, ahead, ids)
+
+
+class _Door(NamedTuple):
+    """The Lua functions that Python keeps of an engine."""
+
+    compile: Callable[..., Any]
+    allow: Callable[..., Any]
+    bind: Callable[..., Any]
+    open: Callable[..., Any]
+    check: Callable[..., Any]
+
+
+_DOOR: Final = b"""
+local K = ...
+return K.load.compile, K.load.allow, K.load.import, K.open, K.check
+"""
+
+
+def _boot(
+    runtime: Any, kind: str, source: BundleSource, cpu_seconds: float, memory_bytes: int
+) -> _Door:
+    kernel = runtime.table()
+    for name, code in _prelude():
+        runtime.execute(code, kernel, name=b"=luaflow/" + name)
+        if name == b"native":
+            arm = b"local K, arm = ...; K.native.set_max_memory = arm"
+            runtime.execute(arm, kernel, runtime.set_max_memory)
+    configure = b"local K = ...; return K.configure"
+    runtime.execute(configure, kernel)(
+        kind.encode(), source.entry_id.encode(), cpu_seconds, memory_bytes
+    )
+    return _Door(*runtime.execute(_DOOR, kernel))
+
+
+@cache
+def _prelude() -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name.encode(), (_PRELUDE / f"{name}.lua").read_bytes()) for name in _ORDER)
+
+
+def _refuse(_object: object, _name: object, _setting: bool) -> NoReturn:
+    raise AttributeError("access denied")
+
+
+def _closed(*_args: object) -> NoReturn:
+    raise LuaflowError("this run was closed: rebuild it by replay")
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")

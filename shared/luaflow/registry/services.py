@@ -1,0 +1,135 @@
+"""Reading `temporal.client` and `temporal.worker` entries."""
+
+from __future__ import annotations
+
+from dataclasses import fields as dataclass_fields
+from typing import Any, Final
+
+from luaflow.registry.entries import Auth, ClientEntry, Tls, WorkerEntry, WorkerOptions
+from luaflow.registry.fields import Fields
+
+# Read by the engine's own limits; not part of these records.
+_ELSEWHERE: Final = ("lifecycle", "retention", "concurrency", "priority", "rate_limit")
+_KEY_SOURCES: Final = ("api_key", "api_key_env", "api_key_file")
+_CERTIFICATES: Final = ("cert_file", "cert_pem")
+_KEYS: Final = ("key_file", "key_pem", "key_pem_env")
+
+
+def read_client(common: dict[str, Any], fields: Fields) -> ClientEntry:
+    """A client entry; mistakes are noted in the fields' problems."""
+    health = fields.mapping("health_check")
+    interval = health.duration("interval", 30_000)
+    healthy = health.flag("enabled")
+    health.unknown()
+    namespace = fields.legacy_text("namespace", "default") or "default"
+    entry = ClientEntry(
+        **common,
+        address=fields.required("address", "localhost:6379"),
+        target_namespace=fields.name("namespace", "the namespace", namespace),
+        tq_prefix=fields.legacy_text("tq_prefix"),
+        connection_timeout_ms=fields.duration("connection_timeout", 10_000),
+        keep_alive_time_ms=fields.duration("keep_alive_time", 30_000),
+        keep_alive_timeout_ms=fields.duration("keep_alive_timeout", 10_000),
+        auth=_auth(fields.mapping("auth")),
+        tls=_tls(fields.mapping("tls")),
+        health_check_ms=interval if healthy else None,
+    )
+    fields.unknown(*_ELSEWHERE)
+    return entry
+
+
+def _auth(fields: Fields) -> Auth:
+    kind = fields.choice("type", ("none", "api_key", "mtls")) or "none"
+    values = {key: fields.optional(key) for key in (*_KEY_SOURCES, *_CERTIFICATES, *_KEYS)}
+    if kind == "api_key":
+        _exactly_one(fields, values, _KEY_SOURCES)
+    if kind == "mtls":
+        _exactly_one(fields, values, _CERTIFICATES)
+        _exactly_one(fields, values, _KEYS)
+    fields.unknown()
+    return Auth(type=kind, **values)
+
+
+def _exactly_one(fields: Fields, values: dict[str, str | None], keys: tuple[str, ...]) -> None:
+    given = [key for key in keys if values[key]]
+    if len(given) != 1:
+        found = f"has {' and '.join(given)}" if given else "has none of them"
+        fields.error(
+            "type", f"needs exactly one of {', '.join(keys)}, and {found}", "give exactly one"
+        )
+
+
+def _tls(fields: Fields) -> Tls:
+    tls = Tls(
+        enabled=fields.flag("enabled"),
+        ca_file=fields.optional("ca_file"),
+        server_name=fields.optional("server_name"),
+        insecure_skip_verify=fields.flag("insecure_skip_verify"),
+    )
+    if tls.server_name and tls.insecure_skip_verify:
+        fields.error(
+            "insecure_skip_verify",
+            "contradicts server_name: a name that is not verified means nothing",
+            "remove one of the two",
+        )
+    fields.unknown()
+    return tls
+
+
+def read_worker(common: dict[str, Any], fields: Fields) -> WorkerEntry:
+    """A worker entry; its task queue is completed and checked when the app is linked."""
+    entry = WorkerEntry(
+        **common,
+        client=_required_reference(fields, "client"),
+        task_queue=fields.required("task_queue", "orders"),
+        options=_options(fields.mapping("worker_options")),
+    )
+    fields.unknown(*_ELSEWHERE)
+    return entry
+
+
+def _required_reference(fields: Fields, key: str) -> str:
+    reference = fields.reference(key)
+    if reference is None:
+        fields.error(key, "is required", f"add {key}: and the name of a temporal.{key} entry")
+    return reference or ""
+
+
+def _options(fields: Fields) -> WorkerOptions:
+    values: dict[str, Any] = {}
+    for spec in dataclass_fields(WorkerOptions):
+        default = spec.default
+        key = spec.name.removesuffix("_ms")
+        if isinstance(default, bool):
+            values[spec.name] = fields.flag(key)
+        elif isinstance(default, float):
+            values[spec.name] = fields.rate(key)
+        elif isinstance(default, int) and key != spec.name:
+            values[spec.name] = fields.duration(key, default)
+        elif isinstance(default, int):
+            values[spec.name] = fields.integer(key, default)
+        elif default == "":
+            values[spec.name] = fields.legacy_text(key)
+    values["default_versioning_behavior"] = fields.choice(
+        "default_versioning_behavior", ("pinned", "auto_upgrade")
+    )
+    _check_options(fields, values)
+    fields.unknown()
+    if not values["use_versioning"]:
+        values.update(deployment_name="", build_id="", default_versioning_behavior=None)
+    return WorkerOptions(**values)
+
+
+def _check_options(fields: Fields, values: dict[str, Any]) -> None:
+    if values["max_concurrent_workflow_task_pollers"] == 1:
+        fields.error(
+            "max_concurrent_workflow_task_pollers",
+            "cannot be 1: one poller cannot read the sticky and the shared queue",
+            "write 2 or more, or remove it",
+        )
+    if values["disable_workflow_worker"] and values["local_activity_worker_only"]:
+        fields.error(
+            "local_activity_worker_only",
+            "contradicts disable_workflow_worker: nothing would be left to run",
+            "remove one of the two",
+        )

@@ -1,0 +1,321 @@
+"""One run as its code sees it: fed event by event, asked for commands, checked against the past.
+
+The same ``Execution`` replays a history and makes new decisions, by the same steps, so both take
+the same way: a batch (what a decision sees) is fed one activation each (the start event, messages
+in order, the rest in order), then the results of local activities (design 5.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from luaflow.domain.events import MESSAGES, NEWS, STARTED, Event
+from luaflow.errors import LuaflowError
+from luaflow.lua.vm import Activation, Command, Run
+from luaflow.replay.recorded import Recorded, Turn, turns
+
+_KIND = {
+    "WorkflowExecutionSignaled": b"signal",
+    "WorkflowExecutionCancelRequested": b"cancel",
+    "WorkflowExecutionUpdateAdmitted": b"update",
+}
+_CLOSED_AS = {
+    "completed": "done",
+    "failed": "failed",
+    "canceled": "failed",
+    "continued_as_new": "continued",
+}
+
+
+class NonDeterminism(LuaflowError):
+    """The code does not do what its history says it did."""
+
+    def __init__(self, message: str, *, event_id: int, expected: str, got: str) -> None:
+        """Keep where the two parted: the event, what it says, what the code asked for."""
+        super().__init__(message)
+        self.event_id = event_id
+        self.expected = expected
+        self.got = got
+
+
+@dataclass(slots=True)
+class Decision:
+    """What the code asks for after a batch: commands in order, and whether it came to an end.
+
+    ``status``: wait | done | failed | continued. ``result`` and ``failure`` are JSON bytes.
+    """
+
+    seen: int
+    commands: list[Command] = field(default_factory=list)
+    status: str = "wait"
+    result: bytes | None = None
+    failure: bytes | None = None
+    unread: list[int] = field(default_factory=list)
+
+
+Values = Callable[[str], Any]
+"""Makes a value that is recorded at the call (uuid, random …), when it is not in the history."""
+
+
+class Execution:
+    """A run: its VM, the last event a decision saw, and what is known of its open commands."""
+
+    def __init__(self, run: Run, make_value: Values) -> None:
+        """Begin before the first event."""
+        self.run = run
+        self.upto = 0
+        self.locals: list[Command] = []
+        self._make_value = make_value
+        self._size = 0
+        self._now = 0
+        self._length = 0
+        self._unseen: list[tuple[Event, int]] = []
+        self._waiting_children: set[int] = set()
+        self._past: list[Recorded] | None = None
+        self._decision = Decision(0)
+
+    # -- feeding ---------------------------------------------------------------------------------
+
+    def absorb(self, events: Sequence[Event]) -> None:
+        """Take notice of events, in order; those to be fed wait for the decision that sees them."""
+        for event in events:
+            self._size += len(event.raw)
+            if event.type == STARTED or event.type in NEWS:
+                self._unseen.append((event, self._size))
+
+    def count(self, size: int) -> None:
+        """Count the bytes of events that this worker's own commit wrote (``history_size``)."""
+        self._size += size
+
+    def replay(self, events: Sequence[Event]) -> None:
+        """Go through a stretch of history; raise NonDeterminism where the code differs."""
+        self.absorb(events)
+        self.run.replaying = True
+        try:
+            for turn in turns(events):
+                self._past = turn.commands
+                self._begin(turn.seen)
+                self._replay_locals(turn)
+                self._compare(turn)
+                self.upto = turn.seen
+        finally:
+            self._past = None
+            self.run.replaying = False
+
+    def decide(self, seen: int) -> Decision:
+        """Feed what is not yet fed of the events up to ``seen`` and return what the code asks for.
+
+        Local activities asked for stand in ``locals``: run them, give each to ``feed_local``.
+        """
+        self._begin(seen)
+        self.upto = seen
+        return self._decision
+
+    def feed_local(self, command: Command, ok: bool, value: Any, encoded: bytes) -> Decision:
+        """Feed a local activity's result (``encoded``: its JSON); return the decision so far."""
+        self.locals.remove(command)
+        marker = Command("local_activity", command.seq, command.name, encoded, b"1" if ok else b"0")
+        self._decision.commands.append(marker)
+        self._step(b"resolve", command.seq, ok, value)
+        return self._decision
+
+    def _begin(self, seen: int) -> None:
+        self._decision = Decision(seen)
+        due = 0
+        while due < len(self._unseen) and self._unseen[due][0].id <= seen:
+            due += 1
+        batch, self._unseen = self._unseen[:due], self._unseen[due:]
+        messages = [m for m in batch if m[0].type in MESSAGES]
+        if messages:
+            self.run.step(b"ahead", self._now, self._length, 0, [_ahead(*m) for m in messages])
+        left = len(messages)
+        for event, size in batch:
+            if event.type == STARTED:
+                self._clock(event)
+                left = self._step(
+                    b"start", event.body.get("input", []), event.body.get("context", {}), size=size
+                ).ahead
+        while left and self._decision.status == "wait":
+            left = self._step(b"message").ahead
+        for event, size in batch:
+            if self._decision.status != "wait":
+                break
+            if event.type not in MESSAGES and event.type != STARTED:
+                self._clock(event)
+                self._feed_outcome(event, size)
+
+    def _clock(self, event: Event) -> None:
+        self._now = max(self._now, event.ts)
+        self._length = max(self._length, event.id)
+
+    def _feed_outcome(self, event: Event, size: int) -> None:
+        body = event.body
+        kind, seq = event.type, body["seq"]
+        if kind == "ActivityTaskCompleted":
+            self._step(b"resolve", seq, True, body.get("result"), size=size)
+        elif kind == "ChildWorkflowExecutionStarted":
+            self._step(b"child_started", seq, body["pid"], None, size=size)
+        elif kind == "StartChildWorkflowExecutionFailed":
+            self._waiting_children.discard(seq)
+            self._step(b"child_started", seq, None, body["failure"], size=size)
+        elif kind.startswith("ChildWorkflow"):
+            ok = "failure" not in body
+            value = body.get("result") if ok else body["failure"]
+            if seq in self._waiting_children:
+                self._waiting_children.discard(seq)
+                self._step(b"resolve", seq, ok, value, size=size)
+            else:
+                self._step(b"exit", body["pid"], ok, value, size=size)
+        elif "failure" in body:
+            self._step(b"resolve", seq, False, body["failure"], size=size)
+        else:
+            self._step(b"resolve", seq, True, None, size=size)
+
+    def _step(self, op: bytes, *args: Any, size: int = 0) -> Activation:
+        """Feed one event and answer what the code asks on the way."""
+        out = self.run.step(op, self._now, self._length, size, *args)
+        while True:
+            self._take(out)
+            if out.status != "service":
+                return out
+            assert out.service is not None
+            answer = self._serve(*out.service)
+            out = self.run.step(b"reply", self._now, self._length, 0, *answer)
+
+    def _take(self, out: Activation) -> None:
+        decision = self._decision
+        for command in out.commands:
+            if command.op == "local_activity":
+                self.locals.append(command)
+                continue
+            if command.op == "child" and b'"wait":true' in (command.extra or b'"wait":true'):
+                self._waiting_children.add(command.seq)
+            decision.commands.append(command)
+        if out.status in ("done", "failed", "continued"):
+            decision.status = out.status
+            decision.result, decision.failure = out.result, out.failure
+        if out.unread:
+            decision.unread = list(out.unread)
+
+    # -- answers that the history gives, or records ----------------------------------------------
+
+    def _serve(self, name: str, *args: Any) -> tuple[Any, ...]:
+        if name == "version":
+            return self._version(*args)
+        if name == "marker":
+            return self._marker(*args)
+        if name == "side_effect_lookup":
+            return self._side_effect(*args)
+        raise LuaflowError(f"the code asked for {name!r}, which this worker does not know")
+
+    def _version(self, change: bytes, lowest: int, highest: int) -> tuple[int, bool]:
+        if self._past is None:
+            return highest, True
+        expected = self._expected()
+        if (
+            expected
+            and expected.op == "version"
+            and expected.name == change.decode(errors="replace")
+        ):
+            return int(expected.event.body["version"]), True
+        # the history passed here before the change existed (ruling 5)
+        return (max(-1, lowest)), False
+
+    def _marker(self, name: bytes) -> tuple[Any, ...]:
+        if self._past is None:
+            return (self._make_value(name.decode()),)
+        return (self._recorded_value(name.decode()),)
+
+    def _side_effect(self, _seq: int) -> tuple[Any, ...]:
+        if self._past is None:
+            return False, None
+        return True, self._recorded_value("side_effect")
+
+    def _recorded_value(self, name: str) -> Any:
+        expected = self._expected()
+        if expected is None or expected.op != "marker" or expected.name != name:
+            raise self._diverged(expected, f"{name} (a recorded value)")
+        return expected.event.body["value"]
+
+    def _expected(self) -> Recorded | None:
+        """Return the recorded command that the next one of this decision must be."""
+        n = len(self._decision.commands)
+        return self._past[n] if self._past is not None and n < len(self._past) else None
+
+    # -- comparing -------------------------------------------------------------------------------
+
+    def _replay_locals(self, turn: Turn) -> None:
+        for past in turn.commands:
+            if past.op != "local_activity":
+                continue
+            command = next((c for c in self.locals if c.seq == past.seq), None)
+            if command is None:
+                raise self._diverged(past, "no such local activity")
+            body = past.event.body
+            ok = "failure" not in body
+            self.feed_local(command, ok, body.get("result") if ok else body["failure"], b"")
+
+    def _compare(self, turn: Turn) -> None:
+        got = self._decision.commands
+        for i, past in enumerate(turn.commands):
+            if i >= len(got):
+                raise self._diverged(past, "nothing", turn)
+            name = (got[i].name or b"").decode(errors="replace")
+            same = got[i].op == past.op and past.seq in (0, got[i].seq)
+            if not same or (past.name and name != past.name):
+                raise self._diverged(past, _describe(got[i].op, got[i].seq, name), turn)
+        if len(got) > len(turn.commands):
+            extra = got[len(turn.commands)]
+            name = (extra.name or b"").decode(errors="replace")
+            raise self._diverged(None, _describe(extra.op, extra.seq, name), turn)
+        self._compare_end(turn)
+
+    def _compare_end(self, turn: Turn) -> None:
+        """The code must end where the history ends, and only there."""
+        status, closing = self._decision.status, turn.closing
+        expected = "wait"
+        if turn.decided.body.get("continued"):
+            expected = "continued"
+        elif closing is not None and not closing.type.endswith(("Terminated", "TimedOut")):
+            word = closing.type.removeprefix("WorkflowExecution").lower()
+            expected = _CLOSED_AS.get(word, "continued")
+        if status != expected:
+            raise self._diverged(
+                None, f"the code is at '{status}', the history at '{expected}'", turn
+            )
+
+    def _diverged(
+        self, past: Recorded | None, got: str, turn: Turn | None = None
+    ) -> NonDeterminism:
+        event = past.event if past else (turn.decided if turn else None)
+        where = event.id if event else self._decision.seen
+        expected = _describe(past.op, past.seq, past.name) if past else "nothing more"
+        stack = self.run.stack()
+        return NonDeterminism(
+            f"event {where}: the history has {expected}, the code asked for {got}. The code "
+            "changed, or it is not deterministic: guard the change with workflow.version, or "
+            f"deploy the code the run began with.\n{stack}",
+            event_id=where,
+            expected=expected,
+            got=got,
+        )
+
+
+def _ahead(event: Event, size: int) -> list[Any]:
+    body = event.body
+    return [
+        event.ts,
+        event.id,
+        size,
+        _KIND[event.type],
+        body.get("name", ""),
+        body.get("from", ""),
+        body.get("input", []) if "input" in body else [body.get("reason")],
+        body.get("update_id"),
+    ]
+
+
+def _describe(op: str, seq: int, name: str) -> str:
+    return f"{op} #{seq}" + (f" ({name})" if name else "")

@@ -1,0 +1,108 @@
+"""The typed door to the scripts that move messages between partitions (design 5.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from luaflow.store.keys import Partition
+from luaflow.store.link import Arg, Call
+from luaflow.store.scripts import load
+from luaflow.store.transitions import Route
+
+
+class Stamp(NamedTuple):
+    """What identifies a message: sender, number, epoch; and the sender's oldest number."""
+
+    sender: int
+    number: int
+    epoch: int
+    oldest: int = 0
+
+
+def deliver_outcome(
+    *, route: Route, stamp: Stamp, seq: int, type: str, body: bytes, final: bool
+) -> Call:
+    """Bring the answer to a request of a run into its history."""
+    p, wid, rid, queue, sticky = route
+    keys = [*p.of_run(wid, rid), p.leases, p.timers]
+    keys += [p.workflow_queue(queue), p.sticky(sticky), p.mark(stamp.sender)]
+    args: list[Arg] = [*stamp, rid, queue, sticky, seq, type, body, int(final)]
+    return Call(load("deliver_outcome"), keys, args)
+
+
+def deliver_message(
+    *, route: Route, stamp: Stamp, type: str, body: bytes, yes: bytes, no: bytes
+) -> Call:
+    """Bring a signal or a cancel request of another run to its target; ``run_id`` '' = none."""
+    p, wid, rid, queue, sticky = route
+    keys = [p.meta, p.wf(wid), p.run(rid), p.hist(rid), p.leases, p.timers]
+    keys += [
+        p.workflow_queue(queue),
+        p.sticky(sticky),
+        p.mark(stamp.sender),
+        p.outbox(stamp.sender),
+    ]
+    return Call(load("deliver_message"), keys, [*stamp, rid, queue, sticky, type, body, yes, no])
+
+
+def deliver_end(
+    *,
+    route: Route,
+    stamp: Stamp,
+    body: bytes,
+    receiver: int | None,
+    message: bytes,
+    yes: bytes,
+    no: bytes,
+) -> Call:
+    """Terminate a run because another run asked for it."""
+    p, wid, rid, _, _ = route
+    keys = [
+        p.meta,
+        p.wf(wid),
+        p.run(rid),
+        p.hist(rid),
+        p.pend(rid),
+        p.leases,
+        p.timers,
+        p.vis,
+        p.gc,
+    ]
+    keys += [p.mark(stamp.sender), p.outbox(stamp.sender), p.outbox(receiver or 0)]
+    parent = "" if receiver is None else receiver
+    return Call(load("deliver_end"), keys, [*stamp, rid, body, parent, message, yes, no])
+
+
+def deliver_start(
+    *,
+    route: Route,
+    stamp: Stamp,
+    type: str,
+    bundle: str,
+    parent: str,
+    reuse: str,
+    delay: int,
+    run_timeout: int,
+    deadline: int,
+    yes: bytes,
+    no: bytes,
+    started: bytes,
+    messages: Sequence[tuple[str, bytes]],
+) -> Call:
+    """Start a child workflow in its partition."""
+    p, wid, rid, queue, _ = route
+    keys = [*p.of_run(wid, rid), p.workflow_queue(queue)]
+    keys += [p.vis, p.timers, p.leases, p.mark(stamp.sender), p.outbox(stamp.sender)]
+    args: list[Arg] = [*stamp, rid, wid, type, queue, bundle, parent, reuse, delay, run_timeout]
+    args += [deadline, yes, no, started]
+    for name, body in messages:
+        args += [name, body]
+    return Call(load("deliver_start"), keys, args)
+
+
+def forget_messages(*, partition: Partition, receiver: int, numbers: Sequence[int]) -> Call:
+    """Remove delivered messages from the sender's outbox."""
+    p = partition
+    keys = [p.meta, p.outbox(receiver), p.leases]
+    return Call(load("forget_messages"), keys, [receiver, *numbers])

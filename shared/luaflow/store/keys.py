@@ -1,0 +1,132 @@
+"""Every key name of luaflow, spelled once.
+
+A run's keys carry the hash tag ``{namespace:partition}``, so that each script touches one slot
+and runs unchanged on one server, on Sentinel and on Redis Cluster (design 4).
+
+=======================  ===========  ======================================================
+key (after the prefix)   type         holds
+=======================  ===========  ======================================================
+``wf:<workflow id>``     hash         current run, status, queue, sticky worker
+``run:<run id>``         hash         mutable state of the run (see ``scripts/includes/run.lua``)
+``hist:<run id>``        stream       the events, ids ``1-0 2-0 …``
+``pend:<run id>``        hash         what the run waits for, by command number
+``timers``               sorted set   what users see, in namespace time
+``leases``               sorted set   attempts, tasks, sticky deadlines, in server time
+``gc``                   sorted set   closed runs and when their retention ends
+``tq:<queue>:wf|act``    stream       queued tasks, one consumer group
+``sticky:<worker>``      stream       workflow tasks for the worker that has the run cached
+``outbox:<p>``           stream       messages to partition p, ids dense
+``mark:<p>``             hash         the last message applied from partition p
+``vis``                  sorted set   one lexicographic index for list and count
+``sess:<session>``       hash         request numbers of a client session
+``meta``                 hash         settings, clock, epoch, wake-up time of this partition
+=======================  ===========  ======================================================
+
+Outside partitions: ``lf:namespaces`` (hash: name -> settings), ``lf:<ns>:types``,
+``lf:<ns>:hosts``, ``lf:<ns>:bundle:<hash>``, ``lf:<ns>:workers``, ``lf:<ns>:worker:<id>``,
+``lf:<ns>:leader``.
+"""
+
+from __future__ import annotations
+
+NAMESPACES = "lf:namespaces"
+GROUP = "w"
+
+
+class Partition:
+    """The key names of one partition of one namespace."""
+
+    __slots__ = ("gc", "leases", "meta", "number", "prefix", "timers", "vis")
+
+    def __init__(self, namespace: str, number: int) -> None:
+        """Build the names that every script of the partition needs, once."""
+        self.number = number
+        self.prefix = prefix = f"lf:{{{namespace}:{number}}}:"
+        self.meta = prefix + "meta"
+        self.timers = prefix + "timers"
+        self.leases = prefix + "leases"
+        self.gc = prefix + "gc"
+        self.vis = prefix + "vis"
+
+    def wf(self, workflow_id: str) -> str:
+        """Return the key of a workflow id."""
+        return f"{self.prefix}wf:{workflow_id}"
+
+    def run(self, run_id: str) -> str:
+        """Return the key of a run's state."""
+        return f"{self.prefix}run:{run_id}"
+
+    def hist(self, run_id: str) -> str:
+        """Return the key of a run's history."""
+        return f"{self.prefix}hist:{run_id}"
+
+    def pend(self, run_id: str) -> str:
+        """Return the key of what a run waits for."""
+        return f"{self.prefix}pend:{run_id}"
+
+    def of_run(self, workflow_id: str, run_id: str) -> list[str]:
+        """Return the keys that most transitions of a run begin with: meta wf run hist pend."""
+        own = (self.wf(workflow_id), self.run(run_id), self.hist(run_id), self.pend(run_id))
+        return [self.meta, *own]
+
+    def workflow_queue(self, queue: str) -> str:
+        """Return the stream of workflow tasks of a queue."""
+        return f"{self.prefix}tq:{queue}:wf"
+
+    def activity_queue(self, queue: str) -> str:
+        """Return the stream of activity tasks of a queue."""
+        return f"{self.prefix}tq:{queue}:act"
+
+    def sticky(self, worker: str) -> str:
+        """Return the stream of workflow tasks kept for one worker incarnation."""
+        return f"{self.prefix}sticky:{worker or '-'}"
+
+    def outbox(self, receiver: int) -> str:
+        """Return the stream of messages to another partition (or to this one)."""
+        return f"{self.prefix}outbox:{receiver}"
+
+    def mark(self, sender: int) -> str:
+        """Return the hash that remembers what arrived from a partition."""
+        return f"{self.prefix}mark:{sender}"
+
+    def session(self, session: str) -> str:
+        """Return the key of a client session's request numbers."""
+        return f"{self.prefix}sess:{session}"
+
+    def bell(self) -> str:
+        """Return the channel that wakes schedulers: something is due earlier than they think."""
+        return self.prefix + "bell"
+
+    def done(self, run_id: str) -> str:
+        """Return the channel on which a run's closing is told."""
+        return f"{self.prefix}done:{run_id}"
+
+
+def types(namespace: str) -> str:
+    """Return the hash: workflow type or entry id -> where its code and queue are."""
+    return f"lf:{namespace}:types"
+
+
+def hosts(namespace: str) -> str:
+    """Return the hash: worker entry id -> its client entry and task queue."""
+    return f"lf:{namespace}:hosts"
+
+
+def bundle(namespace: str, name: str) -> str:
+    """Return the key of a code bundle, named by the hash of its content."""
+    return f"lf:{namespace}:bundle:{name}"
+
+
+def workers(namespace: str) -> str:
+    """Return the sorted set: worker incarnation -> server time of its last heartbeat (ms)."""
+    return f"lf:{namespace}:workers"
+
+
+def leader(namespace: str) -> str:
+    """Return the key that names the scheduler whose gauges count; a hint with a time to live."""
+    return f"lf:{namespace}:leader"
+
+
+def worker(namespace: str, incarnation: str) -> str:
+    """Return the key of what a worker says of itself; it expires when the worker is gone."""
+    return f"lf:{namespace}:worker:{incarnation}"

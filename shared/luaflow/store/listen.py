@@ -1,0 +1,178 @@
+"""Push: one subscribed connection a process, many listeners.
+
+Messages are hints. Whoever waits subscribes first, then reads the state, then waits; after a lost
+connection every listener is woken with ``None`` ("read again"), so a missed message costs nothing.
+While it stays lost they are woken, too: ``Subscriber.problem`` says then that nobody is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+
+from redis.asyncio.connection import Connection
+from redis.exceptions import RedisError
+
+from luaflow.errors import Unavailable
+from luaflow.store.link import open_connection
+
+log = logging.getLogger(__name__)
+
+Listener = Callable[[bytes | None], None]
+RECONNECT_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+PATIENCE_SECONDS = 30.0
+"""How long a connection may take before those who wait hear of it: in an outage all wait alike."""
+PING_SECONDS = 15.0
+"""How often the server is asked whether it is there; silent for that long, it is not."""
+
+
+class Subscriber:
+    """Delivers published messages to callbacks; ``None`` means: the past may have been missed."""
+
+    def __init__(self, url: str) -> None:
+        """Keep the address; the connection is made with the first subscription."""
+        self.problem: str | None = None
+        """Why there is no connection, when there was none for PATIENCE_SECONDS."""
+        self._url = url
+        self._connection: Connection | None = None
+        self._listeners: defaultdict[str, list[Listener]] = defaultdict(list)
+        self._confirmed: dict[str, asyncio.Future[None]] = {}
+        self._missing: set[str] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._heard = 0
+        self._lock = asyncio.Lock()
+
+    async def add(self, channel: str, listener: Listener) -> None:
+        """Subscribe; when this returns, nothing published from now on is missed.
+
+        Raises Unavailable when there is no connection within PATIENCE_SECONDS.
+        """
+        async with self._lock:
+            if not self._tasks:
+                self._connection = await self._connect()
+                self._tasks = [
+                    asyncio.create_task(self._run(), name="luaflow-listen"),
+                    asyncio.create_task(self._watch(), name="luaflow-listen-watch"),
+                ]
+        self._listeners[channel].append(listener)
+        future = self._confirmed.get(channel)
+        if future is None:
+            future = self._confirmed[channel] = asyncio.get_running_loop().create_future()
+            await self._say("SUBSCRIBE", channel)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await asyncio.shield(future)
+        except BaseException as error:
+            await self.remove(channel, listener)
+            if isinstance(error, TimeoutError):
+                silent = f"Redis confirmed no subscription for {PATIENCE_SECONDS:.0f} s"
+                raise Unavailable(self.problem or silent) from None
+            raise
+
+    async def remove(self, channel: str, listener: Listener) -> None:
+        """Unsubscribe this listener; the channel goes with its last one."""
+        listeners = self._listeners.get(channel, [])
+        if listener in listeners:
+            listeners.remove(listener)
+        if not listeners and channel in self._confirmed:
+            self._listeners.pop(channel, None)
+            self._confirmed.pop(channel).cancel()
+            await self._say("UNSUBSCRIBE", channel)
+
+    async def close(self) -> None:
+        """Close the connection and forget the listeners."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        for future in self._confirmed.values():
+            future.cancel()
+        self._confirmed.clear()
+        self._listeners.clear()
+        if self._connection:
+            await self._connection.disconnect(nowait=True)
+            self._connection = None
+
+    async def _say(self, verb: str, *channels: str) -> None:
+        # redis-py would connect a lost connection anew by itself, without its subscriptions
+        if self._connection is None or not self._connection.is_connected:
+            return
+        try:
+            await self._connection.send_command(verb, *channels, check_health=False)
+        except (RedisError, OSError):
+            log.debug("%s was not sent; the reconnect will", verb)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._receive()
+            except (RedisError, OSError) as error:
+                log.warning("push connection to Redis lost: %s", error)
+                # away with it: redis-py would connect it again at the next word said to it
+                lost, self._connection = self._connection, None
+                if lost:
+                    await lost.disconnect(nowait=True)
+                await self._reconnect()
+
+    async def _watch(self) -> None:
+        """Give up a connection that is silent although it was asked (a half-open socket)."""
+        while True:
+            connection, heard = self._connection, self._heard
+            await self._say("PING")
+            await asyncio.sleep(PING_SECONDS)
+            if connection and connection is self._connection and heard == self._heard:
+                log.warning("push connection to Redis is silent: making a new one")
+                await connection.disconnect(nowait=True)
+
+    async def _receive(self) -> None:
+        assert self._connection is not None
+        while True:
+            answer = await self._connection.read_response(disable_decoding=True)
+            self._heard += 1
+            if not isinstance(answer, list) or len(answer) < 3:
+                continue  # a pong
+            kind, channel, data = bytes(answer[0]), bytes(answer[1] or b"").decode(), answer[2]
+            if kind == b"message":
+                for listener in list(self._listeners.get(channel, ())):
+                    listener(data)
+            elif kind == b"subscribe":
+                future = self._confirmed.get(channel)
+                if future and not future.done():
+                    future.set_result(None)
+                if channel in self._missing:
+                    # only now: what is read before it could miss what is told after it
+                    self._missing.discard(channel)
+                    self._wake(channel)
+
+    def _wake(self, *channels: str) -> None:
+        for channel in channels:
+            for listener in list(self._listeners.get(channel, ())):
+                listener(None)
+
+    async def _reconnect(self) -> None:
+        while self._connection is None:
+            try:
+                self._connection = await self._connect()
+            except Unavailable as error:
+                self.problem = f"no connection to Redis for {PATIENCE_SECONDS:.0f} s: {error}"
+                self._wake(*self._listeners)
+        self.problem = None
+        self._missing = set(self._confirmed)
+        if self._confirmed:
+            await self._say("SUBSCRIBE", *self._confirmed)
+
+    async def _connect(self) -> Connection:
+        """Connect, again and again; Unavailable when PATIENCE_SECONDS are at their end."""
+        loop = asyncio.get_running_loop()
+        end, attempt = loop.time() + PATIENCE_SECONDS, 0
+        while True:
+            wait = RECONNECT_SECONDS[min(attempt, len(RECONNECT_SECONDS) - 1)]
+            try:
+                return await open_connection(self._url, client_name="luaflow-listen")
+            except Unavailable:
+                if loop.time() + wait > end:
+                    raise
+            attempt += 1
+            await asyncio.sleep(wait)

@@ -1,0 +1,141 @@
+"""Namespaces: settings kept in one hash, copied to every partition that scripts read them in."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import orjson
+
+from luaflow.domain.ids import check_name
+from luaflow.errors import AlreadyExists, InvalidArgument, NotFound
+from luaflow.store import transitions
+from luaflow.store.keys import NAMESPACES, Partition
+from luaflow.store.link import Arg, Link
+
+MAX_PARTITIONS = 1024
+LEVELS = ("fast", "replicated", "fsynced")
+_COPIED = {"lease_ms": "lease", "sticky_timeout_ms": "sticky_timeout", "retention_ms": "retention"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a namespace is: partitions are fixed at creation, the rest can be updated.
+
+    Times are milliseconds, sizes bytes. ``durability``: ``fast`` (the primary has it),
+    ``replicated`` (``replicas`` have it), ``fsynced`` (it is on the primary's disk).
+    """
+
+    partitions: int = 16
+    durability: str = "fast"
+    replicas: int = 1
+    lease_ms: int = 10_000
+    sticky_timeout_ms: int = 5_000
+    retention_ms: int = 7 * 24 * 3600 * 1000
+    payload_warn_bytes: int = 256 * 1024
+    payload_max_bytes: int = 2 * 1024 * 1024
+    simulated: bool = False
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse settings that no partition could live with."""
+        if not 1 <= self.partitions <= MAX_PARTITIONS:
+            raise InvalidArgument(f"partitions must be 1-{MAX_PARTITIONS}, not {self.partitions}")
+        if self.durability not in LEVELS:
+            raise InvalidArgument(
+                f"durability must be one of {', '.join(LEVELS)}, not {self.durability!r}"
+            )
+        for name in (
+            "lease_ms",
+            "sticky_timeout_ms",
+            "retention_ms",
+            "payload_max_bytes",
+            "replicas",
+        ):
+            if getattr(self, name) <= 0:
+                raise InvalidArgument(f"{name} must be more than 0, not {getattr(self, name)}")
+
+    @property
+    def confirm(self) -> tuple[Arg, ...]:
+        """Return the command that confirms the durability level; none for ``fast``."""
+        if self.durability == "replicated":
+            return ("WAIT", self.replicas, 1000)
+        return ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as a plain object."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+def _parse(text: bytes) -> Settings:
+    known = {f.name for f in fields(Settings)}
+    return Settings(**{k: v for k, v in orjson.loads(text).items() if k in known})
+
+
+async def read_settings(link: Link, namespace: str, *, create: bool = False) -> Settings:
+    """Return the settings of a namespace; NotFound when it does not exist and is not to be made."""
+    check_name(namespace, "the namespace")
+    (text,) = await link.batch([("HGET", NAMESPACES, namespace)])
+    if text is not None:
+        return _parse(text)
+    if not create:
+        raise NotFound(
+            f"there is no namespace {namespace!r}: "
+            f"make it with 'luaflow namespace create {namespace}'"
+        )
+    try:
+        return await create_namespace(link, namespace, Settings())
+    except AlreadyExists:
+        return await read_settings(link, namespace)
+
+
+async def create_namespace(link: Link, namespace: str, settings: Settings) -> Settings:
+    """Make a namespace; AlreadyExists when there is one, InvalidArgument for a bad name."""
+    check_name(namespace, "the namespace")
+    # the partitions first: a namespace that is listed is complete
+    await _spread(link, namespace, settings)
+    (made,) = await link.batch(
+        [("HSETNX", NAMESPACES, namespace, orjson.dumps(settings.to_json()))]
+    )
+    if not made:
+        raise AlreadyExists(f"the namespace {namespace!r} exists already")
+    return settings
+
+
+async def update_namespace(link: Link, namespace: str, **changes: Any) -> Settings:
+    """Change settings of a namespace and of its partitions' copies; partitions stay as they are."""
+    if "partitions" in changes:
+        raise InvalidArgument("the number of partitions is fixed when a namespace is created")
+    old = await read_settings(link, namespace)
+    new = replace(old, **changes, version=old.version + 1)
+    await link.batch([("HSET", NAMESPACES, namespace, orjson.dumps(new.to_json()))])
+    await _spread(link, namespace, new)
+    return new
+
+
+async def list_namespaces(link: Link) -> dict[str, Settings]:
+    """Return every namespace with its settings, by name."""
+    (pairs,) = await link.batch([("HGETALL", NAMESPACES)])
+    found = {bytes(k).decode(): _parse(v) for k, v in zip(pairs[::2], pairs[1::2], strict=True)}
+    return dict(sorted(found.items()))
+
+
+async def _spread(link: Link, namespace: str, settings: Settings) -> None:
+    copy: list[Arg] = []
+    for name, key in _COPIED.items():
+        copy += [key, getattr(settings, name)]
+    if settings.simulated and settings.version == 1:
+        copy += ["vtime", 1_000_000_000_000]
+    calls = [
+        transitions.settings(
+            partition=Partition(namespace, p), version=settings.version, fields=copy
+        )
+        for p in range(settings.partitions)
+    ]
+    for answer in await asyncio.gather(
+        *(link.batch(calls[i : i + 100]) for i in range(0, len(calls), 100))
+    ):
+        for one in answer:
+            if isinstance(one, Exception):
+                raise one

@@ -1,0 +1,309 @@
+"""The relay: messages between partitions, applied once, in order, and answered (design 5.6).
+
+Anybody may relay at any time: the receiver's mark decides what counts. A message leaves its outbox
+only after the receiver's write is confirmed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from luaflow.domain import messages
+from luaflow.domain.failure import Failure, terminated
+from luaflow.domain.ids import partition_of
+from luaflow.errors import InvalidArgument
+from luaflow.store import delivery
+from luaflow.store.delivery import Stamp
+from luaflow.store.keys import Partition
+from luaflow.store.link import Call
+from luaflow.store.store import PATIENCE_SECONDS, Store
+from luaflow.store.transitions import Route
+
+log = logging.getLogger(__name__)
+
+PAGE = 50
+PAGES = 10
+"""A drain ends after so many pages: others wait, too."""
+MOVES = 10
+"""How often a message follows a run that moves between workers before it waits."""
+_SETTLED = frozenset({"ok", "no", "void", "duplicate"})
+
+
+class Verdict(NamedTuple):
+    """What became of a message.
+
+    ``ok`` applied, ``no`` applied as a refusal, ``void`` nobody waits for it any more,
+    ``duplicate`` it was applied before; ``gap`` an earlier message is missing, ``busy`` its target
+    takes none now, ``moved`` its target moves faster than it can be followed. ``replies`` are the
+    partitions the receiver put a message for.
+    """
+
+    word: str
+    replies: tuple[int, ...] = ()
+
+    @property
+    def settled(self) -> bool:
+        """Whether the sender is done with the message."""
+        return self.word in _SETTLED
+
+
+class Drained(NamedTuple):
+    """What a drain did: messages settled, messages left, outboxes of the receiver to look at."""
+
+    settled: int
+    left: int
+    replies: frozenset[int]
+
+
+class _Letter(NamedTuple):
+    number: int
+    epoch: int
+    text: bytes
+
+
+class _Target(NamedTuple):
+    """Where a message is to arrive, as it was read; ``parent`` is who started the run."""
+
+    run_id: str
+    queue: str
+    sticky: str
+    parent: Mapping[str, Any] | None = None
+
+
+async def deliver(
+    store: Store, sender: int, number: int, epoch: int, message: bytes, oldest: int = 0
+) -> Verdict:
+    """Apply one outbox message in its receiver's partition; the receiver is its workflow id's.
+
+    ``oldest`` is the sender's oldest undeleted number (0: not known). Raises InvalidArgument for a
+    message that names no workflow, and what ``Store.run`` raises.
+    """
+    workflow_id = _read(message).get("workflow_id")
+    if not isinstance(workflow_id, str):
+        raise InvalidArgument(
+            f"a message without a workflow id cannot be delivered: {message[:200]!r}"
+        )
+    receiver = partition_of(workflow_id, len(store.partitions))
+    letters = [_Letter(number, epoch, message)]
+    return (await _carry(store, sender, receiver, letters, oldest))[0]
+
+
+async def drain_outbox(
+    store: Store, sender: int, receiver: int, *, patience: float = PATIENCE_SECONDS
+) -> Drained:
+    """Carry the messages of one outbox, strictly in order; stop at the first that must wait.
+
+    The answers these cause lie in the receiver's outboxes afterwards (``replies``). What is left is
+    for the next drain; the outbox is looked after again within a second.
+    """
+    partition = store.partitions[sender]
+    settled, replies, done = 0, frozenset[int](), list[int]()
+    for _ in range(PAGES):
+        # one round trip: forget what is done, claim the rest, read on; what is read is confirmed
+        claim = delivery.forget_messages(partition=partition, receiver=receiver, numbers=done)
+        answer, page = await store.run(
+            claim,
+            ("XRANGE", partition.outbox(receiver), "-", "+", "COUNT", PAGE),
+            patience=patience,
+        )
+        left, letters = int(answer[1]), [_letter(entry) for entry in page]
+        if not letters:
+            return Drained(settled, left, replies)
+        verdicts = await _carry(store, sender, receiver, letters, letters[0].number)
+        done = [x.number for x, v in zip(letters, verdicts, strict=False) if v.settled]
+        settled += len(done)
+        replies = replies.union(*(v.replies for v in verdicts))
+        if not done:
+            return Drained(settled, left, replies)
+    claim = delivery.forget_messages(partition=partition, receiver=receiver, numbers=done)
+    return Drained(settled, int((await store.one(claim))[1]), replies)
+
+
+def _letter(entry: Any) -> _Letter:
+    id_, fields = entry
+    found = dict(zip(fields[::2], fields[1::2], strict=True))
+    return _Letter(int(bytes(id_).split(b"-")[0]), int(found[b"e"]), bytes(found[b"m"]))
+
+
+async def _carry(
+    store: Store, sender: int, receiver: int, letters: Sequence[_Letter], oldest: int
+) -> list[Verdict]:
+    """Deliver messages in one round trip; the verdicts go up to the first that must wait.
+
+    The mark keeps the order: once one must wait, the server answers ``gap`` to those behind it.
+    """
+    partition = store.partitions[receiver]
+    mails = [_read(letter.text) for letter in letters]
+    verdicts: list[Verdict] = []
+    moves = 0
+    while len(verdicts) < len(letters):
+        at = len(verdicts)
+        targets = await _find(store, partition, mails[at:])
+        made = [
+            _call(partition, Stamp(sender, letter.number, letter.epoch, oldest), mail, target)
+            for letter, mail, target in zip(letters[at:], mails[at:], targets, strict=True)
+        ]
+        answers = await store.run(*(call for call, _ in made))
+        got = [_verdict(a, replies) for a, (_, replies) in zip(answers, made, strict=True)]
+        waits = next((v for v in got if not v.settled), None)
+        verdicts += got if waits is None else got[: got.index(waits)]
+        # a start earlier in the same batch moves its workflow id: read again, go on from there
+        moves = moves + 1 if len(verdicts) == at else 0
+        if waits and (waits.word != "moved" or moves > MOVES):
+            verdicts.append(waits)
+            break
+    return verdicts
+
+
+def _verdict(answer: Any, replies: tuple[int, ...]) -> Verdict:
+    word = bytes(answer[0]).decode()
+    return Verdict(word, replies if word in ("ok", "no") else ())
+
+
+def _read(text: bytes) -> dict[str, Any]:
+    try:
+        mail = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    return mail if isinstance(mail, dict) else {}
+
+
+async def _find(store: Store, p: Partition, mails: Sequence[Mapping[str, Any]]) -> list[_Target]:
+    """Return where each message is to arrive."""
+    ids = [str(mail.get("workflow_id", "")) for mail in mails]
+    found = await store.read(*(("HMGET", p.wf(id_), "run", "queue", "sticky") for id_ in ids))
+    texts = [[bytes(f or b"").decode() for f in fields] for fields in found]
+    targets = [_Target(run, queue, sticky) for run, queue, sticky in texts]
+    ask = [
+        i
+        for i, (mail, target) in enumerate(zip(mails, targets, strict=True))
+        if target.run_id and (mail.get("k") == "end" or mail.get("child_of"))
+    ]
+    if ask:
+        parents = await store.read(*(("HGET", p.run(targets[i].run_id), "parent") for i in ask))
+        for i, text in zip(ask, parents, strict=True):
+            targets[i] = targets[i]._replace(parent=orjson.loads(text) if text else None)
+    return targets
+
+
+def _call(
+    p: Partition, stamp: Stamp, mail: Mapping[str, Any], target: _Target
+) -> tuple[Call, tuple[int, ...]]:
+    """Return the call that applies a message, and which outboxes of the receiver it may fill."""
+    answers = (stamp.sender,) if mail.get("from") else ()
+    try:
+        child_of = mail.get("child_of")
+        if child_of and not _is_child(child_of, target.parent):
+            return _to_nobody(p, stamp, b""), ()
+        match mail.get("k"):
+            case "start":
+                return _start(p, stamp, mail), answers
+            case "message":
+                return _message(p, stamp, mail, target), answers
+            case "end":
+                told = (int(target.parent["p"]),) if target.parent else ()
+                return _end(p, stamp, mail, target), (*answers, *told)
+            case "outcome":
+                return _outcome(p, stamp, mail, target), ()
+        problem = f"nobody knows messages of the kind {mail.get('k')!r}"
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        problem = f"the message cannot be read: {error!r}"
+    log.error("message %d of partition %d to %d: %s", stamp.number, stamp.sender, p.number, problem)
+    refusal = _refusal(mail, Failure("Invalid", problem, retryable=False))
+    return _to_nobody(p, stamp, refusal), answers
+
+
+def _is_child(child_of: Mapping[str, Any], parent: Mapping[str, Any] | None) -> bool:
+    return parent is not None and all(parent.get(k) == child_of[k] for k in ("run_id", "seq"))
+
+
+def _to_nobody(p: Partition, stamp: Stamp, answer: bytes) -> Call:
+    """Return the call that takes note of a message, answers it, and applies nothing."""
+    route = Route(p, "", "", "", "")
+    return delivery.deliver_message(route=route, stamp=stamp, type="", body=b"", yes=b"", no=answer)
+
+
+def _refusal(mail: Mapping[str, Any], failure: Failure) -> bytes:
+    """Return the answer to a request that cannot be carried out; nothing where nobody asked."""
+    types = {
+        "start": "StartChildWorkflowExecutionFailed",
+        "message": mail.get("failed"),
+        "end": "TerminateExternalWorkflowExecutionFailed",
+    }
+    sender, type_ = mail.get("from"), types.get(str(mail.get("k")))
+    try:
+        body = {"seq": int(mail["seq"]), "failure": failure.to_json()}
+        return messages.outcome(sender, type_, body) if sender and type_ else b""
+    except (LookupError, TypeError, ValueError):
+        return b""
+
+
+def _accepted(mail: Mapping[str, Any], type_: str) -> bytes:
+    if not mail.get("from") or not type_:
+        return b""
+    return messages.outcome(mail["from"], type_, {"seq": mail["seq"]})
+
+
+def _start(p: Partition, stamp: Stamp, mail: Mapping[str, Any]) -> Call:
+    workflow_id, run_id = str(mail["workflow_id"]), str(mail["run_id"])
+    child = {"seq": mail["seq"], "pid": mail["pid"], "workflow_id": workflow_id, "run_id": run_id}
+    started = "ChildWorkflowExecutionStarted"
+    return delivery.deliver_start(
+        route=Route(p, workflow_id, run_id, str(mail["queue"])),
+        stamp=stamp,
+        type=str(mail["type"]),
+        bundle=str(mail["bundle"]),
+        parent=str(mail.get("parent", "")),
+        reuse=str(mail.get("reuse", "")),
+        delay=int(mail.get("delay", 0)),
+        run_timeout=int(mail.get("run_timeout", 0)),
+        deadline=int(mail.get("deadline", 0)),
+        yes=messages.outcome(mail["from"], started, child, final=False),
+        no=_refusal(mail, messages.exists_already(workflow_id)),
+        started=orjson.dumps(mail["started"]),
+        messages=[(str(kind), orjson.dumps(body)) for kind, body in mail.get("messages", ())],
+    )
+
+
+def _message(p: Partition, stamp: Stamp, mail: Mapping[str, Any], target: _Target) -> Call:
+    workflow_id = str(mail["workflow_id"])
+    return delivery.deliver_message(
+        route=Route(p, workflow_id, target.run_id, target.queue, target.sticky),
+        stamp=stamp,
+        type=str(mail["type"]),
+        body=orjson.dumps(mail["body"]),
+        yes=_accepted(mail, mail.get("ok", "")),
+        no=_refusal(mail, messages.not_running(workflow_id)),
+    )
+
+
+def _end(p: Partition, stamp: Stamp, mail: Mapping[str, Any], target: _Target) -> Call:
+    workflow_id, parent = str(mail["workflow_id"]), target.parent
+    told = b""
+    if parent:
+        slot = {"failure": terminated().to_json()}
+        told = messages.child_outcome(parent, workflow_id, target.run_id, "terminated", slot)
+    return delivery.deliver_end(
+        route=Route(p, workflow_id, target.run_id, target.queue, target.sticky),
+        stamp=stamp,
+        body=orjson.dumps(dict(mail["body"]))[:-1],
+        receiver=int(parent["p"]) if parent else None,
+        message=told,
+        yes=_accepted(mail, "ExternalWorkflowExecutionTerminated"),
+        no=_refusal(mail, messages.not_running(workflow_id)),
+    )
+
+
+def _outcome(p: Partition, stamp: Stamp, mail: Mapping[str, Any], target: _Target) -> Call:
+    return delivery.deliver_outcome(
+        route=Route(p, str(mail["workflow_id"]), str(mail["run_id"]), target.queue, target.sticky),
+        stamp=stamp,
+        seq=int(mail["seq"]),
+        type=str(mail["type"]),
+        body=orjson.dumps(mail["body"]),
+        final=bool(mail.get("final", 1)),
+    )

@@ -1,0 +1,122 @@
+"""Server scripts: one transition, one file; the header of a file is its contract, and is checked.
+
+A header is the comment block a script begins with. ``-- KEYS meta run`` binds ``meta_key`` and
+``run_key``; ``-- ARGV server turn:int`` binds ``server`` (text) and ``turn`` (number). A last name
+with ``...`` binds the index of the first of many. ``--- include name`` pulls in
+``includes/name.lua``, once. Scripts run with ``#!lua``: a key that was not declared is refused by a
+cluster, and by our tests (operations guide, undeclared keys).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+_LINE = re.compile(r"--- include (\w+)\s*$")
+_OOM_REFUSED = frozenset({"start", "message"})
+"""Scripts the server refuses when memory is out (design 5.9); all others must go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One script: its name, the names of its KEYS and ARGV, and the text the server gets."""
+
+    name: str
+    keys: tuple[str, ...]
+    args: tuple[str, ...]
+    body: bytes
+    sha: bytes
+
+
+def _read(path: str) -> str:
+    return (resources.files(__package__) / path).read_text(encoding="utf-8")
+
+
+def _expand(name: str, text: str, seen: list[str], stack: tuple[str, ...]) -> str:
+    """Return the text with its includes in place, each at most once."""
+    lines = []
+    for number, line in enumerate(text.splitlines(), 1):
+        match = _LINE.match(line)
+        if not match:
+            lines.append(line)
+            continue
+        include = match[1]
+        if include in stack:
+            raise ValueError(f"{name}.lua:{number}: include cycle {' -> '.join((*stack, include))}")
+        if include in seen:
+            continue
+        seen.append(include)
+        try:
+            part = _read(f"includes/{include}.lua")
+        except FileNotFoundError:
+            raise ValueError(f"{name}.lua:{number}: there is no includes/{include}.lua") from None
+        lines.append(_expand(include, part, seen, (*stack, include)))
+    return "\n".join(lines)
+
+
+def _header(name: str, text: str, word: str) -> tuple[str, ...]:
+    match = re.search(rf"^-- {word} (.+)$", text, re.MULTILINE)
+    if not match:
+        raise ValueError(f"{name}.lua: its header has no '-- {word}' line")
+    return tuple(match[1].split())
+
+
+def _bind(keys: tuple[str, ...], args: tuple[str, ...]) -> str:
+    names, values = [], []
+    for i, key in enumerate(keys, 1):
+        many = key.endswith("...")
+        names.append(key.removesuffix("...") + ("" if many else "_key"))
+        values.append(str(i) if many else f"KEYS[{i}]")
+    for i, arg in enumerate(args, 1):
+        plain = arg.removesuffix("...")
+        bare, _, kind = plain.partition(":")
+        names.append(bare)
+        if arg.endswith("..."):
+            values.append(str(i))
+        else:
+            values.append(f"tonumber(ARGV[{i}])" if kind == "int" else f"ARGV[{i}]")
+    return f"local {', '.join(names)} = {', '.join(values)}"
+
+
+_LENGTH = dict.fromkeys(("wf", "run", "newrun", "pend", "mark", "sess"), "HLEN")
+_LENGTH |= dict.fromkeys(("timers", "leases", "gc", "vis", "set"), "ZCARD")
+
+
+def _typed(keys: tuple[str, ...]) -> str:
+    """Return the Lua function ``typed``: it fails where a key has a wrong type.
+
+    ``touch`` calls it before the first write, so a script writes everything or nothing. Keys that
+    are neither hashes nor sorted sets are streams; ``meta`` is read before.
+    """
+    lines = []
+    for i, key in enumerate(keys, 1):
+        if key.endswith("..."):
+            lines.append(f"for i = {i}, #KEYS do redis.call('XLEN', KEYS[i]) end")
+        elif key != "meta":
+            lines.append(f"redis.call('{_LENGTH.get(key, 'XLEN')}', KEYS[{i}])")
+    return " ".join(("local function typed()", *lines, "end"))
+
+
+@cache
+def load(name: str) -> Script:
+    """Return a script by name; ValueError names the file and line of a broken header or include."""
+    text = _read(f"{name}.lua")
+    keys, args = _header(name, text, "KEYS"), _header(name, text, "ARGV")
+    flags = "" if name in _OOM_REFUSED else " flags=allow-oom"
+    body = "\n".join(
+        (f"#!lua{flags}", _bind(keys, args), _typed(keys), _expand(name, text, [], (name,)), "")
+    )
+    data = body.encode()
+    return Script(
+        name, keys, args, data, hashlib.sha1(data, usedforsecurity=False).hexdigest().encode()
+    )
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Return the names of all scripts."""
+    folder = resources.files(__package__)
+    return tuple(sorted(p.name[:-4] for p in folder.iterdir() if p.name.endswith(".lua")))

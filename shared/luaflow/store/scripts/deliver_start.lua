@@ -1,0 +1,32 @@
+-- deliver_start: a run starts a child here; its parent gets exactly one answer.
+-- KEYS meta wf run hist pend tq vis timers leases mark outbox
+-- ARGV server sender number:int sender_epoch:int oldest:int run_id workflow_id type queue bundle parent reuse delay:int run_timeout:int deadline:int yes no started messages...
+-- Returns {'ok', reply number, epoch} | {'no', reply number, epoch} | {'duplicate'} | {'gap'}
+--- include partition
+--- include arrival
+--- include run
+--- include outbox
+--- include visible
+--- include open
+
+local verdict = arrival()
+if verdict then return { verdict } end
+local old = rcall('HMGET', wf_key, 'run', 'status')
+local taken = old[2] == 'running' or (old[2] and reuse == 'reject_duplicate')
+  or (reuse == 'allow_duplicate_failed_only' and old[2] == 'completed')
+touch()
+if taken then
+  local n = post(outbox_key, sender, no)
+  arrived()
+  return { 'no', n, epoch }
+end
+local list = {}
+for i = messages, #ARGV, 2 do list[#list + 1] = { ARGV[i], ARGV[i + 1] } end
+open_run({
+  wid = workflow_id, type = type, queue = queue, bundle = bundle, parent = parent, attempt = 1,
+  delay = #list == 0 and delay or 0, run_timeout = run_timeout,
+  deadline = deadline < 0 and now - deadline or deadline
+}, started, list)
+local n = post(outbox_key, sender, yes)
+arrived()
+return { 'ok', n, epoch }

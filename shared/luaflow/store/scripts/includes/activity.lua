@@ -1,0 +1,36 @@
+-- The record of a pending activity, field a:<seq> of pend:<run id>, as one string:
+--   state|attempt|token|worker|started|event|scheduled|start_to_close|heartbeat|beat
+-- state: q queued, r running, b waiting for its retry, x canceled before it ran, c running, to cancel.
+-- token: who may end the attempt; while it is queued, the id of its entry in the queue.
+-- Times in ms of server time; event is the id of ActivityTaskScheduled. What only people and
+-- retry rules need is JSON in o:<seq>; heartbeat details are in h:<seq>.
+local function load_activity(seq)
+  local text = rcall('HGET', pend_key, 'a:' .. seq)
+  if not text then return nil end
+  local f = {}
+  for part in string.gmatch(text, '([^|]*)|?') do f[#f + 1] = part end
+  return {
+    state = f[1], attempt = tonumber(f[2]), token = f[3], worker = f[4], started = tonumber(f[5]),
+    event = tonumber(f[6]), scheduled = tonumber(f[7]), s2c = tonumber(f[8]), hb = tonumber(f[9]),
+    beat = tonumber(f[10])
+  }
+end
+
+local function save_activity(seq, a)
+  rcall('HSET', pend_key, 'a:' .. seq, string.format('%s|%d|%s|%s|%d|%d|%d|%d|%d|%d', a.state, a.attempt,
+    a.token, a.worker, a.started, a.event, a.scheduled, a.s2c, a.hb, a.beat))
+end
+
+-- The earliest moment at which a running attempt is late: its lease, its time, its heartbeat.
+local function watch_activity(seq, a)
+  local due = server_now + lease_ms
+  if a.s2c > 0 then due = math.min(due, a.started + a.s2c) end
+  if a.hb > 0 then due = math.min(due, a.beat + a.hb) end
+  set_lease('a|' .. run_id .. '|' .. seq, due)
+end
+
+local function forget_activity(seq)
+  rcall('HDEL', pend_key, 'a:' .. seq, 'o:' .. seq, 'h:' .. seq, 'f:' .. seq)
+  rcall('ZREM', leases_key, 'a|' .. run_id .. '|' .. seq, 's|' .. run_id .. '|' .. seq)
+  rcall('ZREM', timers_key, 'r|' .. run_id .. '|' .. seq, 'c|' .. run_id .. '|' .. seq)
+end

@@ -1,0 +1,67 @@
+-- The state of a run, and what may happen to it. Fields of the hash run:<run id>:
+--   wid type queue bundle parent      who it is; parent is JSON or ''
+--   status start close                running | completed | …; times in ms
+--   len size ts                       events, bytes of their bodies, time of the last one
+--   turn task worker entry sticky     the right to decide (design 5.1): task is '' | queued |
+--                                     sticky | taken | delayed | backoff | continuing (no decisions
+--                                     any more, see continue_slice); entry is in its stream
+--   decided news                      last event seen by a decision; fed events after it
+--   cid ans refused shut lost fails stuck   last commit and its answer; refusals; what went wrong
+local function load_run()
+  local v = rcall('HMGET', run_key, 'wid', 'status', 'queue', 'len', 'size', 'ts', 'turn', 'task',
+    'worker', 'sticky', 'decided', 'news', 'cid', 'ans', 'refused', 'shut', 'entry', 'lost', 'parent',
+    'type', 'start', 'fails')
+  if not v[1] then return nil end
+  return {
+    wid = v[1], status = v[2], queue = v[3], len = tonumber(v[4]), size = tonumber(v[5]),
+    ts = tonumber(v[6]), turn = tonumber(v[7]), task = v[8], worker = v[9], sticky = v[10],
+    decided = tonumber(v[11]), news = tonumber(v[12]), cid = v[13], ans = v[14],
+    refused = tonumber(v[15] or '0'), shut = v[16] == '1', entry = v[17], lost = tonumber(v[18] or '0'),
+    parent = v[19] or '', type = v[20], start = tonumber(v[21]), fails = tonumber(v[22] or '0')
+  }
+end
+
+-- Appends one event; its id is the stream entry id, so the server itself refuses a second one.
+local function append(r, kind, body, ts)
+  r.len = r.len + 1
+  r.size = r.size + #body
+  r.ts = ts or now
+  rcall('XADD', hist_key, string.format('%d-0', r.len), 'ts', string.format('%d', r.ts),
+    't', kind, 'e', body)
+end
+
+local function save_run(r)
+  rcall('HSET', run_key, 'len', r.len, 'size', r.size, 'ts', r.ts, 'turn', r.turn, 'task', r.task,
+    'worker', r.worker, 'entry', r.entry, 'sticky', r.sticky, 'decided', r.decided, 'news', r.news)
+end
+
+-- Hands the run to a worker, unless somebody has it: to the one that has it cached, else to all.
+local function schedule(r)
+  if r.task ~= '' then return end
+  r.turn = r.turn + 1
+  if r.sticky ~= '' then
+    local id = rcall('XADD', sticky_key, 'NOMKSTREAM', '*', 'r', run_id, 'w', r.wid, 't', r.turn)
+    if id then
+      r.task, r.entry = 'sticky', id
+      set_lease('w|' .. run_id, server_now + tonumber(M[8] or '5000'))
+      return
+    end
+    r.sticky = ''
+    rcall('HSET', wf_key, 'sticky', '')
+  end
+  r.entry = rcall('XADD', tq_key, '*', 'r', run_id, 'w', r.wid, 't', r.turn)
+  r.task = 'queued'
+end
+
+-- Whoever calls names the streams it declared; a run that moved since is answered with the truth.
+local function moved(r, queue, sticky)
+  return r.queue ~= queue or (r.sticky ~= sticky and r.sticky ~= '')
+end
+
+-- Appends what the code must be fed with, and sees to it that somebody will.
+local function tell(r, kind, body)
+  append(r, kind, body)
+  r.news = r.news + 1
+  schedule(r)
+  save_run(r)
+end

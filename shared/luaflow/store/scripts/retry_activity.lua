@@ -1,0 +1,23 @@
+-- retry_activity: an attempt failed and another is due: it waits in namespace time.
+-- KEYS meta run pend leases timers
+-- ARGV server run_id seq token proof member score delay:int failure
+-- failure: JSON of the last failure, shown by describe; it joins the options record
+-- Returns {'ok', due} | {'fenced'}
+--- include partition
+--- include activity
+--- include attempt
+
+local a = load_activity(seq)
+if rcall('HGET', run_key, 'status') ~= 'running' or not speaks_for(a) then return { 'fenced' } end
+touch()
+a.state = a.state == 'c' and 'x' or 'b'
+a.attempt, a.token, a.worker = a.attempt + 1, '', ''
+save_activity(seq, a)
+rcall('HSET', pend_key, 'f:' .. seq, failure)
+rcall('ZREM', leases_key, 'a|' .. run_id .. '|' .. seq)
+if a.state == 'x' then
+  set_lease('a|' .. run_id .. '|' .. seq, server_now)
+else
+  set_timer('r|' .. run_id .. '|' .. seq, now + delay)
+end
+return { 'ok', now + delay }

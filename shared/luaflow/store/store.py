@@ -1,0 +1,201 @@
+"""The store of one namespace: a shared connection, push, and the loop that repeats transitions.
+
+Every transition is idempotent (a commit id, a token, a request number, a precondition), so a call
+whose answer was lost is simply sent again until it is answered or the caller's patience ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from luaflow.domain.ids import check_workflow_id, partition_of
+from luaflow.errors import LuaflowError, NotFound, Refused, Unavailable, Unknown
+from luaflow.store.keys import Partition
+from luaflow.store.link import Arg, Call, ConnectionLost, Link, error_code
+from luaflow.store.listen import RECONNECT_SECONDS, Subscriber
+from luaflow.store.namespaces import Settings, read_settings
+from luaflow.store.transitions import Route
+
+log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 30.0
+_TRANSIENT = {
+    "LOADING",
+    "READONLY",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "TRYAGAIN",
+    "UNBLOCKED",
+    "NOREPLICAS",
+    "BUSY",  # with somebody's long script
+    "MISCONF",  # its disk is full: refused before anything was written
+}
+
+
+class Store:
+    """A namespace on a server; ``await Store.open(url, namespace)``, ``await store.close()``."""
+
+    def __init__(self, url: str, namespace: str, settings: Settings, link: Link) -> None:
+        """Build it from its parts; use ``open``."""
+        self.url = url
+        self.namespace = namespace
+        self.settings = settings
+        self.link = link
+        self.push = Subscriber(url)
+        self.partitions = [Partition(namespace, p) for p in range(settings.partitions)]
+
+    @classmethod
+    async def open(cls, url: str, namespace: str, *, name: str = "luaflow") -> Store:
+        """Connect to a namespace; NotFound when there is none of that name, Unavailable without
+        server.
+
+        The namespace ``default`` is made when it is missing: one command less for a newcomer.
+        """
+        link = Link(url, name=name)
+        try:
+            settings = await read_settings(link, namespace, create=namespace == "default")
+        except BaseException:
+            await link.close()
+            raise
+        link.confirm = settings.confirm
+        return cls(url, namespace, settings, link)
+
+    async def close(self) -> None:
+        """Close both connections."""
+        await self.push.close()
+        await self.link.close()
+
+    def partition(self, workflow_id: str) -> Partition:
+        """Return the partition of a workflow id (InvalidArgument for one that is no id)."""
+        return self.partitions[partition_of(check_workflow_id(workflow_id), len(self.partitions))]
+
+    async def read(self, *commands: tuple[Arg, ...]) -> list[Any]:
+        """Send plain commands together; repeat them while the connection is away."""
+        return await self._repeat(commands)
+
+    async def ask(self, *commands: tuple[Arg, ...]) -> list[Any]:
+        """The same, but what the server refuses is answered by its error, and not raised."""
+        return await self._repeat(commands, refusals=True)
+
+    async def run(
+        self, *calls: Call | tuple[Arg, ...], patience: float = PATIENCE_SECONDS
+    ) -> list[Any]:
+        """Run transitions together and return their answers (lists; see each script's header).
+
+        Plain commands may stand among them: what those read is confirmed with the transitions.
+
+        Raises Unknown when the server could not be asked to the end within ``patience`` seconds,
+        Refused when it is out of memory, LuaflowError for what it answers else.
+        """
+        return await self._repeat(calls, patience)
+
+    async def one(self, call: Call, *, patience: float = PATIENCE_SECONDS) -> list[Any]:
+        """Run one transition and return its answer."""
+        answer: list[Any] = (await self._repeat((call,), patience))[0]
+        return answer
+
+    async def apart(self, *calls: Call) -> list[list[Any] | LuaflowError]:
+        """Run transitions together; where one makes its script fail, that error is its answer.
+
+        Raises Unavailable and Unknown.
+        """
+        try:
+            return await self.run(*calls) if calls else []
+        except (Unavailable, Unknown):
+            raise
+        except LuaflowError:
+            answers: list[list[Any] | LuaflowError] = []
+            for call in calls:
+                try:
+                    answers.append(await self.one(call))
+                except (Unavailable, Unknown):
+                    raise
+                except LuaflowError as error:
+                    answers.append(error)
+            return answers
+
+    async def _repeat(
+        self,
+        commands: Sequence[Call | tuple[Arg, ...]],
+        patience: float = PATIENCE_SECONDS,
+        *,
+        refusals: bool = False,
+    ) -> list[Any]:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + patience
+        answers: list[Any] = [None] * len(commands)
+        todo = list(range(len(commands)))
+        sent = False
+        problem: object = None
+        for attempt in itertools.count():
+            try:
+                got = await self.link.batch([commands[i] for i in todo])
+                problem = None
+            except Unavailable as error:
+                sent = sent or isinstance(error, ConnectionLost)
+                got, problem = [], error
+            again = []
+            for i, answer in zip(todo, got, strict=False):
+                answers[i] = answer
+                if not isinstance(answer, ResponseError):
+                    continue
+                if error_code(answer) in _TRANSIENT:
+                    problem = answer
+                    again.append(i)
+                elif not refusals:
+                    raise _refusal(answer)
+            if problem is None:
+                return answers
+            todo = again or todo
+            wait = RECONNECT_SECONDS[min(attempt, len(RECONNECT_SECONDS) - 1)]
+            if loop.time() + wait > end:
+                break
+            await asyncio.sleep(wait)
+        if sent:
+            raise Unknown(
+                f"no answer from Redis within {patience:.0f} s ({problem}): it may have happened"
+            )
+        raise Unavailable(str(problem))
+
+    async def route(self, workflow_id: str, run_id: str | None = None) -> Route:
+        """Return where a workflow id's current run is reached; NotFound when there is none.
+
+        With a run id that is not the current one, the route still names it: its events can be read.
+        """
+        p = self.partition(workflow_id)
+        (found,) = await self.read(("HMGET", p.wf(workflow_id), "run", "queue", "sticky"))
+        if found[0] is None:
+            raise NotFound(
+                f"there is no workflow with the id {workflow_id!r} in '{self.namespace}'"
+            )
+        run, queue, sticky = (bytes(f or b"").decode() for f in found)
+        if run_id and run_id != run:
+            (exists,) = await self.read(("EXISTS", p.run(run_id)))
+            if not exists:
+                raise NotFound(f"the workflow {workflow_id!r} has no run {run_id!r}")
+            return Route(p, workflow_id, run_id, queue, "")
+        return Route(p, workflow_id, run, queue, sticky)
+
+    async def reach(self, route: Route, make: Callable[[Route], Call]) -> tuple[Route, list[Any]]:
+        """Run a transition that needs the run's present place; follow it while it moves."""
+        while True:
+            answer = await self.one(make(route))
+            if answer[0] != b"moved":
+                return route, answer
+            run, queue, sticky = (bytes(f or b"").decode() for f in answer[1:4])
+            route = Route(route.partition, route.workflow_id, run, queue or route.queue, sticky)
+
+
+def _refusal(answer: ResponseError) -> LuaflowError:
+    if error_code(answer) == "OOM":
+        return Refused(
+            "Redis is out of memory: new starts and signals are refused, running work goes on; "
+            "raise maxmemory or shorten the retention"
+        )
+    return LuaflowError(f"Redis answered: {answer}")

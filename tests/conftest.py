@@ -1,0 +1,94 @@
+"""The server, a namespace for each test, and guards that no test can forget."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import threading
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from luaflow.embedded import EmbeddedServer
+from tests.support.keys import forget, leftover_keys
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def server_binary() -> Path | None:
+    """The server to test against; None is the one that luaflow finds by itself."""
+    named = os.environ.get("LUAFLOW_TEST_SERVER")
+    return Path(named) if named else None
+
+
+@pytest.fixture(scope="session")
+def embedded_server(
+    tmp_path_factory: pytest.TempPathFactory, server_binary: Path | None
+) -> Iterator[EmbeddedServer]:
+    """One server for each process of pytest-xdist."""
+    folder = tmp_path_factory.mktemp("redis")
+    with EmbeddedServer(folder, appendfsync="everysec", binary=server_binary) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(embedded_server: EmbeddedServer) -> str:
+    """Where the server of this session listens."""
+    return embedded_server.url
+
+
+@pytest.fixture
+async def raw(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
+    """A client to look at keys with: bytes, and no second try."""
+    client = redis.asyncio.Redis.from_url(
+        redis_url, decode_responses=False, retry=AsyncRetry(NoBackoff(), 0)
+    )
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def namespace(redis_url: str) -> Iterator[str]:
+    """The name of a namespace of this test only; no key of it may be left without an owner."""
+    name = f"t-{uuid.uuid4().hex[:12]}"
+    with redis.Redis.from_url(redis_url, retry=Retry(NoBackoff(), 0)) as client:
+        yield name
+        left = leftover_keys(client, name)
+        forget(client, name)
+    assert not left, f"nothing will ever delete {left}: give each an owner or a time to live"
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_left() -> Iterator[None]:
+    """Fail a test that leaves a thread behind; the first guard up, the last one down."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=2)
+        assert not thread.is_alive(), f"the thread {thread.name} still runs"
+
+
+@pytest.fixture(autouse=True)
+def _no_task_left(_no_thread_left: None, request: pytest.FixtureRequest) -> None:
+    """Fail an async test that leaves an asyncio task behind."""
+    if inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
+        request.getfixturevalue("_no_task_left_in_loop")
+
+
+@pytest.fixture
+async def _no_task_left_in_loop() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    await asyncio.sleep(0)  # one turn for what was cancelled last
+    this = asyncio.current_task()
+    names = sorted(t.get_name() for t in asyncio.all_tasks() - before if t is not this)
+    assert not names, f"the tasks {names} still run"

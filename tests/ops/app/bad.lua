@@ -1,0 +1,5 @@
+local function main()
+    return nil, errors.new({ kind = errors.UNAVAILABLE, message = "no", retryable = true })
+end
+
+return { main = main }

@@ -1,0 +1,5 @@
+local function main()
+    return "good"
+end
+
+return { main = main }

@@ -1,0 +1,40 @@
+"""What the protocol tests share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import redis
+from tests.protocol.hand import Hand
+from tests.support.engine import engine, make_engine
+from tests.support.keys import forget
+from tests.support.linting import linted
+
+from luaflow.store.link import Link
+from luaflow.store.namespaces import Settings, create_namespace
+from luaflow.store.store import Store
+
+__all__ = ["engine", "hand", "make_engine"]
+
+
+@pytest.fixture
+async def hand(redis_url: str, namespace: str) -> AsyncIterator[Hand]:
+    """A simulated namespace of 16 partitions, driven by hand; its invariants hold at the end."""
+    link = Link(redis_url)
+    await create_namespace(link, namespace, Settings(simulated=True))
+    await link.close()
+    with linted() as found:
+        store = await Store.open(redis_url, namespace)
+        try:
+            one = Hand(store)
+            yield one
+            if not one.excused:
+                await one.check()
+        finally:
+            await store.close()
+    if one.excused:
+        with redis.Redis.from_url(redis_url) as server:
+            forget(server, namespace)
+        return
+    assert not found, "\n".join(found)

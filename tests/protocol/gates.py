@@ -1,0 +1,31 @@
+"""Python activities that a test holds: each call says that it began and waits to be let through."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+
+began: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+open_: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+calls: list[str] = []
+
+
+def reset() -> None:
+    """Forget earlier tests: an event belongs to the loop it was used in."""
+    began.clear()
+    open_.clear()
+    calls.clear()
+
+
+async def gate(name: str) -> str:
+    """Say that it began, wait to be let through."""
+    calls.append(name)
+    began[name].set()
+    await open_[name].wait()
+    return name
+
+
+async def note(name: str) -> int:
+    """Count the calls of this name."""
+    calls.append(name)
+    return calls.count(name)

@@ -1,0 +1,479 @@
+"""For each script a moment at which it does its whole work, and the call that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import orjson
+from tests.protocol.hand import (
+    LEASE,
+    QUEUE,
+    Hand,
+    activity,
+    close,
+    completed,
+    eager,
+    request,
+    timer,
+)
+
+from luaflow.domain.events import CLOSING_EVENT
+from luaflow.store import attempts, delivery, transitions
+from luaflow.store.attempts import Proof
+from luaflow.store.delivery import Stamp
+from luaflow.store.keys import Partition
+from luaflow.store.link import Call
+from luaflow.store.scripts import load
+from luaflow.store.transitions import RequestId, Route
+
+Scene = Callable[[Hand], Awaitable[Call]]
+ASK = RequestId("session", 3, 1)
+STAMP = Stamp(3, 1, 1)
+NEXT = "n" * 32
+
+
+async def _start(hand: Hand) -> Call:
+    p = hand.store.partition("w")
+    return transitions.start(
+        route=Route(p, "w", "r", QUEUE),
+        type="t",
+        bundle="b",
+        started=b"{}",
+        messages=[("WorkflowExecutionSignaled", b"{}")],
+        run_timeout=1000,
+        deadline=-2000,
+        request=ASK,
+    )
+
+
+async def _message(hand: Hand) -> Call:
+    route, _ = await hand.idle()
+    return transitions.message(
+        route=route, type="WorkflowExecutionSignaled", body=b"{}", request=ASK
+    )
+
+
+async def _take_workflow(hand: Hand) -> Call:
+    route = await hand.start()
+    state = await hand.state(route)
+    return transitions.take_workflow(
+        partition=route.partition,
+        run_id=route.run_id,
+        stream=route.partition.workflow_queue(QUEUE),
+        turn=int(state["turn"]),
+        worker="a",
+        entry=state["entry"],
+    )
+
+
+def _commit_of(hand: Hand, route: Route, turn: int, seen: int, *ops: object, **how: object) -> Call:
+    p = route.partition
+    return transitions.commit(
+        route=route,
+        cid=hand.cid("a"),
+        turn=turn,
+        seen=seen,
+        worker="a",
+        decision=b"{}",
+        operations=ops,  # type: ignore[arg-type]
+        others=[p.activity_queue(QUEUE), p.outbox(3)],
+        **{"fused": False, "sticky": "a", "results": (), **how},  # type: ignore[arg-type]
+    )
+
+
+async def _commit(hand: Hand) -> Call:
+    """Every operation but the end, after a refusal and with news."""
+    route = await hand.start()
+    task = await hand.take(route)
+    ops = [*timer(1, 50), *eager(2), *activity(3, 10, start_limit=1000)]
+    answer = await hand.commit(task, *ops, others=[route.partition.activity_queue(QUEUE)])
+    await hand.tell(route)
+    task = await hand.take(route)
+    await hand.tell(route)
+    await hand.commit(task, *close())
+    ops = [*activity(4, 10, start_limit=1000), *eager(5, "a.5"), *timer(6, 5)]
+    ops += ["t", 7, b"{}", 1, "R", 8, b"{}", 2, "R", 9, b"{}", 3, "E", "MarkerRecorded", b"{}"]
+    ops += ["H", "memo", b"{}", *request(10, 3, {"workflow_id": "x"}, 11)]
+    assert answer[0] == b"ok"
+    return _commit_of(hand, route, task.turn, task.seen, *ops)
+
+
+async def _commit_close(hand: Hand) -> Call:
+    route, _ = await hand.idle("w", *timer(1, 50))
+    await hand.tell(route)
+    task = await hand.take(route)
+    end = ["Z", "completed", CLOSING_EVENT["completed"], b"{}", 11, 3, b"{}", "close"]
+    return _commit_of(hand, route, task.turn, task.seen, *end)
+
+
+async def _commit_fused(hand: Hand) -> Call:
+    route, task = await hand.idle("w", *eager(1))
+    now = (await hand.events(route))[-1].ts
+    return _commit_of(
+        hand, route, task.turn, task.seen, fused=True, results=[completed(1, "a.t", now)]
+    )
+
+
+async def _continue(hand: Hand) -> Call:
+    route, _ = await hand.idle("w", *timer(1, 50), run_timeout=1000, deadline=-5000)
+    await hand.tell(route)
+    task = await hand.take(route)
+    await hand.tell(route, cancel=True)
+    body = b"{}"
+    return transitions.continue_as_new(
+        route=route,
+        cid="a.c",
+        turn=task.turn,
+        seen=task.seen,
+        worker=task.worker,
+        decision=body,
+        closing=body,
+        next_run=NEXT,
+        type="t",
+        bundle="b",
+        attempt=1,
+        run_timeout=1000,
+        started=body,
+        unread=[task.seen],
+        operations=timer(2, 5),
+        others=(),
+    )
+
+
+async def _continuing(hand: Hand) -> tuple[Route, Call]:
+    """A run that has 501 messages to carry over, some of them late; the call that made it so."""
+    route, _ = await hand.idle("w", *timer(1, 50), run_timeout=1000, deadline=-5000)
+    await hand.tell_many(route, ["s"] * 500)
+    task = await hand.take(route)
+    await hand.tell(route, cancel=True)
+    call = hand.continuing(task, NEXT, unread=range(task.seen - 499, task.seen + 1))
+    return route, call
+
+
+async def _continue_many(hand: Hand) -> Call:
+    _, call = await _continuing(hand)
+    return call
+
+
+async def _slice(hand: Hand) -> Call:
+    route, call = await _continuing(hand)
+    await hand.store.one(call)
+    return transitions.continue_slice(route=route, next_run=NEXT, cursor=0)
+
+
+async def _last_slice(hand: Hand) -> Call:
+    route, call = await _continuing(hand)
+    await hand.store.one(call)
+    assert await hand.slice(route) == [b"ok", 1, 0]
+    return transitions.continue_slice(route=route, next_run=NEXT, cursor=1)
+
+
+async def _close_out_half(hand: Hand) -> Call:
+    route, call = await _continuing(hand)
+    await hand.store.one(call)
+    await hand.slice(route)
+    await hand.end(route)
+    items = [("n:next", None, NEXT.encode()), ("n:started", None, b"")]
+    return transitions.close_out(partition=route.partition, run_id=route.run_id, items=items)
+
+
+async def _renew_task(hand: Hand) -> Call:
+    task = await hand.take(await hand.start())
+    p, run_id = task.route.partition, task.route.run_id
+    return transitions.renew_task(partition=p, run_id=run_id, turn=task.turn, worker="a")
+
+
+async def _release(hand: Hand) -> Call:
+    task = await hand.take(await hand.start())
+    return transitions.release_task(route=task.route, turn=task.turn, worker="a")
+
+
+async def _fail(hand: Hand) -> Call:
+    task = await hand.take(await hand.start())
+    return transitions.fail_task(
+        route=task.route, turn=task.turn, worker="a", delay=1000, reason=b"{}"
+    )
+
+
+async def _fire(hand: Hand) -> Call:
+    route, _ = await hand.idle("w", *timer(1, 50))
+    await hand.shift(50)
+    return transitions.fire_timer(route=route, seq="1", body=b"{}")
+
+
+async def _wake(hand: Hand) -> Call:
+    route = await hand.start(delay=50)
+    await hand.shift(50)
+    return transitions.wake_run(route=route, kind="d")
+
+
+async def _expire(hand: Hand) -> Call:
+    task = await hand.take(await hand.start())
+    await hand.shift(LEASE)
+    return transitions.expire_task(
+        route=task.route, score=await _score(hand, task.route, "leases", "w|"), reason=b"{}"
+    )
+
+
+async def _score(hand: Hand, route: Route, name: str, kind: str) -> str:
+    key = getattr(route.partition, name)
+    (score,) = await hand.store.read(("ZSCORE", key, kind + route.run_id))
+    return bytes(score).decode()
+
+
+async def _requeue(hand: Hand) -> Call:
+    route = await hand.start()
+    state = await hand.state(route)
+    return transitions.requeue_task(route=route, turn=int(state["turn"]), entry=state["entry"])
+
+
+async def _end_run(hand: Hand) -> Call:
+    route, _ = await hand.idle("w", *timer(1, 50))
+    return transitions.end_run(
+        route=route,
+        kind="",
+        status="terminated",
+        type=CLOSING_EVENT["terminated"],
+        body=b"{",
+        receiver=3,
+        message=b"{}",
+        request=ASK,
+    )
+
+
+async def _close_out(hand: Hand) -> Call:
+    route, _ = await hand.idle("w", *timer(1, 50), *eager(2))
+    await hand.end(route)
+    return transitions.close_out(
+        partition=route.partition,
+        run_id=route.run_id,
+        items=[("t:1", 3, b"{}"), ("a:2", None, b"")],
+    )
+
+
+async def _remove(hand: Hand) -> Call:
+    route, _ = await hand.idle()
+    await hand.end(route)
+    await hand.shift(hand.store.settings.retention_ms)
+    return transitions.remove_run(partition=route.partition, workflow_id="w", run_id=route.run_id)
+
+
+async def _due(hand: Hand) -> Call:
+    route, _ = await hand.idle("w", *timer(1, 50))
+    return transitions.due(partition=route.partition, limit=10, latest=1000)
+
+
+async def _settings(hand: Hand) -> Call:
+    return transitions.settings(partition=hand.store.partitions[0], version=9, fields=("lease", 1))
+
+
+async def _shift(hand: Hand) -> Call:
+    return transitions.shift_clock(partition=hand.store.partitions[0], ms=5, simulated=True)
+
+
+async def _confirm(hand: Hand) -> Call:
+    return Call(load("confirm"), [hand.store.partitions[0].meta], [])
+
+
+async def _drop(hand: Hand) -> Call:
+    route = await hand.start()
+    return transitions.drop_worker(partition=route.partition, worker="a", queues=[QUEUE])
+
+
+async def _put_off(hand: Hand) -> Call:
+    route, _ = await hand.idle("w", *timer(1, 50))
+    p, member = route.partition, f"t|{route.run_id}|1"
+    (score,) = await hand.store.read(("ZSCORE", p.timers, member))
+    return transitions.put_off(
+        partition=p, set_key=p.timers, member=member, score=bytes(score).decode(), delay=1000
+    )
+
+
+async def _queued(hand: Hand, **limits: int) -> Route:
+    route = await hand.start()
+    task = await hand.take(route)
+    others = [route.partition.activity_queue(QUEUE)]
+    await hand.commit(task, *activity(1, 10, **limits), others=others)
+    return route
+
+
+async def _take_activity(hand: Hand) -> Call:
+    route = await _queued(hand)
+    entry = attempts.parse_record(await hand.pending(route, "a:1")).token
+    return attempts.take_activity(
+        partition=route.partition,
+        run_id=route.run_id,
+        queue=QUEUE,
+        seq="1",
+        attempt=1,
+        worker="a",
+        token="a.t",
+        entry=entry,
+    )
+
+
+async def _finish(hand: Hand) -> Call:
+    route, _ = await hand.idle("w", *eager(1))
+    return attempts.finish_activity(
+        route=route, seq="1", proof=Proof("a.t"), type="ActivityTaskCompleted", body=b"{}"
+    )
+
+
+async def _retry(hand: Hand) -> Call:
+    route, _ = await hand.idle("w", *eager(1))
+    p = route.partition
+    return attempts.retry_activity(
+        partition=p, run_id=route.run_id, seq="1", proof=Proof("a.t"), delay=5, failure=b"{}"
+    )
+
+
+async def _queue_activity(hand: Hand) -> Call:
+    call = await _retry(hand)
+    await hand.store.one(call)
+    await hand.shift(5)
+    p, run_id = hand.store.partition("w"), str(call.args[0])
+    return attempts.queue_activity(
+        partition=p,
+        run_id=run_id,
+        queue=QUEUE,
+        seq="1",
+        attempt=2,
+        state="b",
+        schedule_to_start=9,
+        entry="1-1",
+    )
+
+
+async def _renew_activity(hand: Hand) -> Call:
+    route, _ = await hand.idle("w", *eager(1))
+    return attempts.renew_activity(
+        partition=route.partition,
+        run_id=route.run_id,
+        seq="1",
+        token="a.t",
+        beat=True,
+        details=b"1",
+    )
+
+
+async def _deliver_outcome(hand: Hand) -> Call:
+    p = hand.store.partition("w")
+    route, _ = await hand.idle("w", *request(1, 3, {"workflow_id": "x"}), others=[p.outbox(3)])
+    return delivery.deliver_outcome(
+        route=route,
+        stamp=STAMP,
+        seq=1,
+        type="ExternalWorkflowExecutionSignaled",
+        body=b"{}",
+        final=True,
+    )
+
+
+async def _deliver_message(hand: Hand) -> Call:
+    route, _ = await hand.idle()
+    return delivery.deliver_message(
+        route=route, stamp=STAMP, type="WorkflowExecutionSignaled", body=b"{}", yes=b"{}", no=b"{}"
+    )
+
+
+async def _deliver_end(hand: Hand) -> Call:
+    route, _ = await hand.idle("w", *timer(1, 50))
+    return delivery.deliver_end(
+        route=route, stamp=STAMP, body=b"{", receiver=5, message=b"{}", yes=b"{}", no=b"{}"
+    )
+
+
+async def _deliver_start(hand: Hand) -> Call:
+    p = hand.store.partition("w")
+    return delivery.deliver_start(
+        route=Route(p, "w", "r", QUEUE),
+        stamp=STAMP,
+        type="t",
+        bundle="b",
+        parent=orjson.dumps({"p": 3}).decode(),
+        reuse="allow_duplicate",
+        delay=0,
+        run_timeout=1000,
+        deadline=-2000,
+        yes=b"{}",
+        no=b"{}",
+        started=b"{}",
+        messages=[("WorkflowExecutionSignaled", b"{}")],
+    )
+
+
+async def _forget(hand: Hand) -> Call:
+    p = hand.store.partition("w")
+    await hand.idle("w", *request(1, 3, {"workflow_id": "x"}), others=[p.outbox(3)])
+    return delivery.forget_messages(partition=p, receiver=3, numbers=[1])
+
+
+SCENES: dict[str, Scene] = {
+    "start": _start,
+    "message": _message,
+    "take_workflow": _take_workflow,
+    "commit": _commit,
+    "commit closing": _commit_close,
+    "commit fused": _commit_fused,
+    "continue_as_new": _continue,
+    "continue_as_new with many": _continue_many,
+    "continue_slice": _slice,
+    "continue_slice last": _last_slice,
+    "renew_task": _renew_task,
+    "release_task": _release,
+    "fail_task": _fail,
+    "fire_timer": _fire,
+    "wake_run": _wake,
+    "expire_task": _expire,
+    "requeue_task": _requeue,
+    "end_run": _end_run,
+    "close_out": _close_out,
+    "close_out half-made": _close_out_half,
+    "remove_run": _remove,
+    "due": _due,
+    "settings": _settings,
+    "shift_clock": _shift,
+    "confirm": _confirm,
+    "drop_worker": _drop,
+    "put_off": _put_off,
+    "take_activity": _take_activity,
+    "finish_activity": _finish,
+    "retry_activity": _retry,
+    "queue_activity": _queue_activity,
+    "renew_activity": _renew_activity,
+    "deliver_outcome": _deliver_outcome,
+    "deliver_message": _deliver_message,
+    "deliver_end": _deliver_end,
+    "deliver_start": _deliver_start,
+    "forget_messages": _forget,
+}
+"""By script name, a word behind it for a second scene of the same script."""
+
+GOOD = {"take_activity": b"ok", "start": b"started"}
+
+
+def script_of(scene: str) -> str:
+    """The script of a scene."""
+    return scene.split(maxsplit=1)[0]
+
+
+async def dump(hand: Hand) -> dict[str, bytes]:
+    """Every key of the namespace with its content, byte for byte."""
+    store = hand.store
+    names: set[str] = set()
+    cursor = "0"
+    while True:
+        pattern = f"lf:{{{store.namespace}:*"
+        ((next_, found),) = await store.read(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
+        names |= {bytes(key).decode() for key in found}
+        cursor = bytes(next_).decode()
+        if cursor == "0":
+            break
+    ordered = sorted(names)
+    contents = await store.read(*(("DUMP", key) for key in ordered)) if ordered else []
+    return {key: bytes(content) for key, content in zip(ordered, contents, strict=True)}
+
+
+def partition_of_call(hand: Hand, call: Call) -> Partition:
+    """The partition whose keys a call names."""
+    return next(p for p in hand.store.partitions if call.keys[0].startswith(p.prefix))

@@ -1,0 +1,256 @@
+"""The outbox between partitions (design 5.6): once, in order, answered once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from tests.protocol.hand import Hand, request
+from tests.support.mutants import mutant, proves, replaced
+
+from luaflow.store import delivery, relay
+from luaflow.store.delivery import Stamp
+from luaflow.store.link import Call
+from luaflow.store.transitions import Route
+
+
+def signal(route: Route, number: int, epoch: int = 0, *, oldest: int = 0, name: str = "") -> Call:
+    """A signal of partition 3, as the relay would deliver it."""
+    body = orjson.dumps({"name": name or str(number), "input": []})
+    return delivery.deliver_message(
+        route=route,
+        stamp=Stamp(3, number, epoch, oldest),
+        type="WorkflowExecutionSignaled",
+        body=body,
+        yes=b"",
+        no=b"",
+    )
+
+
+async def heard(hand: Hand, route: Route) -> list[str]:
+    """The names of the signals in the run's history."""
+    events = await hand.events(route)
+    return [e.body["name"] for e in events if e.type == "WorkflowExecutionSignaled"]
+
+
+async def say(hand: Hand, route: Route, *calls: Call) -> list[bytes]:
+    """Deliver in this order, following the run; the first words of the answers."""
+    words = []
+    for call in calls:
+        answer = await hand.store.one(call)
+        words.append(bytes(answer[0]))
+    return words
+
+
+@proves(mutant("includes/arrival", "  return 'gap'\n", "  return nil\n"))
+async def test_a_gap_is_refused(hand: Hand) -> None:
+    """A message behind a missing one writes nothing: order is kept."""
+    route, _ = await hand.idle()
+    assert await say(hand, route, signal(route, 1), signal(route, 3)) == [b"ok", b"gap"]
+    assert await say(hand, route, signal(route, 2), signal(route, 3)) == [b"ok", b"ok"]
+    assert await heard(hand, route) == ["1", "2", "3"]
+
+
+@proves(
+    mutant(
+        "includes/arrival",
+        "if sender_epoch == e and number <= n then return 'duplicate' end",
+        "if sender_epoch == e and number < n then return 'duplicate' end",
+        ("includes/arrival", "number == n + 1", "number >= n"),
+    )
+)
+async def test_a_duplicate_is_applied_once(hand: Hand) -> None:
+    """Whoever delivers again what was delivered is told so."""
+    route, _ = await hand.idle()
+    words = await say(
+        hand, route, signal(route, 1), signal(route, 1), signal(route, 2), signal(route, 1)
+    )
+    assert words == [b"ok", b"duplicate", b"ok", b"duplicate"]
+    assert await heard(hand, route) == ["1", "2"]
+
+
+@proves(mutant("includes/arrival", "number == oldest or", "false or"))
+async def test_the_oldest_of_a_new_epoch_is_applied(hand: Hand) -> None:
+    """After a fail-over numbers may begin anywhere: the sender's oldest undeleted one counts."""
+    route, _ = await hand.idle()
+    calls = (signal(route, 7), signal(route, 7, oldest=7), signal(route, 9, 1, oldest=9))
+    assert await say(hand, route, *calls) == [b"gap", b"ok", b"ok"]
+
+
+@proves(mutant("includes/arrival", "if sender_epoch < e then return 'duplicate' end\n", "\n"))
+async def test_an_older_epoch_is_a_duplicate(hand: Hand) -> None:
+    """What a deposed primary still sends was sent before, or is gone with it."""
+    route, _ = await hand.idle()
+    words = await say(hand, route, signal(route, 1, 2, oldest=1), signal(route, 5, 1, oldest=5))
+    assert words == [b"ok", b"duplicate"]
+
+
+@proves(mutant("includes/partition", "if M[3] ~= server then", "if not M[3] then"))
+async def test_another_server_raises_the_epoch(hand: Hand) -> None:
+    """A script that finds another server's run id in `meta` raises the epoch before it posts."""
+    p = hand.store.partition("w")
+    letter = {"workflow_id": "x"}
+    route, task = await hand.idle("w", *request(1, 3, letter), others=[p.outbox(3)])
+    hand.store.link.server = "another"
+    await hand.tell(route)
+    task = await hand.take(route)
+    await hand.commit(task, *request(2, 3, letter), others=[p.outbox(3)])
+    (entries,) = await hand.store.read(("XRANGE", p.outbox(3), "-", "+"))
+    epochs = [int(fields[1]) for _, fields in entries]
+    assert epochs[1] == epochs[0] + 1, epochs
+
+
+@proves(
+    mutant(
+        "includes/outbox",
+        "rcall('HINCRBY', meta_key, 'out:' .. receiver, 1)",
+        "rcall('HINCRBY', meta_key, 'out:' .. receiver, 2)",
+    )
+)
+async def test_numbers_are_dense(hand: Hand) -> None:
+    """Numbers have no hole: a receiver knows what is missing."""
+    p = hand.store.partition("w")
+    ops = [*request(1, 3, {"workflow_id": "x"}), *request(2, 3, {"workflow_id": "y"})]
+    await hand.idle("w", *ops, others=[p.outbox(3)])
+    (entries,) = await hand.store.read(("XRANGE", p.outbox(3), "-", "+"))
+    assert [bytes(i) for i, _ in entries] == [b"1-0", b"2-0"]
+
+
+def to(workflow_id: str) -> dict[str, Any]:
+    """A signal that wants an answer."""
+    names = {
+        "ok": "ExternalWorkflowExecutionSignaled",
+        "failed": "SignalExternalWorkflowExecutionFailed",
+    }
+    message = {
+        "k": "message",
+        "seq": 1,
+        "workflow_id": workflow_id,
+        "type": "WorkflowExecutionSignaled",
+    }
+    return {**message, **names, "body": {"name": "s", "input": []}}
+
+
+async def ask(hand: Hand, target: str) -> tuple[Route, int, int]:
+    """A run in partition 0 whose first decision signals ``target``; sender, receiver."""
+    sender = hand.id_in(0, but=target)
+    receiver = hand.store.partition(target).number
+    p = hand.store.partition(sender)
+    route = await hand.start(sender)
+    me = {"p": p.number, "workflow_id": sender, "run_id": route.run_id}
+    letter = {**to(target), "from": me}
+    answer = await hand.commit(
+        await hand.take(route), *request(1, receiver, letter), others=[p.outbox(receiver)]
+    )
+    assert answer[0] == b"ok"
+    return route, p.number, receiver
+
+
+@proves(
+    mutant("deliver_outcome", "if final == 1 then rcall('HDEL', pend_key, 'c:' .. seq) end\n", "\n")
+)
+async def test_a_request_gets_one_answer(hand: Hand) -> None:
+    """The answer is an event once; what comes again is void, and the request is over."""
+    target = await hand.start(hand.id_in(5))
+    route, sender, receiver = await ask(hand, target.workflow_id)
+    await relay.drain_outbox(hand.store, sender, receiver)
+    await relay.drain_outbox(hand.store, receiver, sender)
+    assert (await hand.types(route)).count("ExternalWorkflowExecutionSignaled") == 1
+    again = delivery.deliver_outcome(
+        route=route, stamp=Stamp(receiver, 2, 1), seq=1, type="TimerFired", body=b"{}", final=True
+    )
+    assert await hand.store.one(again) == [b"void"]
+
+
+@proves(
+    mutant(
+        "deliver_message", "local answer = open and yes or no", "local answer = open and yes or ''"
+    )
+)
+async def test_a_message_to_nobody_is_answered(hand: Hand) -> None:
+    """A missing workflow answers NotFound and no key is made for it."""
+    route, sender, receiver = await ask(hand, hand.id_in(5))
+    await relay.drain_outbox(hand.store, sender, receiver)
+    await relay.drain_outbox(hand.store, receiver, sender)
+    *_, answer = await hand.events(route)
+    assert answer.type == "SignalExternalWorkflowExecutionFailed"
+    assert answer.body["failure"]["kind"] == "NotFound"
+    (there,) = await hand.store.read(("EXISTS", hand.store.partitions[5].wf(hand.id_in(5))))
+    assert there == 0
+
+
+@proves(mutant("deliver_message", "local open = r and r.status == 'running'", "local open = r"))
+async def test_a_message_to_a_closed_run_changes_nothing(hand: Hand) -> None:
+    """Nothing is written behind a run's last event."""
+    target = await hand.start(hand.id_in(5))
+    await hand.end(target)
+    route, sender, receiver = await ask(hand, target.workflow_id)
+    await relay.drain_outbox(hand.store, sender, receiver)
+    await relay.drain_outbox(hand.store, receiver, sender)
+    assert (await hand.types(route))[-1] == "SignalExternalWorkflowExecutionFailed"
+
+
+async def _forgetful(*args: Any) -> list[relay.Verdict]:
+    return [relay.Verdict("ok") for _ in args[3]]
+
+
+@proves(replaced(relay, "_carry", _forgetful))
+async def test_a_message_is_deleted_after_it_arrived(hand: Hand) -> None:
+    """The outbox is emptied by what the receiver confirmed, and by nothing else."""
+    target, _ = await hand.idle(hand.id_in(5))
+    _, sender, receiver = await ask(hand, target.workflow_id)
+    drained = await relay.drain_outbox(hand.store, sender, receiver)
+    assert (drained.settled, drained.left) == (1, 0)
+    assert await heard(hand, target) == ["s"]
+
+
+def _no_note(*_: Any) -> Any:
+    raise LookupError("nobody takes note of it")
+
+
+@proves(replaced(relay, "_to_nobody", _no_note))
+async def test_a_message_that_cannot_be_read_is_skipped(hand: Hand) -> None:
+    """One that can never be applied is taken note of; those behind it arrive."""
+    target, _ = await hand.idle(hand.id_in(5))
+    sender = await hand.start(hand.id_in(0))
+    p = sender.partition
+    ops = [
+        *request(1, 5, {"k": "nonsense", "workflow_id": target.workflow_id}),
+        *request(2, 5, {**to(target.workflow_id), "from": None}),
+    ]
+    await hand.commit(await hand.take(sender), *ops, others=[p.outbox(5)])
+    drained = await relay.drain_outbox(hand.store, 0, 5)
+    assert drained.settled == 2
+    assert await heard(hand, target) == ["s"]
+
+
+def child(hand: Hand, number: int, run_id: str, reuse: str = "allow_duplicate") -> Call:
+    """A start that partition 3 asks for; its answers name what became of it."""
+    return delivery.deliver_start(
+        route=Route(hand.store.partition("w"), "w", run_id, "q"),
+        stamp=Stamp(3, number, 0),
+        type="t",
+        bundle="b",
+        parent="",
+        reuse=reuse,
+        delay=0,
+        run_timeout=0,
+        deadline=0,
+        yes=b"yes",
+        no=b"no",
+        started=b"{}",
+        messages=(),
+    )
+
+
+@proves(mutant("deliver_start", "local taken = old[2] == 'running' or", "local taken ="))
+async def test_a_child_starts_once_and_each_request_is_answered(hand: Hand) -> None:
+    """A repeat is a duplicate, an id that runs is answered AlreadyExists: one answer each."""
+    hand.excused = True  # the answers are words, not messages
+    words = [
+        (await hand.store.one(call))[0]
+        for call in (child(hand, 1, "r1"), child(hand, 1, "r1"), child(hand, 2, "r2"))
+    ]
+    assert words == [b"ok", b"duplicate", b"no"]
+    (answers,) = await hand.store.read(("XRANGE", hand.store.partition("w").outbox(3), "-", "+"))
+    assert [bytes(fields[3]) for _, fields in answers] == [b"yes", b"no"]

@@ -1,0 +1,169 @@
+"""Request ids (design 5.10), id policies, and what the server refuses without memory (5.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+import pytest
+from tests.protocol.hand import QUEUE, Hand, close
+from tests.support.mutants import Violation, mutant, proves, replaced
+
+from luaflow.errors import Refused, Unknown
+from luaflow.store import link, scripts, transitions
+from luaflow.store.link import Link
+from luaflow.store.transitions import RequestId, Route
+
+
+@proves(mutant("message", "if repeated() then return { 'ok', 0 } end\n", "\n"))
+async def test_a_repeated_message_is_applied_once(hand: Hand) -> None:
+    """The answer was lost: the repeat gets 'ok' and writes nothing (3.3)."""
+    route, _ = await hand.idle()
+    for _ in range(2):
+        assert (await hand.tell(route, request=RequestId("s", 1, 1)))[0] == b"ok"
+    assert (await hand.types(route)).count("WorkflowExecutionSignaled") == 1
+
+
+@proves(
+    mutant(
+        "message",
+        "if r.shut then return { 'busy' } end",
+        "if r.shut then remember() return { 'busy' } end",
+    )
+)
+async def test_a_refused_message_is_judged_afresh(hand: Hand) -> None:
+    """A refusal leaves no trace: when the mailbox is open again the same number is applied."""
+    route = await hand.start()
+    task = await hand.take(route)
+    for n in range(3):
+        await hand.tell(route)
+        await hand.commit(task, *close(), seen=task.seen + n)
+    ask = RequestId("s", 1, 1)
+    assert (await hand.tell(route, "mine", request=ask))[0] == b"busy"
+    await hand.commit(task, seen=task.seen + 3)
+    assert (await hand.tell(route, "mine", request=ask))[0] == b"ok"
+    assert (await hand.events(route))[-1].body == {"name": "mine", "input": []}
+
+
+@proves(mutant("includes/session", "request < low or", "false or"))
+async def test_an_answered_number_is_a_repeat(hand: Hand) -> None:
+    """A number below the lowest unanswered one was applied, though it is not kept any more."""
+    route, _ = await hand.idle()
+    await hand.tell(route, request=RequestId("s", 1, 1))
+    await hand.tell(route, request=RequestId("s", 2, 2))
+    assert (await hand.tell(route, request=RequestId("s", 1, 1)))[0] == b"ok"
+    assert (await hand.types(route)).count("WorkflowExecutionSignaled") == 2
+
+
+@proves(mutant("includes/session", "rcall('PEXPIRE', sess_key, 600000)\n", "\n"))
+async def test_a_silent_session_is_dropped(hand: Hand) -> None:
+    """What is kept of a client has a time to live (3.8)."""
+    route, _ = await hand.idle()
+    await hand.tell(route, request=RequestId("s", 1, 1))
+    (ttl,) = await hand.store.read(("PTTL", route.partition.session("s")))
+    assert 0 < ttl <= 600_000
+
+
+@proves(
+    mutant(
+        "start", "if repeated() or rcall('HEXISTS', run_key, 'wid') == 1 then", "if repeated() then"
+    )
+)
+async def test_a_repeated_start_finds_its_run(hand: Hand) -> None:
+    """The client chose the run id: its repeat is answered 'started', whatever became of the run."""
+    route = await hand.start()
+    await hand.commit(await hand.take(route), *close())
+    assert (await hand.start_as(route))[:2] == [b"started", route.run_id.encode()]
+    assert (await hand.types(route)).count("WorkflowExecutionStarted") == 1
+
+
+@proves(mutant("start", "if old[2] == 'running' then return", "if false then return"))
+async def test_a_workflow_id_runs_once(hand: Hand) -> None:
+    """A second run of an open workflow id is refused, and names the first."""
+    route = await hand.start()
+    other = Route(route.partition, "w", "r" * 32, QUEUE)
+    assert (await hand.start_as(other))[:2] == [b"exists", route.run_id.encode()]
+
+
+@proves(
+    mutant("start", "reuse == 'allow_duplicate_failed_only' and old[2] == 'completed'", "false")
+)
+async def test_reuse_policies(hand: Hand) -> None:
+    """An id that completed is free again only where the policy says so."""
+    route = await hand.start()
+    await hand.commit(await hand.take(route), *close())
+    other = Route(route.partition, "w", "r" * 32, QUEUE)
+    for reuse in ("reject_duplicate", "allow_duplicate_failed_only"):
+        assert (await hand.start_as(other, reuse=reuse))[0] == b"exists"
+    assert (await hand.start_as(other))[0] == b"started"
+
+
+@contextmanager
+def _all_allowed() -> Iterator[None]:
+    scripts.load.cache_clear()
+    with patch.object(scripts, "_OOM_REFUSED", frozenset()):
+        yield
+    scripts.load.cache_clear()
+
+
+@proves(Violation("no script is refused", _all_allowed))
+async def test_without_memory_nothing_begins_and_everything_ends(hand: Hand) -> None:
+    """Starts and signals are refused before they write; commits go on (5.9)."""
+    route = await hand.start()
+    task = await hand.take(route)
+    other = Route(hand.store.partition("x"), "x", "r" * 32, QUEUE)
+    await hand.store.read(("CONFIG", "SET", "maxmemory", "1"))
+    try:
+        with pytest.raises(Refused, match="out of memory"):
+            await hand.start_as(other)
+        with pytest.raises(Refused, match="out of memory"):
+            await hand.tell(route)
+        assert (await hand.commit(task, *close()))[0] == b"ok"
+    finally:
+        await hand.store.read(("CONFIG", "SET", "maxmemory", "0"))
+    assert (await hand.start_as(other))[0] == b"started"
+
+
+@proves(replaced(link, "error_code", lambda _: ""))
+async def test_a_server_that_forgot_the_scripts_is_served(hand: Hand) -> None:
+    """EVALSHA falls back to EVAL: a fail-over or SCRIPT FLUSH costs one round trip."""
+    route = await hand.start()
+    await hand.store.read(("SCRIPT", "FLUSH"))
+    assert (await hand.tell(route))[0] == b"ok"
+    await hand.take(route)
+
+
+@proves(
+    mutant(
+        "confirm",
+        "redis.call('HINCRBY', meta_key, 'confirmed', 1)",
+        "redis.call('HGET', meta_key, 'x')",
+    )
+)
+async def test_an_answer_is_confirmed_by_a_write_of_its_own(hand: Hand) -> None:
+    """WAIT counts what follows a write: even a repeat that writes nothing makes one (5.5)."""
+    hand.store.link.confirm = ("WAIT", 0, 1)
+    route = await hand.start()
+    meta = route.partition.meta
+    (before,) = await hand.store.read(("HGET", meta, "confirmed"))
+    assert (await hand.start_as(route))[0] == b"started"
+    (after,) = await hand.store.read(("HGET", meta, "confirmed"))
+    assert int(after or 0) == int(before or 0) + 1
+
+
+@proves(replaced(Link, "_check_confirmed", lambda *_: None))
+async def test_an_unconfirmed_write_is_unknown_and_there_once(hand: Hand) -> None:
+    """No replica confirms: the outcome is unknown, never failed, and repeating changed nothing."""
+    route, _ = await hand.idle()
+    hand.store.link.confirm = ("WAIT", 1, 5)
+    call = transitions.message(
+        route=route,
+        type="WorkflowExecutionSignaled",
+        body=b'{"name":"s","input":[]}',
+        request=RequestId("s", 1, 1),
+    )
+    with pytest.raises(Unknown):
+        await hand.store.one(call, patience=0.2)
+    hand.store.link.confirm = ()
+    assert (await hand.types(route)).count("WorkflowExecutionSignaled") == 1

@@ -1,0 +1,104 @@
+"""What is said about a server that is not fit to keep workflows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from luaflow.embedded import EmbeddedServer
+from luaflow.errors import Refused
+from luaflow.store import checks
+from luaflow.store.checks import check_at_start, check_server
+from luaflow.store.link import Link
+from luaflow.store.namespaces import Settings
+from luaflow.store.store import Store
+
+
+@pytest.fixture
+async def link(tmp_path: Path, server_binary: Path | None) -> AsyncIterator[Link]:
+    with EmbeddedServer(tmp_path / "data", appendfsync="everysec", binary=server_binary) as server:
+        link = Link(server.url)
+        yield link
+        await link.close()
+
+
+async def found(link: Link, settings: Settings | None = None) -> list[tuple[str, str]]:
+    """The findings that are not about the version of the test's server."""
+    every = await check_server(link, settings or Settings())
+    return [(f.level, f.text) for f in every if "known hole" not in f.text]
+
+
+async def test_embedded_server_is_fit(link: Link) -> None:
+    """The server luaflow starts by itself has no findings."""
+    assert await found(link) == []
+
+
+async def test_eviction_is_refused(link: Link) -> None:
+    """A server that evicts is refused, with the command that heals it."""
+    await link.batch([("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")])
+    ((level, text),) = await found(link)
+    assert (level, "CONFIG SET maxmemory-policy noeviction" in text) == ("refuse", True)
+    store = await Store.open(link.url, "default")
+    with pytest.raises(Refused, match="allkeys-lru"):
+        await check_at_start(store)
+    await store.close()
+
+
+async def test_server_without_disk_is_told(link: Link, caplog: pytest.LogCaptureFixture) -> None:
+    """A server that keeps nothing on disk is warned about, and used."""
+    await link.batch([("CONFIG", "SET", "appendonly", "no"), ("CONFIG", "SET", "save", "")])
+    ((level, text),) = await found(link)
+    assert (level, "keeps nothing on disk" in text) == ("warn", True)
+    store = await Store.open(link.url, "default")
+    await check_at_start(store)
+    assert "keeps nothing on disk" in caplog.text
+    await store.close()
+
+
+async def test_fsynced_needs_appendfsync_always(link: Link) -> None:
+    """Durability fsynced on a server that answers before it writes is refused."""
+    settings = Settings(durability="fsynced")
+    ((level, text),) = await found(link, settings)
+    assert (level, "appendfsync always" in text) == ("refuse", True)
+    await link.batch([("CONFIG", "SET", "appendfsync", "always")])
+    assert await found(link, settings) == []
+
+
+async def test_missing_replicas_are_told(link: Link) -> None:
+    """Durability replicated without a replica is warned about: nothing would go on."""
+    ((level, text),) = await found(link, Settings(durability="replicated"))
+    assert (level, "0 are connected" in text) == ("warn", True)
+
+
+async def test_hidden_config_is_not_guessed(link: Link) -> None:
+    """An ACL that hides CONFIG leaves what INFO says; one that hides INFO is named."""
+    await link.batch([("ACL", "SETUSER", "default", "-config")])
+    assert await found(link) == []
+    ((level, text),) = await found(link, Settings(durability="fsynced"))
+    assert (level, "hides CONFIG" in text) == ("warn", True)
+    await link.batch([("ACL", "SETUSER", "default", "-info")])
+    ((level, text),) = await found(link)
+    assert (level, "hides INFO" in text) == ("warn", True)
+
+
+@pytest.mark.parametrize(
+    ("info", "says"),
+    [
+        ({"redis_version": "6.2.14"}, ["too old"]),
+        ({"redis_version": "7.0.15"}, ["7.2.11 or later"]),
+        ({"redis_version": "7.4.5"}, ["7.4.6 or later", "8.6.3"]),
+        ({"redis_version": "7.4.6"}, ["8.6.3"]),
+        ({"redis_version": "8.2.1"}, ["8.2.2 or later", "8.6.3"]),
+        ({"redis_version": "8.6.3"}, []),
+        ({"redis_version": "7.2.4", "valkey_version": "8.1.3"}, ["8.1.4 or later"]),
+        ({"redis_version": "7.2.4", "valkey_version": "9.1.2"}, []),
+        ({"redis_version": "unstable"}, []),
+    ],
+)
+def test_versions_with_known_holes(info: Mapping[str, str], says: list[str]) -> None:
+    """Releases with known holes are told with the release that closes them."""
+    texts = [finding.text for finding in checks._version(info)]
+    assert len(texts) == len(says)
+    assert all(part in text for part, text in zip(says, texts, strict=True))

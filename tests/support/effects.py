@@ -1,0 +1,35 @@
+"""The effect log: what activities did, written outside Redis, one line an attempt."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Effect(NamedTuple):
+    """One attempt that ran: of which command of which run, in which process, under which key."""
+
+    name: str
+    workflow_id: str
+    run_id: str
+    seq: int
+    attempt: int
+    key: str
+    process: int
+
+
+def read_effects(path: Path) -> list[Effect]:
+    """All lines of the log, in the order they were written; none without the file."""
+    if not path.exists():
+        return []
+    return [Effect(**json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def by_activity(effects: list[Effect]) -> dict[tuple[str, int], list[Effect]]:
+    """The attempts of each activity call, by run id and command number."""
+    found: defaultdict[tuple[str, int], list[Effect]] = defaultdict(list)
+    for effect in effects:
+        found[effect.run_id, effect.seq].append(effect)
+    return dict(found)

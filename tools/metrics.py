@@ -1,0 +1,57 @@
+"""The metrics that luaflow really exports, read off the objects of the product."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.registry import Collector
+
+from luaflow_scheduler.gauges import Gauges, Reading
+from luaflow_scheduler.metrics import SchedulerMetrics
+from luaflow_worker.metrics import WorkerMetrics
+
+
+class Metric(NamedTuple):
+    """One metric; ``name`` as Prometheus knows it (counters with _total)."""
+
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    help: str
+    process: str
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """The names that a query can use."""
+        if self.type == "histogram":
+            return tuple(self.name + suffix for suffix in ("_bucket", "_sum", "_count"))
+        return (self.name,)
+
+
+def exported() -> list[Metric]:
+    """All metrics, by process and name; one that both processes have is there twice."""
+    worker, scheduler = CollectorRegistry(), CollectorRegistry()
+    WorkerMetrics(worker)
+    SchedulerMetrics(scheduler)
+    gauges = Gauges(cast("Any", None), cast("Any", None), scheduler)  # asks no server here
+    gauges._reading = Reading({}, 0, 0, 0, 0, 0, aof_ok=True)  # noqa: SLF001 - as if it had
+    return [*_read("worker", worker), *_read("scheduler", scheduler)]
+
+
+def _read(process: str, registry: CollectorRegistry) -> list[Metric]:
+    return sorted(
+        metric
+        for collector in registry._collector_to_names  # noqa: SLF001 - labels are told nowhere else
+        for metric in _metrics(process, collector)
+    )
+
+
+def _metrics(process: str, collector: Collector) -> Iterator[Metric]:
+    labels = collector._labelnames if isinstance(collector, MetricWrapperBase) else None  # noqa: SLF001
+    for family in collector.collect():
+        name = family.name + ("_total" if family.type == "counter" else "")
+        own = labels if labels is not None else getattr(family, "_labelnames", ())
+        yield Metric(name, family.type, tuple(own), family.documentation, process)

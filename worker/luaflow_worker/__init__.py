@@ -1,0 +1,1 @@
+"""The worker: workflow tasks and activities of the queues it is given."""

@@ -1,0 +1,337 @@
+"""Activity tasks: take, run, report; from the queue, or kept (eager) by a decision."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+import logging
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from luaflow.activity import Context
+from luaflow.domain import values
+from luaflow.domain.failure import Failure, timeout
+from luaflow.domain.options import ActivityOptions
+from luaflow.domain.retry import RetryPolicy
+from luaflow.errors import LuaflowError
+from luaflow.lua.vm import Command
+from luaflow.registry.entries import CallableEntry, PythonEntry
+from luaflow.store import attempts
+from luaflow.store.attempts import Proof
+from luaflow.store.keys import Partition
+from luaflow.store.store import Store
+from luaflow.store.transitions import Route
+from luaflow_worker.attempt import Attempt, Outcome, Verdict, verdict
+from luaflow_worker.functions import FunctionHost, info_of
+from luaflow_worker.live import Live, Result
+from luaflow_worker.metrics import AttemptOutcome, WorkerMetrics
+from luaflow_worker.proposal import Eager
+from luaflow_worker.python_activities import PythonActivities
+from luaflow_worker.renewals import Renewals
+
+log = logging.getLogger(__name__)
+
+
+class ActivityEntry(NamedTuple):
+    """An activity task as it was read from a stream."""
+
+    partition: Partition
+    queue: str
+    entry: str
+    run_id: str
+    workflow_id: str
+    seq: str
+    attempt: int
+
+
+class ActivityTasks:
+    """Runs the activities of the queues this worker serves."""
+
+    def __init__(
+        self,
+        store: Store,
+        worker: str,
+        host: FunctionHost,
+        python: PythonActivities,
+        metrics: WorkerMetrics,
+        *,
+        slots: int = 1000,
+        eager: bool = True,
+        registered: Callable[[str], CallableEntry | None],
+    ) -> None:
+        """``registered(name)`` is the entry this worker runs under an activity name, or None."""
+        self._store = store
+        self._worker = worker
+        self._host = host
+        self._python = python
+        self._metrics = metrics
+        self.slots = slots
+        self.eager = eager
+        self._registered = registered
+        self._numbers = itertools.count(1)
+        self.running: dict[str, Attempt] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.freed = asyncio.Event()
+        self._taking = 0
+        self._renewals = Renewals(store, self._spawn)
+
+    # -- eager activities (asked by workflow tasks) ----------------------------------------------
+
+    def keep(self, name: str, options: ActivityOptions) -> str | None:
+        """Return a token when this worker runs it itself: registered here, a slot free."""
+        if not self.eager or options.disable_eager_execution or self.free() <= 0:
+            return None
+        if self._registered(name) is None:
+            return None
+        return self._token()
+
+    def start(
+        self, live: Live, eager: Eager, done: Callable[[Live, Result], None]
+    ) -> Result | None:
+        """Run an eager activity; return its result if it ended at once, or call ``done``."""
+        route = live.place.route
+        attempt = Attempt(
+            partition=route.partition,
+            workflow_id=route.workflow_id,
+            run_id=route.run_id,
+            seq=eager.seq,
+            activity=eager.activity,
+            input=eager.input,
+            token=eager.token,
+            queue=route.queue,
+            workflow_type=live.place.type,
+            start_to_close=eager.options.start_to_close_ms,
+            heartbeat=eager.options.heartbeat_ms or 0,
+            policy=eager.options.retry_policy,
+            context=eager.context,
+        )
+        ended = self._begin(attempt, functools.partial(self._eager_ended, live, done))
+        return self._result(attempt, ended) if ended else None
+
+    def _eager_ended(
+        self, live: Live, done: Callable[[Live, Result], None], attempt: Attempt, outcome: Outcome
+    ) -> None:
+        result = self._result(attempt, outcome)
+        if result:
+            done(live, result)
+
+    def _result(self, attempt: Attempt, outcome: Outcome) -> Result | None:
+        """Return the result for a fused step; None when the attempt is to be retried."""
+        end = verdict(attempt, outcome)
+        if end.delay is not None:
+            self._spawn(self._report(attempt, end))
+            return None
+        self._count(attempt, end)
+        return attempt.seq, attempt.token, end.event, end.body
+
+    def finish(self, live: Live, results: Sequence[Result]) -> None:
+        """Report results the plain way: their run is not in memory any more, or has moved on."""
+        for seq, token, event, body in results:
+            self._spawn(self._finish(live.place.route, str(seq), token, Verdict(event, body)))
+
+    async def run_local(self, live: Live, command: Command) -> tuple[bool, Any, bytes]:
+        """Run a local activity, retries and all, inside the workflow task."""
+        name = (command.name or b"").decode(errors="replace")
+        attempt = Attempt(
+            partition=live.place.route.partition,
+            workflow_id=live.place.route.workflow_id,
+            run_id=live.place.route.run_id,
+            seq=command.seq,
+            activity=name,
+            input=command.data or b"[]",
+            token="",
+            queue=live.place.route.queue,
+            workflow_type=live.place.type,
+        )
+        ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        outcome = self._begin(attempt, lambda _, o: ended.set_result(o)) or await ended
+        if outcome.failure:
+            shape = outcome.failure.to_json()
+            return False, shape, orjson.dumps(shape)
+        return True, orjson.loads(outcome.result), outcome.result
+
+    # -- tasks from the queue --------------------------------------------------------------------
+
+    def handle(self, entries: Sequence[ActivityEntry]) -> None:
+        """Take tasks read from a stream and run them, in the background."""
+        self._taking += len(entries)
+        self._spawn(self._handle(entries))
+
+    def free(self) -> int:
+        """Return how many attempts more this worker may start."""
+        return self.slots - len(self.running) - self._taking
+
+    async def _handle(self, entries: Sequence[ActivityEntry]) -> None:
+        try:
+            await self._take(entries)
+        finally:
+            self._taking -= len(entries)
+            self.freed.set()
+
+    async def _take(self, entries: Sequence[ActivityEntry]) -> None:
+        tokens = [self._token() for _ in entries]
+        calls = [
+            attempts.take_activity(
+                partition=e.partition,
+                run_id=e.run_id,
+                queue=e.queue,
+                seq=e.seq,
+                attempt=e.attempt,
+                worker=self._worker,
+                token=token,
+                entry=e.entry,
+            )
+            for e, token in zip(entries, tokens, strict=True)
+        ]
+        for e, token, a in zip(entries, tokens, await self._store.apart(*calls), strict=True):
+            try:
+                if isinstance(a, LuaflowError):
+                    raise a
+                if a[0] == b"ok":
+                    self._run_taken(e, token, a)
+            except Exception:  # a bad task hurts only itself; its lease ends, or the sweep finds it
+                log.exception("activity %s of workflow %s cannot be run", e.seq, e.workflow_id)
+
+    def _run_taken(self, e: ActivityEntry, token: str, a: list[Any]) -> None:
+        event, options = orjson.loads(a[1]), orjson.loads(a[2] or b"{}")
+        attempt = Attempt(
+            partition=e.partition,
+            workflow_id=e.workflow_id,
+            run_id=e.run_id,
+            seq=int(e.seq),
+            activity=event["activity"],
+            input=orjson.dumps(event["input"]),
+            token=token,
+            queue=e.queue,
+            workflow_type=bytes(a[7]).decode(),
+            number=int(a[4]),
+            start_to_close=int(a[8]),
+            heartbeat=int(a[9]),
+            heartbeat_details=values.loads(a[3]) if a[3] else None,
+            policy=RetryPolicy.from_json(options["retry"]) if "retry" in options else RetryPolicy(),
+            context=event.get("context") or {},
+        )
+        self._metrics.waited(e.queue, max(0, int(a[6]) - int(a[5])) / 1000)
+        ended = self._begin(attempt, self._remote_ended)
+        if ended:
+            self._remote_ended(attempt, ended)
+
+    def _remote_ended(self, attempt: Attempt, outcome: Outcome) -> None:
+        self._spawn(self._report(attempt, verdict(attempt, outcome)))
+
+    async def _report(self, attempt: Attempt, end: Verdict) -> None:
+        route = Route(attempt.partition, attempt.workflow_id, attempt.run_id, attempt.queue)
+        self._count(attempt, end)
+        await self._finish(route, str(attempt.seq), attempt.token, end)
+
+    async def _finish(self, route: Route, seq: str, token: str, end: Verdict) -> None:
+        proof = Proof(token=token)
+        if end.delay is not None:
+            await self._store.one(
+                attempts.retry_activity(
+                    partition=route.partition,
+                    run_id=route.run_id,
+                    seq=seq,
+                    proof=proof,
+                    delay=end.delay,
+                    failure=end.body,
+                )
+            )
+            return
+        await self._store.reach(
+            route,
+            lambda r: attempts.finish_activity(
+                route=r, seq=seq, proof=proof, type=end.event, body=end.body
+            ),
+        )
+
+    # -- running ---------------------------------------------------------------------------------
+
+    def _begin(self, attempt: Attempt, ended: Callable[[Attempt, Outcome], None]) -> Outcome | None:
+        """Start an attempt; return its outcome if it ended at once, else ``ended`` is called."""
+        entry = self._registered(attempt.activity)
+        if entry is None:
+            text = f"no worker of the queue '{attempt.queue}' has the activity {attempt.activity}"
+            return Outcome(failure=Failure("NotFound", text, retryable=True))
+        if isinstance(entry, PythonEntry):
+            context = Context(info_of(attempt), functools.partial(self._renewals.beat, attempt))
+            work = self._python.run(entry, attempt, context)
+            attempt.beat = False
+        else:
+            call = self._host.begin(entry, attempt)
+            if call.outcome:
+                return call.outcome
+            context, work = call.context, call.wait()
+        self.running[attempt.token or str(id(attempt))] = attempt
+        task = self._spawn(self._watch(attempt, work, ended))
+        attempt.cancel = functools.partial(_cancel, context, task)
+        if attempt.token:
+            self._renewals.keep(attempt)
+        return None
+
+    async def _watch(self, attempt: Attempt, work: Any, ended: Any) -> None:
+        limit = attempt.start_to_close / 1000 or None
+        try:
+            async with asyncio.timeout(limit):
+                outcome = await work
+        except TimeoutError:
+            # the scheduler decides over the attempt; this one is only left alone
+            outcome = Outcome(failure=timeout("start_to_close"))
+        finally:
+            self.running.pop(attempt.token or str(id(attempt)), None)
+            self._renewals.stop(attempt)
+            self.freed.set()
+        ended(attempt, outcome)
+
+    def _count(self, attempt: Attempt, end: Verdict) -> None:
+        outcome = "retried" if end.delay is not None else _OUTCOME[end.event]
+        self._metrics.attempt(attempt.activity, outcome, time.monotonic() - attempt.since)
+
+    def _token(self) -> str:
+        return f"{self._worker}.{next(self._numbers)}"
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work, name="luaflow-activity")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("an activity could not be reported: %s", error, exc_info=error)
+
+    # -- ending ----------------------------------------------------------------------------------
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for running attempts; those that need longer are handed back as failed attempts."""
+        end = asyncio.get_running_loop().time() + seconds
+        while self._tasks and (left := end - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        lost = Outcome(
+            failure=timeout("worker_lost", "the worker stopped before the activity ended")
+        )
+        for attempt in list(self.running.values()):
+            if attempt.token:
+                await self._report(attempt, verdict(attempt, lost))
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+_OUTCOME: dict[str, AttemptOutcome] = {
+    "ActivityTaskCompleted": "completed",
+    "ActivityTaskFailed": "failed",
+    "ActivityTaskTimedOut": "failed",
+    "ActivityTaskCanceled": "canceled",
+}
+
+
+def _cancel(context: Context, task: asyncio.Task[Any]) -> None:
+    """The workflow asked the activity to stop: async code is cancelled, a thread may look."""
+    context.cancelled = True
+    task.cancel()

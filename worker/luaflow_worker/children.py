@@ -1,0 +1,145 @@
+"""Starting a child workflow: who runs it, under which id, and what its first event says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from luaflow.domain.failure import Failure, Invalid
+from luaflow.domain.ids import Pid, check_workflow_id, new_run_id
+from luaflow.domain.options import StartOptions, parse_start_options
+from luaflow.errors import InvalidArgument
+from luaflow.lua.vm import Command
+
+if TYPE_CHECKING:
+    from luaflow_worker.proposal import Proposal
+
+INITIATED = "StartChildWorkflowExecutionInitiated"
+FAILED = "StartChildWorkflowExecutionFailed"
+
+
+class Types(NamedTuple):
+    """What is deployed: workflow types (by type name and entry id) and worker entries (by id)."""
+
+    workflows: Mapping[str, Mapping[str, Any]]
+    hosts: Mapping[str, Mapping[str, Any]]
+
+
+def start_child(proposal: Proposal, c: Command) -> None:
+    """Ask for a child; one that cannot be started is answered as a start that failed."""
+    extra = orjson.loads(c.extra or b"{}")
+    name = (c.name or b"").decode(errors="replace")
+    host = extra.get("host") or proposal.place.host
+    body: dict[str, Any] = {
+        "seq": c.seq,
+        "workflow": name,
+        "input": orjson.Fragment(c.data or b"[]"),
+    }
+    body |= {"host": host, "wait": bool(extra.get("wait", False))}
+    try:
+        options, _ = parse_start_options(extra.get("options"), name=extra.get("name"), child=True)
+        known = proposal.types.workflows.get(name)
+        if known is None:
+            raise _Missing(f"no deployed workflow is called '{name}': run 'luaflow deploy'")
+        workflow_id = check_workflow_id(options.id or f"{proposal.place.route.run_id}_{c.seq}")
+    except (Invalid, InvalidArgument) as error:
+        kind = "NotFound" if isinstance(error, _Missing) else "Invalid"
+        failure = Failure(kind, error.message, retryable=False).to_json()
+        proposal.answer_myself(
+            c.seq, INITIATED, proposal.record(body), FAILED, {"seq": c.seq, "failure": failure}
+        )
+        return
+    queue = _queue(proposal, extra.get("host"), options)
+    child = _Child(c, extra, options, known, host, workflow_id, queue)
+    policy = options.parent_close_policy
+    body |= {"workflow_id": workflow_id, "task_queue": queue, "parent_close_policy": policy}
+    message = orjson.dumps(_start_message(proposal, child))
+    proposal.place.children[c.seq] = workflow_id
+    record = {"kind": "child", "workflow_id": workflow_id, "policy": policy}
+    proposal.request(c.seq, INITIATED, proposal.record(body), workflow_id, message, record)
+
+
+class _Missing(InvalidArgument):
+    """There is no such workflow type."""
+
+
+def _queue(proposal: Proposal, host: str | None, options: StartOptions) -> str:
+    """A worker entry stands for its queue; any other host is the name of a queue (contract 7.4)."""
+    if host:
+        known = proposal.types.hosts.get(host)
+        return str(known["task_queue"]) if known else host
+    return options.task_queue or proposal.place.route.queue
+
+
+class _Child(NamedTuple):
+    """A child as it was asked for and as it is found to be."""
+
+    command: Command
+    extra: Mapping[str, Any]
+    options: StartOptions
+    known: Mapping[str, Any]
+    host: str
+    workflow_id: str
+    queue: str
+
+
+def _started(proposal: Proposal, child: _Child) -> dict[str, Any]:
+    """The first event of the child."""
+    c, extra, options, known, host, workflow_id, queue = child
+    place, run_id = proposal.place, new_run_id()
+    context = {**place.started.get("context", {}), **(extra.get("context") or {})}
+    started: dict[str, Any] = {
+        "v": 1,
+        "rv": place.started.get("rv", 1),
+        "type": known["type"],
+        "workflow_id": workflow_id,
+        "run_id": run_id,
+        "first_run_id": run_id,
+        "bundle": known["bundle"],
+        "task_queue": queue,
+        "host": host,
+        "client": place.client,
+        "pid": str(Pid(place.client, host, workflow_id)),
+        "input": orjson.Fragment(c.data or b"[]"),
+        "attempt": 1,
+        "parent": {**proposal.me, "seq": c.seq, "pid": place.pid},
+    }
+    more = {
+        "context": context,
+        "memo": options.memo,
+        "search_attributes": options.search_attributes,
+        "run_timeout_ms": options.run_timeout_ms,
+        "execution_timeout_ms": options.execution_timeout_ms,
+    }
+    return started | {key: value for key, value in more.items() if value}
+
+
+def _start_message(proposal: Proposal, child: _Child) -> dict[str, Any]:
+    c, extra, options, known, _, workflow_id, queue = child
+    started = _started(proposal, child)
+    parent = {**proposal.me, "seq": c.seq, "pid": started["pid"]}
+    sender = proposal.place.pid
+    return {
+        "k": "start",
+        "from": proposal.me,
+        "seq": c.seq,
+        "workflow_id": workflow_id,
+        "run_id": started["run_id"],
+        "type": known["type"],
+        "queue": queue,
+        "bundle": known["bundle"],
+        "pid": started["pid"],
+        "parent": orjson.dumps(parent).decode(),
+        "reuse": options.id_reuse_policy,
+        "delay": options.start_delay_ms or 0,
+        "run_timeout": options.run_timeout_ms or 0,
+        "deadline": -(options.execution_timeout_ms or 0),
+        "started": started,
+        "messages": [
+            ["WorkflowExecutionSignaled", {"name": topic, "input": payloads, "from": sender}]
+            for topic, *payloads in extra.get("messages") or []
+            if topic
+        ],
+    }

@@ -1,0 +1,80 @@
+"""Code in memory: one Lua engine a bundle, loaded from Redis when first needed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
+import orjson
+
+from luaflow.errors import LuaflowError
+from luaflow.lua.vm import Engine
+from luaflow.registry.bundle import Bundle
+from luaflow.replay.loading import source_of
+from luaflow.store import keys
+from luaflow.store.store import Store
+from luaflow_worker.children import Types
+
+MAX_ENGINES = 200
+
+
+class MissingBundle(LuaflowError):
+    """The code of this run is not in Redis."""
+
+
+class Code(NamedTuple):
+    """A bundle and the engine that runs it."""
+
+    bundle: Bundle
+    engine: Engine
+
+
+class Engines:
+    """Engines by bundle name, and the tables of what is deployed."""
+
+    def __init__(self, store: Store, *, cpu_seconds: float, log_replay: bool = False) -> None:
+        """Begin with nothing loaded; ``log_replay``: code logs during replay, too."""
+        self._store = store
+        self._cpu_seconds = cpu_seconds
+        self.log_replay = log_replay
+        self._engines: OrderedDict[str, Code] = OrderedDict()
+
+    async def get(self, bundle: str) -> Code:
+        """Return the code of a bundle; MissingBundle, or LoadError when it does not load."""
+        known = self._engines.get(bundle)
+        if known is not None and not known.engine.broken:
+            self._engines.move_to_end(bundle)
+            return known
+        (data,) = await self._store.read(("GET", keys.bundle(self._store.namespace, bundle)))
+        if data is None:
+            raise MissingBundle(
+                f"the code bundle {bundle} is not in the namespace '{self._store.namespace}': "
+                "deploy the code this run began with ('luaflow deploy'), and it goes on"
+            )
+        content = Bundle.from_bytes(data, bundle)
+        code = Code(content, Engine(source_of(content), cpu_seconds=self._cpu_seconds))
+        self._engines[bundle] = code
+        if len(self._engines) > MAX_ENGINES:
+            self._engines.popitem(last=False)
+        return code
+
+    def discard(self, engine: Engine) -> None:
+        """Forget an engine that cannot be trusted any more."""
+        for name, known in list(self._engines.items()):
+            if known.engine is engine:
+                del self._engines[name]
+
+    async def deployed(self, names: set[str], hosts: set[str]) -> Types:
+        """Return what is deployed under these workflow types and worker entries."""
+        if not names:
+            return Types({}, {})
+        namespace = self._store.namespace
+        wanted, places = sorted(names), sorted(hosts) or ["-"]
+        found, known = await self._store.read(
+            ("HMGET", keys.types(namespace), *wanted), ("HMGET", keys.hosts(namespace), *places)
+        )
+        return Types(_table(wanted, found), _table(places, known))
+
+
+def _table(names: list[str], found: list[bytes | None]) -> dict[str, dict[str, Any]]:
+    return {name: orjson.loads(text) for name, text in zip(names, found, strict=True) if text}

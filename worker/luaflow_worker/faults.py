@@ -1,0 +1,58 @@
+"""Why a decision could not be made, as metrics count it and as describe shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from luaflow.errors import LuaflowError, Unavailable, Unknown
+from luaflow.lua.vm import ActivationFault, LoadError
+from luaflow.replay.decider import NonDeterminism
+from luaflow_worker.engines import MissingBundle
+from luaflow_worker.metrics import Reason
+
+FAULTS = (NonDeterminism, ActivationFault, LoadError, MissingBundle)
+"""What fails a workflow task, never the run."""
+
+MESSAGE_CHARACTERS = 4000
+
+
+class EngineFault(LuaflowError):
+    """Something nobody foresaw went wrong with one run."""
+
+
+def fault_of(error: Exception) -> LuaflowError:
+    """Return what fails the workflow task of one run; a server that is away is no run's fault."""
+    if isinstance(error, (Unavailable, Unknown)):
+        raise error
+    if isinstance(error, FAULTS):
+        return error
+    return EngineFault(f"{type(error).__name__}: {error}")
+
+
+def reason_of(fault: LuaflowError) -> Reason:
+    """Return the word for a fault, from a closed list."""
+    if isinstance(fault, NonDeterminism):
+        return "nondeterminism"
+    if isinstance(fault, MissingBundle):
+        return "bundle"
+    if isinstance(fault, LoadError):
+        return "load"
+    if not isinstance(fault, ActivationFault):
+        return "engine"
+    if fault.reason == "cpu":
+        return "cpu"
+    return "memory" if fault.reason == "memory" else "engine"
+
+
+def stuck_text(fault: LuaflowError, worker: str) -> bytes:
+    """Return the run's ``stuck`` field (JSON): reason, message, worker, where it diverged."""
+    text: dict[str, Any] = {
+        "reason": reason_of(fault),
+        "message": fault.message[:MESSAGE_CHARACTERS],
+        "worker": worker,
+    }
+    if isinstance(fault, NonDeterminism):
+        text |= {"event_id": fault.event_id, "expected": fault.expected, "got": fault.got}
+    return orjson.dumps(text)

@@ -1,0 +1,107 @@
+"""The runs this worker has in memory: coroutine, position in the history, place in the world."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from luaflow.domain.events import Event
+from luaflow.lua.vm import Engine
+from luaflow.replay.decider import Execution
+from luaflow_worker.place import Place
+
+Result = tuple[int, str, str, bytes]
+"""The result of an eager activity: command number, token, event type, event body."""
+
+
+class Clock(NamedTuple):
+    """Namespace time as a reply named it, and this machine's monotonic time when it arrived."""
+
+    now: int
+    at: float
+
+    def estimate(self) -> int:
+        """Return the namespace time it must be by now, in ms: never above the server's."""
+        return self.now + int((time.monotonic() - self.at) * 1000)
+
+
+@dataclass(slots=True, eq=False)
+class Live:
+    """A run in memory. ``cid`` is its last decision made here: what makes the coroutine valid."""
+
+    place: Place
+    engine: Engine
+    execution: Execution
+    cid: str = ""
+    turn: int = 0
+    clock: Clock = field(default_factory=lambda: Clock(0, 0.0))
+    length: int = 0
+    busy: bool = False
+    dropped: bool = False
+    results: list[Result] = field(default_factory=list)
+
+    @property
+    def run_id(self) -> str:
+        """Return the id of the run."""
+        return self.place.route.run_id
+
+    def drop(self) -> None:
+        """Forget the coroutine; the next decision rebuilds it by replay."""
+        if not self.dropped:
+            self.dropped = True
+            self.execution.run.close()
+
+    def follow(self, events: list[Event]) -> None:
+        """Take notice of what past decisions set: attributes, memo, the ids of children."""
+        for event in events:
+            if event.type == "StartChildWorkflowExecutionInitiated" and "workflow_id" in event.body:
+                self.place.children[event.body["seq"]] = event.body["workflow_id"]
+            if event.type == "UpsertWorkflowSearchAttributes":
+                self.place.search.update(event.body.get("search") or {})
+                self.place.memo.update(event.body.get("memo") or {})
+
+
+class Cache:
+    """The sticky cache: the most recently used runs, at most ``size``; busy ones never leave."""
+
+    def __init__(self, size: int, evicted: Callable[[Live], None]) -> None:
+        """``evicted`` is told of each run that leaves for want of room."""
+        self._size = size
+        self._evicted = evicted
+        self._runs: OrderedDict[str, Live] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __iter__(self) -> Iterator[Live]:
+        return iter(list(self._runs.values()))
+
+    def get(self, run_id: str) -> Live | None:
+        """Return the run, now the most recently used."""
+        live = self._runs.get(run_id)
+        if live is not None:
+            self._runs.move_to_end(run_id)
+        return live
+
+    def put(self, live: Live) -> None:
+        """Keep the run; the one unused for longest leaves if there is no room."""
+        before = self._runs.get(live.run_id)
+        if before is not None and before is not live and not before.busy:
+            before.drop()  # the run was taken anew while a step of this one was under way
+        self._runs[live.run_id] = live
+        self._runs.move_to_end(live.run_id)
+        if len(self._runs) > self._size:
+            idle = (old for old in list(self._runs.values()) if not old.busy and not old.results)
+            for old in itertools.islice(idle, len(self._runs) - self._size):
+                self.drop(old)
+                self._evicted(old)
+
+    def drop(self, live: Live) -> None:
+        """Forget the run."""
+        if self._runs.get(live.run_id) is live:
+            del self._runs[live.run_id]
+        live.drop()

@@ -1,0 +1,58 @@
+"""The place of a run in the world, read from its first event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from luaflow.domain.events import Event
+from luaflow.registry.bundle import Bundle
+from luaflow.replay.loading import pid_of
+from luaflow.store.store import Store
+from luaflow.store.transitions import Route
+
+
+@dataclass(slots=True)
+class Place:
+    """The place of a run in the world: what its commands need to know besides themselves."""
+
+    route: Route
+    type: str
+    bundle: str
+    host: str
+    client: str
+    started: dict[str, Any]
+    parent: dict[str, Any] | None
+    partitions: int
+    payload_max: int
+    activity_options: Mapping[str, Mapping[str, Any]]
+    search: dict[str, Any] = field(default_factory=dict)
+    memo: dict[str, Any] = field(default_factory=dict)
+    children: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def pid(self) -> str:
+        """Return the PID of the run, as its code and its parent know it."""
+        return pid_of(self.started)
+
+
+def make_place(store: Store, route: Route, first: Event, parent: str, bundle: Bundle) -> Place:
+    """Return the place of a run; ``parent`` is the text of its ``parent`` field ('' = none)."""
+    started = first.body
+    return Place(
+        route=route,
+        type=started["type"],
+        bundle=started["bundle"],
+        host=started.get("host", ""),
+        client=started.get("client", ""),
+        started=started,
+        parent=orjson.loads(parent) if parent else None,
+        partitions=len(store.partitions),
+        activity_options=bundle.activity_options,
+        payload_max=store.settings.payload_max_bytes,
+        search=dict(started.get("search_attributes") or {}),
+        memo=dict(started.get("memo") or {}),
+    )

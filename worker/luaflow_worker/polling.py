@@ -1,0 +1,86 @@
+"""Reading task streams: never more tasks than free slots, one blocked read a connection.
+
+COUNT is per stream (design 5.11), so a read over n streams asks for ``free // n`` each. When fewer
+slots are free than there are streams, it looks at a part of them, then at the next; only when all
+are empty it waits on all. What arrives in several of them at that moment and finds no slot is held
+back, not taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from luaflow.service import Service
+from luaflow.store.reader import Reader
+from luaflow.store.store import Store
+from luaflow.store.tasks import Found, make_groups, read_tasks
+
+MAX_STREAMS = 64
+"""Streams one blocked read may name; more take further connections."""
+MAX_COUNT = 100
+"""Tasks taken from one stream at a time: a batch is decided in one go."""
+
+
+class Poller(Service):
+    """Reads some streams into a handler while slots are free."""
+
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        worker: str,
+        streams: Sequence[str],
+        *,
+        free: Callable[[], int],
+        freed: asyncio.Event,
+        handle: Callable[[list[Found]], None],
+    ) -> None:
+        """``free()`` is the number of free slots, ``freed`` is set when one becomes free."""
+        super().__init__(name)
+        self._store = store
+        self._worker = worker
+        self._streams = list(streams)
+        self._free = free
+        self._freed = freed
+        self._handle = handle
+        self._reader = Reader(store.url, f"luaflow-{name}")
+        self._turn = 0
+        self._held: list[Found] = []
+
+    async def open(self) -> None:
+        """Make the consumer groups."""
+        await make_groups(self._store, self._streams)
+
+    async def close(self) -> None:
+        """Drop the connection."""
+        await self._reader.close()
+
+    async def round(self) -> None:
+        """Wait for slots, read, hand over."""
+        while (free := self._free()) <= 0:
+            self._freed.clear()
+            if self._free() <= 0:
+                await self.unless_stopped(self._freed.wait())
+            if self.stopping:
+                return
+        if not self._held:
+            self._held = await self.unless_stopped(self._read(free)) or []
+        found, self._held = self._held[:free], self._held[free:]
+        if found:
+            self._handle(found)
+
+    async def _read(self, free: int) -> list[Found]:
+        streams = self._streams
+        if free < len(streams):
+            # as many streams as there are slots, then the next ones: nothing is over-read
+            for _ in range(0, len(streams), free):
+                self._turn = (self._turn + free) % len(streams)
+                part = (streams + streams)[self._turn : self._turn + free]
+                found = await read_tasks(
+                    self._store, self._reader, self._worker, part, 1, block=False
+                )
+                if found:
+                    return found
+        count = max(1, min(MAX_COUNT, free // len(streams)))
+        return await read_tasks(self._store, self._reader, self._worker, streams, count)

@@ -1,0 +1,82 @@
+"""Being there: the worker's own record in Redis, and the leases of the tasks it holds."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from luaflow.service import Service
+from luaflow.store import keys, transitions
+from luaflow.store.keys import Partition
+from luaflow.store.store import Store
+
+
+class Presence(Service):
+    """Says that the worker lives; its record expires a minute after it does not."""
+
+    def __init__(self, store: Store, worker: str, describe: Callable[[], dict[str, Any]]) -> None:
+        """``describe()`` is what the record says besides host and process id."""
+        super().__init__("presence")
+        self._store = store
+        self._worker = worker
+        self._describe = describe
+
+    async def open(self) -> None:
+        """Say so once before the first task is read."""
+        await self._tell()
+
+    async def close(self) -> None:
+        """Say good-bye."""
+        namespace = self._store.namespace
+        await self._store.read(
+            ("DEL", keys.worker(namespace, self._worker)),
+            ("ZREM", keys.workers(namespace), self._worker),
+        )
+
+    async def round(self) -> None:
+        """Wait, then say it again."""
+        await self.idle(10)
+        if not self.stopping:
+            await self._tell()
+
+    async def _tell(self) -> None:
+        namespace = self._store.namespace
+        record = {"host": socket.gethostname(), "process": os.getpid(), **self._describe()}
+        ((seconds, micros),) = await self._store.read(("TIME",))
+        now = int(seconds) * 1000 + int(micros) // 1000
+        await self._store.read(
+            ("SET", keys.worker(namespace, self._worker), orjson.dumps(record), "PX", 60_000),
+            ("ZADD", keys.workers(namespace), now, self._worker),
+        )
+
+
+class Leases(Service):
+    """Keeps the workflow tasks this worker is at work on (a long replay, a local activity)."""
+
+    def __init__(self, store: Store, worker: str, taken: dict[str, tuple[Partition, int]]) -> None:
+        """``taken``: run id -> partition and turn, kept by ``WorkflowTasks``."""
+        super().__init__("leases")
+        self._store = store
+        self._worker = worker
+        self._taken = taken
+
+    async def round(self) -> None:
+        """Wait a third of a lease, then renew what is still held from before."""
+        before = dict(self._taken)
+        await self.idle(self._store.settings.lease_ms / 3000)
+        held = [(run, at) for run, at in before.items() if self._taken.get(run) == at]
+        if not held or self.stopping:
+            return
+        answers = await self._store.run(
+            *(
+                transitions.renew_task(partition=p, run_id=run, turn=turn, worker=self._worker)
+                for run, (p, turn) in held
+            )
+        )
+        for (run, at), answer in zip(held, answers, strict=True):
+            if answer[0] != b"ok" and self._taken.get(run) == at:
+                del self._taken[run]

@@ -1,0 +1,388 @@
+"""From what the code asks for to what the commit script is told: events and operations.
+
+Pure: a ``Proposal`` is built from a decision and the place the run has in the world; nothing is
+read or written here. Bodies keep the JSON that the code's door wrote (``orjson.Fragment``), byte
+for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from luaflow.domain import failure as failures
+from luaflow.domain.events import CLOSING_EVENT
+from luaflow.domain.failure import Failure
+from luaflow.domain.ids import parse_pid, partition_of
+from luaflow.domain.messages import child_outcome, outcome
+from luaflow.domain.options import ActivityOptions, parse_activity_options
+from luaflow.domain.retry import RetryPolicy
+from luaflow.lua.vm import Command
+from luaflow.replay.decider import Decision
+from luaflow.store.transitions import COMMIT_KEYS
+from luaflow_worker.children import Types, start_child
+from luaflow_worker.metrics import Outcome
+from luaflow_worker.place import Place
+
+_EXTERNAL = {
+    "signal": (
+        "SignalExternalWorkflowExecutionInitiated",
+        "ExternalWorkflowExecutionSignaled",
+        "SignalExternalWorkflowExecutionFailed",
+    ),
+    "cancel": (
+        "RequestCancelExternalWorkflowExecutionInitiated",
+        "ExternalWorkflowExecutionCancelRequested",
+        "RequestCancelExternalWorkflowExecutionFailed",
+    ),
+    "terminate": (
+        "TerminateExternalWorkflowExecutionInitiated",
+        "ExternalWorkflowExecutionTerminated",
+        "TerminateExternalWorkflowExecutionFailed",
+    ),
+}
+
+
+class Eager(NamedTuple):
+    """An activity this worker keeps: it starts with the commit, under this token."""
+
+    seq: int
+    activity: str
+    input: bytes
+    token: str
+    options: ActivityOptions
+    context: dict[str, Any]
+
+
+class Proposal:
+    """The events and operations of one decision, in order, and what follows from its commit."""
+
+    def __init__(
+        self,
+        place: Place,
+        types: Types,
+        keep: Callable[[str, ActivityOptions], str | None],
+        first_key: int = COMMIT_KEYS,
+    ) -> None:
+        """``keep(activity, options)`` returns a token when this worker runs the activity itself.
+
+        ``first_key``: how many keys the script has before those that operations name.
+        """
+        self.place = place
+        self.types = types
+        self.operations: list[Any] = []
+        self.keys: list[str] = []
+        self.bodies: list[bytes] = []
+        self.eager: list[Eager] = []
+        self.receivers: set[int] = set()
+        self.status: Outcome = "continued_as_new"
+        self._keep = keep
+        self._first_key = first_key
+
+    def key(self, name: str) -> int:
+        """Return the KEYS index of a key that an operation names."""
+        if name not in self.keys:
+            self.keys.append(name)
+        return self._first_key + 1 + self.keys.index(name)
+
+    def add(self, decision: Decision) -> None:
+        """Spell out a decision: its commands, then its end if it is one."""
+        for command in decision.commands:
+            if command.op != "continue_as_new":
+                _SPELL[command.op](self, command)
+        if decision.status in ("done", "failed"):
+            self._close(decision)
+
+    # -- activities and timers -------------------------------------------------------------------
+
+    def activity(self, c: Command) -> None:
+        """An activity: kept by this worker, or put into the queue."""
+        name, data = _text(c.name), c.data or b"[]"
+        given = _json(c.extra) or {}
+        context = {
+            **(self.place.started.get("context") or {}),
+            **(given.pop("context", None) or {}),
+        }
+        try:
+            defaults = self.place.activity_options.get(name)
+            options, _ = parse_activity_options(name, given, defaults)
+            self._check_size(data, f"the arguments of {name}")
+        except failures.Invalid as error:
+            return self._refuse_activity(c.seq, name, error.failure())
+        body: dict[str, Any] = {"seq": c.seq, "activity": name, "input": orjson.Fragment(data)}
+        queue = options.task_queue or self.place.route.queue
+        if queue != self.place.route.queue:
+            body["task_queue"] = queue
+        if given:
+            body["options"] = given
+        if context:
+            body["context"] = context
+        text = self.record(body)
+        stored = _stored_options(options, self.place.route.queue)
+        limits = (options.start_to_close_ms, options.heartbeat_ms or 0)
+        token = self._keep(name, options) if queue == self.place.route.queue else None
+        if token:
+            self.eager.append(Eager(c.seq, name, data, token, options, context))
+            worker = token.partition(".")[0]
+            self.operations += ["L", c.seq, text, stored, token, worker, *limits]
+        else:
+            key = self.key(self.place.route.partition.activity_queue(queue))
+            self.operations += [
+                "A",
+                c.seq,
+                text,
+                stored,
+                key,
+                *limits,
+                options.schedule_to_start_ms or 0,
+            ]
+        self.operations.append(options.schedule_to_close_ms or 0)
+        return None
+
+    def _refuse_activity(self, seq: int, name: str, failure: Failure) -> None:
+        """A call that cannot be scheduled is answered like one that failed."""
+        body = self.record({"seq": seq, "activity": name, "input": []})
+        outcome = {"seq": seq, "failure": failure.to_json()}
+        self.answer_myself(seq, "ActivityTaskScheduled", body, "ActivityTaskFailed", outcome)
+
+    def cancel_activity(self, c: Command) -> None:
+        """Ask for the cancellation of an activity."""
+        body = self.record({"seq": c.seq, "target": int(_text(c.name))})
+        self.operations += ["R", c.seq, body, _text(c.name)]
+
+    def timer(self, c: Command) -> None:
+        """A durable timer; nanoseconds are rounded up, so it never fires early."""
+        ms = max(0, -(-int(c.data or b"0") // 1_000_000))
+        self.operations += ["T", c.seq, self.record({"seq": c.seq, "ms": ms}), ms]
+
+    def cancel_timer(self, c: Command) -> None:
+        """A timer nobody waits for any more."""
+        body = self.record({"seq": c.seq, "target": int(_text(c.name))})
+        self.operations += ["t", c.seq, body, _text(c.name)]
+
+    # -- markers and attributes ------------------------------------------------------------------
+
+    def marker(self, c: Command) -> None:
+        """A value recorded at the call: uuid, random, side effect."""
+        value = orjson.Fragment(c.data or b"null")
+        self._event("MarkerRecorded", {"seq": c.seq, "marker": _text(c.name), "value": value})
+
+    def version(self, c: Command) -> None:
+        """The version of a change, recorded once."""
+        body = {
+            "seq": c.seq,
+            "marker": "version",
+            "name": _text(c.name),
+            "version": int(c.data or b"1"),
+        }
+        self._event("MarkerRecorded", body)
+
+    def local_activity(self, c: Command) -> None:
+        """The result of a local activity; it ran inside the workflow task."""
+        slot = "result" if c.extra == b"1" else "failure"
+        body = {"seq": c.seq, "marker": "local_activity", "name": _text(c.name)}
+        self._event("MarkerRecorded", {**body, slot: orjson.Fragment(c.data or b"null")})
+
+    def attrs(self, c: Command) -> None:
+        """Search attributes and memo: shown by describe as they stand after the commit."""
+        given = _json(c.extra) or {}
+        self._event("UpsertWorkflowSearchAttributes", {"seq": c.seq, **given})
+        for name, kept in (("search", self.place.search), ("memo", self.place.memo)):
+            if isinstance(given.get(name), dict):
+                kept.update(given[name])
+                self.operations += [
+                    "H",
+                    "attrs" if name == "search" else "memo",
+                    orjson.dumps(kept),
+                ]
+
+    # -- other workflows -------------------------------------------------------------------------
+
+    def child(self, c: Command) -> None:
+        """Start a child workflow in its own partition."""
+        start_child(self, c)
+
+    def external(self, c: Command) -> None:
+        """Signal, cancel or terminate another workflow."""
+        initiated, ok, failed = _EXTERNAL[c.op]
+        to, extra = _text(c.name), _json(c.extra) or {}
+        pid = parse_pid(to)
+        target = pid.uniq if pid else self.place.children.get(extra.get("child", 0))
+        body: dict[str, Any] = {"seq": c.seq, "to": to}
+        message: dict[str, Any] = {
+            "k": "message",
+            "from": self.me,
+            "seq": c.seq,
+            "ok": ok,
+            "failed": failed,
+        }
+        if c.op == "signal":
+            body |= {"name": extra.get("topic", ""), "input": orjson.Fragment(c.data or b"[]")}
+            message |= {
+                "type": "WorkflowExecutionSignaled",
+                "body": {**_without(body), "from": self.place.pid},
+            }
+        elif c.op == "cancel":
+            body |= {"reason": extra.get("reason")}
+            message |= {"type": "WorkflowExecutionCancelRequested"}
+            message["body"] = {"reason": extra.get("reason"), "from": self.place.pid}
+        else:
+            message |= {"k": "end", "body": {"reason": f"terminated by {self.place.pid}"}}
+        if target is None:
+            text = f"could not resolve '{to}' as PID or registered name"
+            outcome = {
+                "seq": c.seq,
+                "failure": Failure("NotFound", text, retryable=False).to_json(),
+            }
+            self.answer_myself(c.seq, initiated, self.record(body), failed, outcome)
+            return
+        message["workflow_id"] = target
+        record = {"kind": c.op, "workflow_id": target}
+        self.request(c.seq, initiated, self.record(body), target, orjson.dumps(message), record)
+
+    @property
+    def me(self) -> dict[str, Any]:
+        """Return the run as the sender of a request."""
+        route = self.place.route
+        return {
+            "p": route.partition.number,
+            "workflow_id": route.workflow_id,
+            "run_id": route.run_id,
+        }
+
+    def request(
+        self,
+        seq: int,
+        event: str,
+        body: bytes,
+        to: str,
+        message: bytes,
+        record: Mapping[str, Any],
+    ) -> None:
+        """A request to another workflow: event, message, a record that waits for the answer."""
+        receiver = partition_of(to, self.place.partitions)
+        key = self.key(self.place.route.partition.outbox(receiver))
+        self.operations += [
+            "C",
+            seq,
+            event,
+            body,
+            key,
+            receiver,
+            message,
+            orjson.dumps(record),
+        ]
+        self.receivers.add(receiver)
+
+    def answer_myself(
+        self, seq: int, event: str, body: bytes, answered: str, answer: Mapping[str, Any]
+    ) -> None:
+        """A request that cannot even be sent: the answer comes the way all answers come."""
+        me = self.me
+        self.request(
+            seq, event, body, me["workflow_id"], outcome(me, answered, answer), {"kind": "none"}
+        )
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def _close(self, decision: Decision) -> None:
+        result, failure = decision.result or b"null", decision.failure
+        if failure is None and len(result) > self.place.payload_max:
+            failure = orjson.dumps(self._too_large(result, "the result of the workflow").to_json())
+        status: Outcome = "completed" if failure is None else "failed"
+        if (
+            failure is not None
+            and decision.status == "failed"
+            and orjson.loads(failure).get("kind") == "Canceled"
+        ):
+            status = "canceled"
+        self.status = status
+        slot = (
+            {"result": orjson.Fragment(result)}
+            if failure is None
+            else {"failure": orjson.Fragment(failure)}
+        )
+        body: dict[str, Any] = dict(slot)
+        if decision.unread:
+            body["unread"] = decision.unread
+        key, receiver, message = 0, 0, b""
+        if self.place.parent:
+            receiver = self.place.parent["p"]
+            key = self.key(self.place.route.partition.outbox(receiver))
+            _, workflow_id, run_id, *_ = self.place.route
+            message = child_outcome(self.place.parent, workflow_id, run_id, status, slot)
+            self.receivers.add(receiver)
+        self.operations += [
+            "Z",
+            status,
+            CLOSING_EVENT[status],
+            self.record(body),
+            key,
+            receiver,
+            message,
+            "close",
+        ]
+
+    # -- parts -----------------------------------------------------------------------------------
+
+    def record(self, body: Mapping[str, Any]) -> bytes:
+        """Return the JSON of an event body, and remember it: its size counts in the history's."""
+        text = orjson.dumps(body)
+        self.bodies.append(text)
+        return text
+
+    def _event(self, kind: str, body: Mapping[str, Any]) -> None:
+        self.operations += ["E", kind, self.record(body)]
+
+    def _check_size(self, data: bytes, what: str) -> None:
+        if len(data) > self.place.payload_max:
+            raise failures.Invalid(self._too_large(data, what).message)
+
+    def _too_large(self, data: bytes, what: str) -> Failure:
+        limit = self.place.payload_max
+        text = f"{what} has {len(data)} bytes; the limit is {limit}: pass a reference instead"
+        return Failure("Invalid", text, retryable=False)
+
+
+def _stored_options(options: ActivityOptions, queue: str) -> bytes:
+    """Return what schedulers must know of an activity; nothing when all is as usual."""
+    kept: dict[str, Any] = {}
+    if options.task_queue and options.task_queue != queue:
+        kept["queue"] = options.task_queue
+    if options.schedule_to_start_ms:
+        kept["s2s"] = options.schedule_to_start_ms
+    if options.schedule_to_close_ms:
+        kept["s2e"] = options.schedule_to_close_ms
+    if options.retry_policy != RetryPolicy():
+        kept["retry"] = options.retry_policy.to_json()
+    return orjson.dumps(kept) if kept else b""
+
+
+def _json(data: bytes | None) -> Any:
+    return orjson.loads(data) if data else None
+
+
+def _text(data: bytes | None) -> str:
+    return (data or b"").decode(errors="replace")
+
+
+def _without(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in body.items() if k not in ("seq", "to")}
+
+
+_SPELL: dict[str, Callable[[Proposal, Command], None]] = {
+    "activity": Proposal.activity,
+    "cancel_activity": Proposal.cancel_activity,
+    "timer": Proposal.timer,
+    "cancel_timer": Proposal.cancel_timer,
+    "marker": Proposal.marker,
+    "version": Proposal.version,
+    "local_activity": Proposal.local_activity,
+    "attrs": Proposal.attrs,
+    "child": Proposal.child,
+    "signal": Proposal.external,
+    "cancel": Proposal.external,
+    "terminate": Proposal.external,
+}

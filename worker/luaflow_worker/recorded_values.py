@@ -1,0 +1,42 @@
+"""Values that are recorded at the call, and the lines that workflow code logs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from luaflow.store.transitions import Route
+
+log = logging.getLogger("luaflow.lua")
+
+
+def write_log(route: Route, level: str, message: bytes, fields: bytes) -> None:
+    """Pass a line that workflow code logs on to the log of this process."""
+    extra = {"workflow_id": route.workflow_id, "run_id": route.run_id}
+    extra["fields"] = fields.decode(errors="replace")
+    number = getattr(logging, level.upper(), logging.INFO)
+    log.log(number, "%s", message.decode(errors="replace"), extra=extra)
+
+
+def uuid7() -> str:
+    """Return a version 7 UUID (RFC 9562): milliseconds, then random bits."""
+    number = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    number = number & ~(0xF << 76) | 7 << 76
+    number = number & ~(0x3 << 62) | 2 << 62
+    return str(uuid.UUID(int=number))
+
+
+_MAKERS: dict[str, Callable[[], Any]] = {
+    "uuid": lambda: str(uuid.uuid4()),
+    "uuid1": lambda: str(uuid.uuid1()),
+    "uuid7": uuid7,
+}
+
+
+def make_value(name: str) -> Any:
+    """Return a fresh value of a kind that is recorded at the call."""
+    return _MAKERS[name]()

@@ -1,0 +1,94 @@
+"""Keeping attempts: leases renewed, heartbeats passed on, cancellation learnt on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from luaflow.domain import values
+from luaflow.store import attempts
+from luaflow.store.store import Store
+from luaflow_worker.attempt import Attempt
+
+
+class Renewals:
+    """Renews every running attempt three times a lease (or twice a heartbeat timeout)."""
+
+    def __init__(self, store: Store, spawn: Callable[[Coroutine[Any, Any, None]], Any]) -> None:
+        """``spawn`` runs a coroutine in the background of the activities."""
+        self._store = store
+        self._spawn = spawn
+        self._loop = asyncio.get_running_loop()
+
+    def keep(self, attempt: Attempt) -> None:
+        """Renew this attempt from now on."""
+        ms = self._store.settings.lease_ms / 3
+        if attempt.heartbeat:
+            ms = min(ms, attempt.heartbeat / 2)
+        attempt.renewal = self._loop.call_later(ms / 1000, self._due, attempt)
+
+    def stop(self, attempt: Attempt) -> None:
+        """Let the attempt go."""
+        attempt.ended = True
+        if attempt.renewal:
+            attempt.renewal.cancel()
+
+    def beat(self, attempt: Attempt, details: Any) -> None:
+        """Take a heartbeat of the activity's code, from whatever thread it comes."""
+        data = values.dumps(details) if details is not None else b""
+        if not attempt.token:
+            return  # a local activity: its decision's lease is what counts
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if here:
+            # at once: the activity may fail in this very turn, and its next attempt wants to know
+            self._beat(attempt, data)
+        else:
+            self._loop.call_soon_threadsafe(self._beat, attempt, data)
+
+    def _beat(self, attempt: Attempt, details: bytes) -> None:
+        attempt.details = details or attempt.details
+        attempt.beaten = True
+        self._due(attempt)
+
+    def _due(self, attempt: Attempt) -> None:
+        # one call at a time: what is said meanwhile goes with the next one, the newest details win
+        if not attempt.ended and not attempt.renewing:
+            attempt.renewing = True
+            self._spawn(self._renew(attempt))
+
+    async def _renew(self, attempt: Attempt) -> None:
+        try:
+            await self._tell(attempt)
+            while attempt.beaten and not attempt.ended:
+                await self._tell(attempt)
+        finally:
+            attempt.renewing = False
+            if not attempt.ended:
+                if attempt.renewal:
+                    attempt.renewal.cancel()
+                self.keep(attempt)
+
+    async def _tell(self, attempt: Attempt) -> None:
+        beat, attempt.beaten = attempt.beaten or attempt.beat, False
+        details, attempt.details = attempt.details, b""
+        (verdict, *_) = await self._store.one(
+            attempts.renew_activity(
+                partition=attempt.partition,
+                run_id=attempt.run_id,
+                seq=str(attempt.seq),
+                token=attempt.token,
+                beat=beat,
+                details=details,
+            )
+        )
+        if verdict == b"ok" or attempt.ended:
+            return
+        if verdict == b"fenced":
+            # somebody else has the attempt, or the run is over: what it returns will be refused
+            self.stop(attempt)
+        if attempt.cancel:
+            attempt.cancel()

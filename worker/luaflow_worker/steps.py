@@ -1,0 +1,112 @@
+"""One decision on its way, and what workflow tasks ask of the activities of their worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+
+from luaflow.domain.options import ActivityOptions
+from luaflow.lua.vm import Command
+from luaflow.replay.decider import Decision
+from luaflow.store import transitions
+from luaflow.store.link import Call
+from luaflow_worker.children import Types
+from luaflow_worker.continuing import continue_call
+from luaflow_worker.faults import EngineFault
+from luaflow_worker.live import Live, Result
+from luaflow_worker.proposal import Eager, Proposal
+
+MOST_COMMANDS = 5000
+"""What one decision may ask for: its script stops the whole server while it writes them."""
+
+
+class Activities(Protocol):
+    """What workflow tasks ask of the activities of this worker."""
+
+    def keep(self, name: str, options: ActivityOptions) -> str | None:
+        """Return a token when this worker runs the activity itself, at once."""
+
+    def start(
+        self, live: Live, eager: Eager, done: Callable[[Live, Result], None]
+    ) -> Result | None:
+        """Run an eager activity; return its result if it ended at once, or call ``done``."""
+
+    def finish(self, live: Live, results: Sequence[Result]) -> None:
+        """Report results the plain way: their run is not in memory any more, or has moved on."""
+
+    async def run_local(self, live: Live, command: Command) -> tuple[bool, Any, bytes]:
+        """Run a local activity: whether it went well, its value or failure, its JSON."""
+
+
+@dataclass(slots=True)
+class Step:
+    """A decision on its way: on a taken task, or (fused) on results of eager activities."""
+
+    live: Live
+    seen: int
+    results: list[Result] = field(default_factory=list)
+    stamp: int = 0
+    cid: str = ""
+    decision: Decision | None = None
+    proposal: Proposal | None = None
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def fused(self) -> bool:
+        """Return whether the step carries results."""
+        return bool(self.results)
+
+
+def names_in(steps: Sequence[Step]) -> tuple[set[str], set[str]]:
+    """The workflow types and the worker entries that decisions name."""
+    names, hosts = set(), set()
+    for step in steps:
+        assert step.decision is not None
+        for c in step.decision.commands:
+            if c.op in ("child", "continue_as_new") and c.name:
+                names.add(c.name.decode(errors="replace"))
+                hosts.add(str(orjson.loads(c.extra or b"{}").get("host") or "-"))
+    return names, hosts
+
+
+def spell(
+    step: Step,
+    worker: str,
+    sticky: str,
+    keep: Callable[[str, ActivityOptions], str | None],
+    types: Types,
+) -> Call:
+    """Return the transition that writes a decision; its proposal stays with the step."""
+    live, decision = step.live, step.decision
+    assert decision is not None
+    if len(decision.commands) > MOST_COMMANDS:
+        raise EngineFault(
+            f"one decision asks for {len(decision.commands)} things at once, the limit is"
+            f" {MOST_COMMANDS}: wait for some of them before asking for more"
+        )
+    continued = decision.status == "continued"
+    said = {"seen": decision.seen, "worker": worker}
+    body = orjson.dumps(said | {"continued": True} if continued else said)
+    first_key = transitions.CONTINUE_KEYS if continued else transitions.COMMIT_KEYS
+    proposal = step.proposal = Proposal(live.place, types, keep, first_key)
+    proposal.bodies.append(body)
+    proposal.add(decision)
+    if continued:
+        return continue_call(step.cid, worker, live, decision, body, proposal, types)
+    return transitions.commit(
+        route=live.place.route,
+        cid=step.cid,
+        turn=live.turn,
+        seen=step.seen,
+        worker=worker,
+        fused=step.fused,
+        sticky=sticky,
+        decision=body,
+        results=[(*result, step.stamp) for result in step.results],
+        operations=proposal.operations,
+        others=proposal.keys,
+    )

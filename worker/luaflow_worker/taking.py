@@ -1,0 +1,164 @@
+"""Taking workflow tasks: from stream entries to runs in memory, ready to decide."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from luaflow.domain.events import Event
+from luaflow.errors import LuaflowError
+from luaflow.replay.decider import Execution
+from luaflow.replay.loading import run_info
+from luaflow.store import transitions
+from luaflow.store.keys import Partition
+from luaflow.store.store import Store
+from luaflow.store.transitions import Route
+from luaflow_worker.engines import Engines
+from luaflow_worker.live import Cache, Clock, Live
+from luaflow_worker.metrics import WorkerMetrics
+from luaflow_worker.place import make_place
+from luaflow_worker.recorded_values import make_value, write_log
+
+log = logging.getLogger(__name__)
+
+PAGE = 500
+
+
+class Entry(NamedTuple):
+    """A workflow task as it was read from a stream."""
+
+    partition: Partition
+    stream: str
+    entry: str
+    run_id: str
+    workflow_id: str
+    turn: int
+
+
+class Taken(NamedTuple):
+    """A task this worker holds: the run's route, its turn, length and the events it lacks."""
+
+    route: Route
+    type: str
+    turn: int
+    length: int
+    clock: Clock
+    cached: Live | None
+    events: list[Event]
+    parent: str
+
+
+def parse_events(entries: Sequence[Any]) -> list[Event]:
+    """Return the events of a reply: ``[[id, [ts, …, t, …, e, …]], …]``."""
+    return [
+        Event(int(bytes(id_).split(b"-")[0]), int(f[1]), bytes(f[3]).decode(), bytes(f[5]))
+        for id_, f in entries
+    ]
+
+
+async def read_events(store: Store, route: Route, first: int, last: int) -> list[Event]:
+    """Return the events ``first`` to ``last``, read in pages."""
+    events: list[Event] = []
+    while first <= last:
+        command = (
+            "XRANGE",
+            route.partition.hist(route.run_id),
+            f"{first}-0",
+            f"{last}-0",
+            "COUNT",
+            PAGE,
+        )
+        (page,) = await store.read(command)
+        if not page:
+            break
+        events += parse_events(page)
+        first = events[-1].id + 1
+    return events
+
+
+async def take(
+    store: Store,
+    worker: str,
+    cache: Cache,
+    entries: Sequence[Entry],
+    *,
+    stale: Callable[[Live], None],
+    free: Callable[[Live], None],
+) -> list[Taken]:
+    """Take tasks together; those that went to somebody else meanwhile are left out.
+
+    ``stale(live)`` is told of a cached run that somebody else decided since, ``free(live)`` of one
+    whose task is not ours: what its activities returned meanwhile must not be forgotten.
+    """
+    calls, lives = [], []
+    for e in entries:
+        live = cache.get(e.run_id)
+        if live is not None and (live.busy or live.dropped):
+            live = None
+        if live is not None:
+            live.busy = True
+        lives.append(live)
+        calls.append(
+            transitions.take_workflow(
+                partition=e.partition,
+                run_id=e.run_id,
+                stream=e.stream,
+                turn=e.turn,
+                worker=worker,
+                entry=e.entry,
+                cached_cid=live.cid if live else "",
+                cached=live.length if live else 0,
+            )
+        )
+    answers = await store.apart(*calls)
+    at = time.monotonic()
+    taken = []
+    for e, live, a in zip(entries, lives, answers, strict=True):
+        if isinstance(a, LuaflowError):
+            log.error("the run %s of workflow %s cannot be taken: %s", e.run_id, e.workflow_id, a)
+        if isinstance(a, LuaflowError) or a[0] != b"ok":
+            if live is not None:
+                free(live)
+            continue
+        turn, length, now, first = int(a[1]), int(a[2]), int(a[3]), int(a[4])
+        route = Route(e.partition, e.workflow_id, e.run_id, bytes(a[8]).decode(), worker)
+        if live is not None and first != live.length + 1:
+            # somebody else decided since: the coroutine is of no use any more
+            stale(live)
+        valid = live if live is not None and not live.dropped else None
+        parent = bytes(a[9] or b"").decode()
+        clock, events = Clock(now, at), parse_events(a[11])
+        kind = bytes(a[7]).decode()
+        taken.append(Taken(route, kind, turn, length, clock, valid, events, parent))
+    return taken
+
+
+async def bring_to_life(
+    store: Store, engines: Engines, metrics: WorkerMetrics, task: Taken
+) -> Live:
+    """Return the run with all its events known: from the cache, or rebuilt by replay.
+
+    Raises NonDeterminism, ActivationFault, LoadError or MissingBundle when that cannot be.
+    """
+    events = task.events
+    if events and events[-1].id < task.length:
+        events = events + await read_events(store, task.route, events[-1].id + 1, task.length)
+    live = task.cached
+    if live is None:
+        code = await engines.get(events[0].body["bundle"])
+        place = make_place(store, task.route, events[0], task.parent, code.bundle)
+        info = run_info(store.namespace, *task.route[1:3], place.started, code.bundle, place.pid)
+        run = code.engine.open(info, log_replay=engines.log_replay)
+        run.log = functools.partial(write_log, task.route)
+        live = Live(place, code.engine, Execution(run, make_value), busy=True)
+        metrics.replay(len(events))
+        live.execution.replay(events)
+    else:
+        metrics.sticky_hit()
+        live.execution.absorb(events)
+    live.follow(events)
+    live.turn, live.length, live.clock = task.turn, task.length, task.clock
+    return live

@@ -1,0 +1,261 @@
+"""The worker: one process that decides workflow tasks and runs activities of some queues."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from luaflow.client.client import Client
+from luaflow.errors import InvalidArgument
+from luaflow.observe.turning import Turning
+from luaflow.registry.app import App, load_app
+from luaflow.registry.entries import CallableEntry, WorkerOptions
+from luaflow.service import Service
+from luaflow.store import transitions
+from luaflow.store.courier import Courier
+from luaflow.store.store import Store
+from luaflow.store.tasks import Found
+from luaflow_worker.activity_tasks import ActivityEntry, ActivityTasks
+from luaflow_worker.engines import Engines
+from luaflow_worker.functions import FunctionHost
+from luaflow_worker.metrics import WorkerMetrics
+from luaflow_worker.polling import MAX_STREAMS, Poller
+from luaflow_worker.presence import Leases, Presence
+from luaflow_worker.python_activities import PythonActivities
+from luaflow_worker.taking import Entry
+from luaflow_worker.workflow_tasks import WorkflowTasks
+from luaflow_worker.world import ClientWorld
+
+log = logging.getLogger(__name__)
+
+ROLES = ("all", "workflow", "activity")
+MAX_THREADS = 64
+DRAIN_SECONDS = 30.0
+SETTLE_SECONDS = 5.0
+"""What the decisions on the last results may take at the end of a drain."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """What a worker is told: its queues, its role, its app folder (activities only need one)."""
+
+    queues: tuple[str, ...]
+    role: str = "all"
+    app: Path | None = None
+    cache: int = 1000
+    drain_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if not self.queues:
+            raise InvalidArgument("a worker needs at least one queue: --queue NAME")
+        if self.role not in ROLES:
+            raise InvalidArgument(f"the role is one of {', '.join(ROLES)}, not {self.role!r}")
+
+
+class Worker:
+    """Serves queues until it is stopped; ``await worker.start()``, ``await worker.stop()``."""
+
+    def __init__(
+        self, store: Store, config: WorkerConfig, registry: CollectorRegistry | None = None
+    ) -> None:
+        """Assemble the parts. Raises RegistryError for an app folder that does not load."""
+        self.store = store
+        self.config = config
+        self.id = f"w{secrets.token_hex(4)}"
+        self.metrics = WorkerMetrics(registry or CollectorRegistry())
+        self.app = load_app(config.app) if config.app else App(Path(), {})
+        self.options = self._options()
+        self._courier = Courier(store)
+        cpu = (self.options.deadlock_detection_timeout_ms or 1000) / 1000
+        payload_max = store.settings.payload_max_bytes
+        slots = self.options.max_concurrent_activity_execution_size
+        self._python = PythonActivities(
+            self.app.root, threads=min(slots, MAX_THREADS), payload_max=payload_max
+        )
+        host = FunctionHost(
+            self.app,
+            self._python,
+            ClientWorld(Client(store)),
+            node=self.id,
+            cpu_seconds=cpu,
+            payload_max=payload_max,
+        )
+        self.activities = ActivityTasks(
+            store,
+            self.id,
+            host,
+            self._python,
+            self.metrics,
+            slots=slots,
+            eager=config.role == "all" and not self.options.disable_eager_activities,
+            registered=self._served().get,
+        )
+        self.workflows = WorkflowTasks(
+            store,
+            self.id,
+            Engines(store, cpu_seconds=cpu, log_replay=self.options.enable_logging_in_replay),
+            self.activities,
+            self.metrics,
+            deliver=self._courier.tell,
+            cache_size=config.cache,
+        )
+        self._services: list[Service] = []
+        self.metrics.slots_used("workflow", lambda: self.workflows.active)
+        self.metrics.slots_used("activity", lambda: len(self.activities.running))
+        self.metrics.sticky_runs(lambda: len(self.workflows.cache))
+        self.draining = False
+        self._turning = Turning()
+        self.alive = self._turning.alive
+
+    @property
+    def drain_seconds(self) -> float:
+        """How long running activities get at a stop: as told, or as the worker entry says."""
+        if self.config.drain_seconds is not None:
+            return self.config.drain_seconds
+        return self.options.worker_stop_timeout_ms / 1000 or DRAIN_SECONDS
+
+    def _options(self) -> WorkerOptions:
+        """The options of the first worker entry that serves one of the queues."""
+        for entry in self.app.workers.values():
+            if entry.task_queue in self.config.queues:
+                return entry.options
+        return WorkerOptions()
+
+    def _served(self) -> dict[str, CallableEntry]:
+        """The activities of worker entries whose queue this worker serves, by name."""
+        workers = {k for k, w in self.app.workers.items() if w.task_queue in self.config.queues}
+        return {
+            key: entry
+            for key, entry in self.app.activities.items()
+            if entry.activity and entry.activity.worker in workers
+        }
+
+    # -- starting and stopping -------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start to serve; returns when the worker reads its queues."""
+        role, options = self.config.role, self.options
+        self._turning.start()
+        self._services = [Presence(self.store, self.id, self._describe)]
+        if role != "activity" and not options.disable_workflow_worker:
+            slots = options.max_concurrent_workflow_task_execution_size
+            streams = [p.sticky(self.id) for p in self.store.partitions]
+            streams += [
+                p.workflow_queue(q) for q in self.config.queues for p in self.store.partitions
+            ]
+            self.metrics.slots("workflow", slots)
+            self._services.append(Leases(self.store, self.id, self.workflows.taken))
+            self._services += self._pollers(
+                "workflow",
+                streams,
+                free=lambda: slots - self.workflows.active,
+                freed=self.workflows.freed,
+                handle=self._workflow_tasks,
+            )
+        if role != "workflow":
+            self.metrics.slots("activity", self.activities.slots)
+            queues = [
+                p.activity_queue(q) for q in self.config.queues for p in self.store.partitions
+            ]
+            self._services += self._pollers(
+                "activity",
+                queues,
+                free=self.activities.free,
+                freed=self.activities.freed,
+                handle=self._activity_tasks,
+            )
+        for service in self._services:
+            await service.start()
+        log.info("worker %s serves %s (role %s)", self.id, ", ".join(self.config.queues), role)
+
+    def _pollers(self, name: str, streams: Sequence[str], **how: Any) -> list[Service]:
+        parts = [streams[i : i + MAX_STREAMS] for i in range(0, len(streams), MAX_STREAMS)]
+        return [
+            Poller(f"{name}-{i}", self.store, self.id, part, **how) for i, part in enumerate(parts)
+        ]
+
+    async def stop(self) -> None:
+        """Drain: read nothing new, finish or hand back what is under way, say good-bye."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.drain_seconds
+        self.draining = True
+        self.activities.eager = False  # what a run asks for next is for others
+        pollers = [s for s in self._services if isinstance(s, Poller)]
+        await asyncio.gather(*(p.stop() for p in pollers))
+        running = len(self.activities.running)
+        log.info("worker %s takes nothing new, %d activities are running", self.id, running)
+        await self.workflows.drain(end - loop.time())
+        await self.activities.drain(end - loop.time())
+        await self.workflows.drain(SETTLE_SECONDS)
+        await self._courier.settle()
+        await self._courier.close()
+        for service in reversed(self._services):
+            await service.stop()
+        await self._leave()
+        self._python.close()
+        self._turning.stop()
+        log.info("worker %s has drained", self.id)
+
+    async def _leave(self) -> None:
+        """Let go of the sticky streams; tasks still in one leave it when their deadline passes."""
+        await self.store.run(
+            *(
+                transitions.drop_worker(partition=p, worker=self.id, queues=self.config.queues)
+                for p in self.store.partitions
+            )
+        )
+
+    @property
+    def healthy(self) -> bool:
+        """Return whether every part works."""
+        return all(s.healthy for s in self._services)
+
+    def _describe(self) -> dict[str, Any]:
+        return {
+            "queues": list(self.config.queues),
+            "role": self.config.role,
+            "identity": self.options.identity,
+            "activities_running": len(self.activities.running),
+            "runtime_version": 1,
+        }
+
+    # -- tasks -----------------------------------------------------------------------------------
+
+    def _workflow_tasks(self, found: list[Found]) -> None:
+        self.workflows.handle(
+            [
+                Entry(
+                    self.store.partition(f[b"w"].decode()),
+                    stream,
+                    entry,
+                    f[b"r"].decode(),
+                    f[b"w"].decode(),
+                    int(f[b"t"]),
+                )
+                for stream, entry, f in found
+            ]
+        )
+
+    def _activity_tasks(self, found: list[Found]) -> None:
+        self.activities.handle(
+            [
+                ActivityEntry(
+                    partition := self.store.partition(f[b"w"].decode()),
+                    stream.removeprefix(f"{partition.prefix}tq:").removesuffix(":act"),
+                    entry,
+                    f[b"r"].decode(),
+                    f[b"w"].decode(),
+                    f[b"s"].decode(),
+                    int(f[b"n"]),
+                )
+                for stream, entry, f in found
+            ]
+        )

@@ -1,0 +1,398 @@
+"""Workflow tasks: take, decide, commit; many runs a round trip (design 5.1, 6).
+
+A batch goes from the stream to its last commit: each round decides every run of it and sends all
+commits together. What comes back decides what goes on: news (the same task, a new decision),
+results of activities that ran at once (a fused step), a refusal (rebuild, or let go).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+
+from luaflow.domain.events import Event
+from luaflow.errors import LuaflowError, Unavailable, Unknown
+from luaflow.store import transitions
+from luaflow.store.keys import Partition
+from luaflow.store.link import Call
+from luaflow.store.store import Store
+from luaflow.store.transitions import Route
+from luaflow_worker.children import Types
+from luaflow_worker.engines import Engines
+from luaflow_worker.faults import fault_of, reason_of, stuck_text
+from luaflow_worker.live import Cache, Clock, Live, Result
+from luaflow_worker.metrics import WorkerMetrics
+from luaflow_worker.steps import Activities, Step, names_in, spell
+from luaflow_worker.taking import Entry, Taken, bring_to_life, parse_events, read_events, take
+
+log = logging.getLogger(__name__)
+
+PAUSE_MS = 1000
+"""Pause after a decision failed; doubled with each failure in a row, by the script."""
+ROUND_SECONDS = 0.1
+"""What the decisions of one round may take together, before they are committed."""
+MAX_PLAIN_ONLY = 10_000
+"""Runs remembered after a refused fused step; forgetting them costs a refusal, nothing else."""
+
+
+class WorkflowTasks:
+    """Decides the workflow tasks this worker reads."""
+
+    def __init__(
+        self,
+        store: Store,
+        worker: str,
+        engines: Engines,
+        activities: Activities,
+        metrics: WorkerMetrics,
+        *,
+        deliver: Callable[[int, set[int]], None],
+        cache_size: int = 1000,
+    ) -> None:
+        """``deliver(sender, receivers)`` is told of partitions with fresh messages in an outbox."""
+        self._store = store
+        self._worker = worker
+        self._engines = engines
+        self._activities = activities
+        self._metrics = metrics
+        self._deliver = deliver
+        self._sticky = worker if cache_size else ""
+        self.cache = Cache(max(cache_size, 1), lambda _: metrics.evicted())
+        self.taken: dict[str, tuple[Partition, int]] = {}
+        self.active = 0
+        self.freed = asyncio.Event()
+        self._numbers = itertools.count(1)
+        self._plain_only: set[str] = set()
+        self._finished: list[Live] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- the rounds ------------------------------------------------------------------------------
+
+    def handle(self, entries: Sequence[Entry]) -> None:
+        """Carry tasks read from a stream to their commits, in the background."""
+        self.active += len(entries)
+        self.spawn(self._handle(entries))
+
+    async def _handle(self, entries: Sequence[Entry]) -> None:
+        steps: list[Step] = []
+        try:
+            steps = await self._take(entries)
+        finally:
+            self._give_back(len(entries) - len(steps))
+        await self._run(steps)
+
+    def _give_back(self, slots: int) -> None:
+        self.active -= slots
+        if slots:
+            self.freed.set()
+
+    async def _take(self, entries: Sequence[Entry]) -> list[Step]:
+        steps = []
+        found = await take(
+            self._store, self._worker, self.cache, entries, stale=self._let_go, free=self._free
+        )
+        # all of them at once: those at the end wait for the replays before them
+        for task in found:
+            self.taken[task.route.run_id] = (task.route.partition, task.turn)
+        try:
+            for task in found:
+                if step := await self._step_of(task):
+                    steps.append(step)
+                if not task.cached:
+                    await asyncio.sleep(0)  # a replay may have taken long
+        except BaseException:
+            for task in found:
+                self._untake(task.route.run_id, task.turn)
+            for live in [s.live for s in steps] + [t.cached for t in found if t.cached]:
+                self._let_go(live)
+            raise
+        return steps
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for the decisions on their way; those that need longer are left to other workers."""
+        end = asyncio.get_running_loop().time() + seconds
+        while self._tasks and (left := end - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _step_of(self, task: Taken) -> Step | None:
+        try:
+            live = await bring_to_life(self._store, self._engines, self._metrics, task)
+        except Exception as error:  # noqa: BLE001 - a bad run hurts only itself
+            fault = fault_of(error)
+            if task.cached:
+                self._let_go(task.cached)
+            await self._fail(task.route, task.type, task.turn, fault)
+            return None
+        return Step(live, task.length)
+
+    async def _run(self, steps: list[Step]) -> None:
+        """Decide and commit until nothing follows at once; each run holds a slot until then."""
+        while steps:
+            slots, following = len(steps), list[Step]()
+            try:
+                await self._round(steps, following)
+            except BaseException:
+                # what became of them is not known; if kept, their leases were renewed for ever
+                for step in (*steps, *following):
+                    self._let_go(step.live, step.results)
+                self._give_back(slots)
+                raise
+            self._give_back(slots - len(following))
+            steps = following
+
+    async def _round(self, steps: list[Step], following: list[Step]) -> None:
+        """Decide and commit what fits into a round; ``following`` gets what follows at once.
+
+        What is settled leaves ``steps``, so that both are right whatever fails on the way.
+        """
+        ready = await self._decided(steps, following)
+        types = await self._types_for(ready)
+        calls = [self._call(step, types) for step in ready]
+        # what cannot even be spelled out fails alone, and so does what makes the script fail
+        sent = [call for call in calls if isinstance(call, Call)]
+        answers = iter(await self._store.apart(*sent))
+        at = time.monotonic()
+        for step, call in zip(ready, calls, strict=True):
+            answer = next(answers) if isinstance(call, Call) else call
+            try:
+                if isinstance(answer, LuaflowError):
+                    await self._decision_failed(step, fault_of(answer))
+                elif then := await self._settle(step, answer, at):
+                    following.append(then)
+            except (Unavailable, Unknown):
+                raise
+            except Exception:
+                log.exception("what follows a commit of the run %s failed", step.live.run_id)
+                self._let_go(step.live, step.results)
+            steps.remove(step)
+
+    async def _decided(self, steps: list[Step], following: list[Step]) -> list[Step]:
+        """Decide runs until the round is over; return those to commit.
+
+        The event loop must turn: leases are renewed, results arrive, the supervisor hears of us.
+        """
+        ready, todo, end = [], list(steps), time.monotonic() + ROUND_SECONDS
+        for i, step in enumerate(todo):
+            if i and time.monotonic() > end:
+                for later in todo[i:]:
+                    steps.remove(later)
+                    following.append(later)
+                await asyncio.sleep(0)
+                break
+            try:
+                if step.decision is None:
+                    self._decide(step)
+                if step.live.execution.locals and len(todo) > 1:
+                    # they may take long: nobody else waits for them
+                    steps.remove(step)
+                    self.active += 1
+                    self.spawn(self._run([step]))
+                    continue
+                await self._run_locals(step)
+            except Exception as error:  # noqa: BLE001 - the same
+                await self._decision_failed(step, fault_of(error))
+                steps.remove(step)
+            else:
+                ready.append(step)
+        return [step for step in ready if not self._continues_fused(step)]
+
+    def _continues_fused(self, step: Step) -> bool:
+        """Continue-as-new needs a task: let one come by reporting the results the plain way."""
+        if not (step.fused and step.decision and step.decision.status == "continued"):
+            return False
+        self._let_go(step.live, step.results)
+        return True
+
+    def _decide(self, step: Step) -> None:
+        live = step.live
+        if step.fused:
+            # time that stands in a simulated namespace cannot be estimated
+            standing = self._store.settings.simulated
+            step.stamp = live.clock.now if standing else live.clock.estimate()
+            live.execution.absorb(
+                [
+                    Event(step.seen + i, step.stamp, kind, body)
+                    for i, (_, _, kind, body) in enumerate(step.results, 1)
+                ]
+            )
+        step.decision = live.execution.decide(step.seen + len(step.results))
+
+    async def _run_locals(self, step: Step) -> None:
+        """Run the local activities of a decision."""
+        execution = step.live.execution
+        while execution.locals and step.decision and step.decision.status == "wait":
+            command = execution.locals[0]
+            ok, value, encoded = await self._activities.run_local(step.live, command)
+            step.decision = execution.feed_local(command, ok, value, encoded)
+
+    async def _types_for(self, steps: list[Step]) -> Types:
+        return await self._engines.deployed(*names_in(steps))
+
+    def _call(self, step: Step, types: Types) -> Call | LuaflowError:
+        step.cid = f"{self._worker}.{next(self._numbers)}"
+        try:
+            return spell(step, self._worker, self._sticky, self._activities.keep, types)
+        except Exception as error:  # noqa: BLE001 - the same
+            return fault_of(error)
+
+    # -- what came back --------------------------------------------------------------------------
+
+    async def _settle(self, step: Step, answer: list[Any], at: float) -> Step | None:
+        """Take a commit's answer; return the next step of the run, if there is one at once."""
+        verdict = bytes(answer[0]).decode()
+        self._metrics.commit("fused" if step.fused else "plain", verdict == "ok")
+        if verdict == "ok":
+            late = parse_events(answer[6])
+            before, known = int(answer[2]), step.seen + len(late)
+            if known < before and not step.fused:
+                late += await read_events(self._store, step.live.place.route, known + 1, before)
+            return self._accepted(step, answer, late, at)
+        live = step.live
+        self._let_go(live, step.results)
+        if verdict == "messages":
+            return await self._decide_again(live)
+        if step.fused and verdict != "closed":
+            if len(self._plain_only) >= MAX_PLAIN_ONLY:
+                self._plain_only.clear()  # runs that went on elsewhere never say so here
+            self._plain_only.add(live.run_id)
+        return None
+
+    def _accepted(self, step: Step, answer: list[Any], late: list[Event], at: float) -> Step | None:
+        live, decision, proposal = step.live, step.decision, step.proposal
+        assert decision is not None
+        assert proposal is not None
+        _, turn, _, length, now, keep, _ = answer
+        live.execution.absorb(late)
+        live.execution.count(sum(map(len, proposal.bodies)))
+        live.cid, live.turn, live.length = step.cid, int(turn), int(length)
+        live.clock = Clock(int(now), at)
+        self._metrics.task_done(at - step.since)
+        if proposal.receivers:
+            self._deliver(live.place.route.partition.number, proposal.receivers)
+        if not keep:
+            self._plain_only.discard(live.run_id)
+        if decision.status != "wait":
+            self._metrics.closed(live.place.type, proposal.status, live.length)
+            self._let_go(live)
+            return None
+        for eager in proposal.eager:
+            result = self._activities.start(live, eager, self._activity_done)
+            if result:
+                live.results.append(result)
+        if keep:
+            self.taken[live.run_id] = (live.place.route.partition, live.turn)
+            return Step(live, live.length)
+        self._untake(live.run_id, live.turn)
+        self.cache.put(live)
+        if live.results:
+            return self._fuse(live)
+        live.busy = False
+        return None
+
+    def _fuse(self, live: Live) -> Step | None:
+        results, live.results = live.results, []
+        if live.run_id in self._plain_only:
+            self._activities.finish(live, results)
+            live.busy = False
+            return None
+        return Step(live, live.length, results)
+
+    async def _decide_again(self, live: Live) -> Step | None:
+        """The close was refused: messages came. Rebuild the run; the turn is still ours."""
+        route = live.place.route
+        events = await read_events(self._store, route, 1, 1 << 53)
+        parent = orjson.dumps(live.place.parent).decode() if live.place.parent else ""
+        self.taken[route.run_id] = (route.partition, live.turn)
+        task = Taken(
+            route, live.place.type, live.turn, events[-1].id, live.clock, None, events, parent
+        )
+        return await self._step_of(task)
+
+    def _untake(self, run_id: str, turn: int) -> None:
+        """The task is not ours any more; a later one of the same run stays."""
+        if self.taken.get(run_id, (None, 0))[1] == turn:
+            del self.taken[run_id]
+
+    def _let_go(self, live: Live, results: Sequence[Result] = ()) -> None:
+        self._untake(live.run_id, live.turn)
+        self.cache.drop(live)
+        left = [*results, *live.results]
+        live.results = []
+        if left:
+            self._activities.finish(live, left)
+
+    # -- activities that ended later -------------------------------------------------------------
+
+    def _activity_done(self, live: Live, result: Result) -> None:
+        if live.dropped:
+            self._activities.finish(live, [result])
+            return
+        live.results.append(result)
+        if not live.busy:  # else the step under way goes on with it
+            self._free(live)
+
+    def _free(self, live: Live) -> None:
+        """No step of the run is under way: go on with what its activities returned, if anything."""
+        live.busy = bool(live.results)
+        if not live.busy:
+            return
+        if not self._finished:
+            asyncio.get_running_loop().call_soon(self._go_on)
+        self._finished.append(live)
+
+    def _go_on(self) -> None:
+        """Fuse what ended in the same turn of the loop, in one batch."""
+        lives, self._finished = self._finished, []
+        steps = [step for live in lives if (step := self._fuse(live))]
+        self.active += len(steps)
+        self.spawn(self._run(steps))
+
+    def spawn(self, work: Any) -> None:
+        """Run a batch in the background; its failure is logged, and its tasks' leases end."""
+        task = asyncio.create_task(work, name="luaflow-batch")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a batch of workflow tasks failed: %s", error, exc_info=error)
+
+    # -- decisions that cannot be made -----------------------------------------------------------
+
+    async def _decision_failed(self, step: Step, fault: LuaflowError) -> None:
+        live, turn = step.live, step.live.turn
+        if live.engine.broken:
+            self._discard_engine(live)
+        self._let_go(live, step.results)
+        if not step.fused:
+            await self._fail(live.place.route, live.place.type, turn, fault)
+
+    def _discard_engine(self, broken: Live) -> None:
+        """The engine failed (memory ran out inside it): nothing in it is kept."""
+        self._engines.discard(broken.engine)
+        for live in self.cache:
+            if live.engine is broken.engine and not live.busy:
+                self._let_go(live)
+
+    async def _fail(self, route: Route, type: str, turn: int, fault: LuaflowError) -> None:
+        log.error("workflow %s (run %s) is stuck: %s", route.workflow_id, route.run_id, fault)
+        self._metrics.task_failed(type, reason_of(fault))
+        self._untake(route.run_id, turn)
+        call = transitions.fail_task(
+            route=route,
+            turn=turn,
+            worker=self._worker,
+            delay=PAUSE_MS,
+            reason=stuck_text(fault, self._worker),
+        )
+        await self._store.one(call)
