@@ -25,8 +25,11 @@ $(STAMP): requirements.lock pyproject.toml
 	  fi; \
 	done; \
 	echo "luaflow needs Python 3.11 or newer with venv (on Debian: apt-get install python3-venv)." >&2; exit 1
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+# The lock is whole, so nothing is resolved: older pips look for the newest coverage[toml] beside the
+# pinned coverage, and refuse it once there is a newer one. pip check says what --no-deps would hide.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip check
 	@touch $@
 
 demo: setup ## Run the demo: an order workflow that survives crashes, on an embedded server

@@ -155,6 +155,29 @@ async def test_renewed_attempt_does_not_expire(hand: Hand) -> None:
     assert (await hand.store.one(call))[0] == b"fenced"
 
 
+@proves(mutant("retry_activity", "rcall('HSET', pend_key, 'h:' .. seq, details)", ""))
+async def test_a_retry_carries_the_last_heartbeat(hand: Hand) -> None:
+    """Details that no renewal has told yet reach the next attempt with the failure itself."""
+    route, _ = await hand.idle("w", *eager(1))
+    p, run_id = route.partition, route.run_id
+    await hand.store.one(
+        attempts.renew_activity(
+            partition=p, run_id=run_id, seq="1", token="a.t", beat=True, details=b'{"step":2}'
+        )
+    )
+    retry = attempts.retry_activity(
+        partition=p,
+        run_id=run_id,
+        seq="1",
+        proof=Proof("a.t"),
+        delay=0,
+        failure=b"{}",
+        details=b'{"step":3}',
+    )
+    await hand.store.one(retry)
+    assert await hand.pending(route, "h:1") == b'{"step":3}'
+
+
 @proves(mutant("queue_activity", "if due > now then", "if false then"))
 async def test_retry_waits_for_its_date(hand: Hand) -> None:
     """The back-off of a retry is namespace time: not before it is over."""

@@ -94,6 +94,13 @@ def test_a_lost_worker_is_a_failed_attempt_that_is_tried_again() -> None:
     assert verdict(attempt(), Outcome(failure=timeout("worker_lost"))).delay == 1000
 
 
+def test_the_next_attempt_is_told_the_last_heartbeat() -> None:
+    """The newest details go with the failure, whether or not a renewal has told them."""
+    beaten = attempt()
+    beaten.details = b'{"step":3}'
+    assert verdict(beaten, Outcome(failure=Failure("Internal", "x"))).details == b'{"step":3}'
+
+
 def test_exceptions_become_failures() -> None:
     """ActivityError as it says; a cancelled task as Canceled; all else as Internal with a stack."""
     error = ActivityError("no", kind="Conflict", retryable=False, details={"a": 1})

@@ -239,6 +239,7 @@ class ActivityTasks:
                     proof=proof,
                     delay=end.delay,
                     failure=end.body,
+                    details=end.details,
                 )
             )
             return

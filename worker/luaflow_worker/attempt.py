@@ -91,11 +91,15 @@ def failure_of(error: BaseException) -> Failure:
 
 
 class Verdict(NamedTuple):
-    """What follows: an event for the run, or another attempt after ``delay`` ms."""
+    """What follows: an event for the run, or another attempt after ``delay`` ms.
+
+    The next attempt is told the ``details`` (JSON) of the last heartbeat of this one.
+    """
 
     event: str
     body: bytes
     delay: int | None = None
+    details: bytes = b""
 
 
 def verdict(attempt: Attempt, outcome: Outcome) -> Verdict:
@@ -111,6 +115,6 @@ def verdict(attempt: Attempt, outcome: Outcome) -> Verdict:
     asked = failure.kind == "Canceled"
     delay = None if asked else attempt.policy.next_delay_ms(attempt.number, failure)
     if delay is not None:
-        return Verdict("", orjson.dumps(failure.to_json()), delay)
+        return Verdict("", orjson.dumps(failure.to_json()), delay, attempt.details)
     event, ended = activity_ended(attempt.seq, failure, attempt.number)
     return Verdict(event, orjson.dumps(ended))

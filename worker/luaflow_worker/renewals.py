@@ -44,7 +44,6 @@ class Renewals:
         except RuntimeError:
             here = False
         if here:
-            # at once: the activity may fail in this very turn, and its next attempt wants to know
             self._beat(attempt, data)
         else:
             self._loop.call_soon_threadsafe(self._beat, attempt, data)
@@ -73,16 +72,15 @@ class Renewals:
                 self.keep(attempt)
 
     async def _tell(self, attempt: Attempt) -> None:
-        beat, attempt.beaten = attempt.beaten or attempt.beat, False
-        details, attempt.details = attempt.details, b""
+        beaten, attempt.beaten = attempt.beaten, False
         (verdict, *_) = await self._store.one(
             attempts.renew_activity(
                 partition=attempt.partition,
                 run_id=attempt.run_id,
                 seq=str(attempt.seq),
                 token=attempt.token,
-                beat=beat,
-                details=details,
+                beat=beaten or attempt.beat,
+                details=attempt.details if beaten else b"",
             )
         )
         if verdict == b"ok" or attempt.ended:

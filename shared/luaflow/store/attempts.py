@@ -78,12 +78,22 @@ def finish_activity(*, route: Route, seq: str, proof: Proof, type: str, body: by
 
 
 def retry_activity(
-    *, partition: Partition, run_id: str, seq: str, proof: Proof, delay: int, failure: bytes
+    *,
+    partition: Partition,
+    run_id: str,
+    seq: str,
+    proof: Proof,
+    delay: int,
+    failure: bytes,
+    details: bytes = b"",
 ) -> Call:
-    """Let a failed attempt be followed by another one after ``delay`` ms of namespace time."""
+    """Let a failed attempt be followed by another one after ``delay`` ms of namespace time.
+
+    ``details`` are those of its last heartbeat (JSON), which may not have been told yet.
+    """
     p = partition
     keys = [p.meta, p.run(run_id), p.pend(run_id), p.leases, p.timers]
-    return Call(load("retry_activity"), keys, [run_id, seq, *proof, delay, failure])
+    return Call(load("retry_activity"), keys, [run_id, seq, *proof, delay, failure, details])
 
 
 def queue_activity(

@@ -1,7 +1,7 @@
 -- retry_activity: an attempt failed and another is due: it waits in namespace time.
 -- KEYS meta run pend leases timers
--- ARGV server run_id seq token proof member score delay:int failure
--- failure: JSON of the last failure, shown by describe; it joins the options record
+-- ARGV server run_id seq token proof member score delay:int failure details
+-- failure: JSON of the last failure, shown by describe; details: of the last heartbeat, '' = as they are
 -- Returns {'ok', due} | {'fenced'}
 --- include partition
 --- include activity
@@ -14,6 +14,7 @@ a.state = a.state == 'c' and 'x' or 'b'
 a.attempt, a.token, a.worker = a.attempt + 1, '', ''
 save_activity(seq, a)
 rcall('HSET', pend_key, 'f:' .. seq, failure)
+if details ~= '' then rcall('HSET', pend_key, 'h:' .. seq, details) end
 rcall('ZREM', leases_key, 'a|' .. run_id .. '|' .. seq)
 if a.state == 'x' then
   set_lease('a|' .. run_id .. '|' .. seq, server_now)
