@@ -16,7 +16,7 @@ async def stack_of(client: Client, workflow_id: str, run_id: str | None) -> dict
     from luaflow.deploy import load_bundle
     from luaflow.domain.events import CLOSING
     from luaflow.lua import Engine
-    from luaflow.replay.decider import Execution
+    from luaflow.replay.decider import Execution, NonDeterminism, explained
     from luaflow.replay.loading import pid_of, run_info, source_of
 
     route = await client.store.route(workflow_id, run_id)
@@ -24,8 +24,12 @@ async def stack_of(client: Client, workflow_id: str, run_id: str | None) -> dict
     started = events[0].body
     bundle = await load_bundle(client.store, started["bundle"])
     info = run_info(client.namespace, workflow_id, route.run_id, started, bundle, pid_of(started))
-    run = Engine(source_of(bundle)).open(info)
-    Execution(run, _nothing_new).replay(events)
+    engine = Engine(source_of(bundle))
+    run = engine.open(info)
+    try:
+        Execution(run, _nothing_new).replay(events)
+    except NonDeterminism as error:
+        raise explained(error, engine, info, events) from None
     return {
         "workflow_id": workflow_id,
         "run_id": route.run_id,

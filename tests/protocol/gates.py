@@ -25,6 +25,14 @@ async def gate(name: str) -> str:
     return name
 
 
+async def flaky(name: str) -> int:
+    """Fail twice, then say how often it was called."""
+    calls.append(name)
+    if calls.count(name) < 3:
+        raise ValueError(f"{name} is not ready")
+    return calls.count(name)
+
+
 async def note(name: str) -> int:
     """Count the calls of this name."""
     calls.append(name)

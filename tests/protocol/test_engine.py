@@ -9,14 +9,13 @@ from unittest.mock import patch
 import orjson
 import pytest
 from tests.protocol import gates
-from tests.support.engine import Engine, Make
+from tests.support.engine import Engine, Make, until, within
 from tests.support.mutants import kernel_mutant, mutant, patience, proves, replaced
 
 from luaflow.domain.events import MESSAGES
 from luaflow.registry.bundle import Bundle
 from luaflow.replay.decider import Execution
 from luaflow.store import transitions
-from luaflow.store.reader import Reader
 from luaflow_worker import workflow_tasks
 from luaflow_worker.activity_tasks import ActivityTasks
 from luaflow_worker.polling import Poller
@@ -28,12 +27,6 @@ PYTHON = {"gate": "tests.protocol.gates:gate", "note": "tests.protocol.gates:not
 @pytest.fixture(autouse=True)
 def _gates() -> None:
     gates.reset()
-
-
-async def within(wait: Any) -> Any:
-    """The result of something that must come soon."""
-    async with asyncio.timeout(patience()):
-        return await wait
 
 
 GATED = """
@@ -153,7 +146,7 @@ async def test_messages_are_fed_before_the_rest(make_engine: Make) -> None:
     await engine.deploy({"order": ORDER}, python=PYTHON)
     worker = await engine.worker()
     handle = await engine.start("order", id="w")
-    await _until(engine, handle, "ActivityTaskCompleted")
+    await until(engine, handle, "ActivityTaskCompleted")
     await engine.kill(worker)
     await engine.shift(5_000)
     route = await engine.store.route("w")
@@ -169,24 +162,6 @@ async def test_messages_are_fed_before_the_rest(make_engine: Make) -> None:
     await engine.scheduler()
     await engine.worker()
     assert await handle.result(timeout=patience()) == ["one", "two", "timer"]
-
-
-async def _until(engine: Engine, handle: Any, type_: str) -> None:
-    """Wait for an event of this type: a blocking read of the history, no polling."""
-    p = engine.store.partition(handle.workflow_id)
-    reader, last = Reader(engine.store.url), "0"
-    try:
-        async with asyncio.timeout(patience()):
-            while True:
-                answer = await reader.read(
-                    "XREAD", "BLOCK", 3000, "STREAMS", p.hist(handle.run_id), last
-                )
-                for entry, fields in answer[0][1] if answer else ():
-                    last = bytes(entry).decode()
-                    if fields[3] == type_.encode():
-                        return
-    finally:
-        await reader.close()
 
 
 CLOCK = """
@@ -219,9 +194,9 @@ async def test_a_replay_sees_the_times_of_history(make_engine: Make) -> None:
     await engine.scheduler()
     await engine.worker()
     handle = await engine.start("clock")
-    await _until(engine, handle, "TimerStarted")
+    await until(engine, handle, "TimerStarted")
     await engine.shift(3_600_000)
-    await _until(engine, handle, "ActivityTaskCompleted")
+    await until(engine, handle, "ActivityTaskCompleted")
     await handle.signal("end", ())
     assert await handle.result(timeout=patience()) is True
 
@@ -301,13 +276,13 @@ async def test_a_coroutine_that_missed_a_decision_is_rebuilt(make_engine: Make) 
     await engine.scheduler()
     first = await engine.worker()
     handle = await engine.start("reader")
-    await _until(engine, handle, "WorkflowTaskCompleted")
+    await until(engine, handle, "WorkflowTaskCompleted")
     pollers = [s for s in first._services if isinstance(s, Poller)]
     await asyncio.gather(*(s.stop() for s in pollers))
     await handle.signal("one", ())
     await engine.shift(5_000)
     second = await engine.worker()
-    await _until(engine, handle, "MarkerRecorded")
+    await until(engine, handle, "MarkerRecorded")
     await engine.retire(second)
     await asyncio.gather(*(s.start() for s in pollers))
     await handle.signal("two", ())
@@ -354,7 +329,7 @@ async def test_changed_code_fails_the_task_and_not_the_run(make_engine: Make) ->
     await engine.scheduler()
     worker = await engine.worker()
     handle = await engine.start("flow")
-    await _until(engine, handle, "ActivityTaskCompleted")
+    await until(engine, handle, "ActivityTaskCompleted")
     await engine.kill(worker)
     failed, told = _failure_told()
     with (
@@ -372,6 +347,8 @@ async def test_changed_code_fails_the_task_and_not_the_run(make_engine: Make) ->
     assert stuck["reason"] == "nondeterminism"
     assert stuck["expected"].startswith("activity #1")
     assert stuck["got"].startswith("timer #1")
+    assert stuck["line"] == "flow.lua:4"
+    assert "flow.lua:4" in stuck["message"]
     await engine.worker()
     await engine.shift(60_000)
     assert await handle.result(timeout=patience()) == "done"
@@ -406,7 +383,7 @@ async def test_slots_bound_what_a_worker_holds(engine: Engine) -> None:
     await engine.worker()
     handles = [await engine.start("flow", id=engine.id_in(n)) for n in range(6)]
     for handle in handles:
-        await _until(engine, handle, "ActivityTaskScheduled")
+        await until(engine, handle, "ActivityTaskScheduled")
     await within(gates.began["g"].wait())
     assert len(engine.workers[0].activities.running) <= 2
     gates.open_["g"].set()

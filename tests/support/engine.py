@@ -31,6 +31,7 @@ from luaflow.store.courier import Courier
 from luaflow.store.keys import Partition
 from luaflow.store.link import Link
 from luaflow.store.namespaces import Settings, create_namespace
+from luaflow.store.reader import Reader
 from luaflow.store.store import Store
 from luaflow_scheduler.closing import close_out
 from luaflow_scheduler.dates import Date
@@ -39,6 +40,7 @@ from luaflow_worker.worker import Worker, WorkerConfig
 from tests.protocol.invariants import problems_of, read_partition
 from tests.support.keys import forget
 from tests.support.linting import linted
+from tests.support.mutants import patience
 
 PATIENCE = 10.0
 """Seconds after which a test gives up a result; only a broken engine takes so long."""
@@ -272,6 +274,30 @@ class Engine:
         run = engine.open(info)
         Execution(run, _no_value).replay(events)
         run.close()
+
+
+async def until(engine: Engine, handle: Any, type_: str) -> None:
+    """Wait for an event of this type: a blocking read of the history, no polling."""
+    p = engine.store.partition(handle.workflow_id)
+    reader, last = Reader(engine.store.url), "0"
+    try:
+        async with asyncio.timeout(patience()):
+            while True:
+                answer = await reader.read(
+                    "XREAD", "BLOCK", 3000, "STREAMS", p.hist(handle.run_id), last
+                )
+                for entry, fields in answer[0][1] if answer else ():
+                    last = bytes(entry).decode()
+                    if fields[3] == type_.encode():
+                        return
+    finally:
+        await reader.close()
+
+
+async def within(wait: Any) -> Any:
+    """The result of something that must come soon."""
+    async with asyncio.timeout(patience()):
+        return await wait
 
 
 async def _silent() -> None:

@@ -18,7 +18,6 @@ from luaflow.domain.failure import Failure, timeout
 from luaflow.domain.options import ActivityOptions
 from luaflow.domain.retry import RetryPolicy
 from luaflow.errors import LuaflowError
-from luaflow.lua.vm import Command
 from luaflow.registry.entries import CallableEntry, PythonEntry
 from luaflow.store import attempts
 from luaflow.store.attempts import Proof
@@ -61,9 +60,13 @@ class ActivityTasks:
         *,
         slots: int = 1000,
         eager: bool = True,
+        eager_slots: int = 0,
         registered: Callable[[str], CallableEntry | None],
     ) -> None:
-        """``registered(name)`` is the entry this worker runs under an activity name, or None."""
+        """``registered(name)`` is the entry this worker runs under an activity name, or None.
+
+        Of the ``slots``, eager activities take ``eager_slots`` at most (0: all).
+        """
         self._store = store
         self._worker = worker
         self._host = host
@@ -71,6 +74,8 @@ class ActivityTasks:
         self._metrics = metrics
         self.slots = slots
         self.eager = eager
+        self._eager_slots = eager_slots
+        self._reserved = 0
         self._registered = registered
         self._numbers = itertools.count(1)
         self.running: dict[str, Attempt] = {}
@@ -82,17 +87,34 @@ class ActivityTasks:
     # -- eager activities (asked by workflow tasks) ----------------------------------------------
 
     def keep(self, name: str, options: ActivityOptions) -> str | None:
-        """Return a token when this worker runs it itself: registered here, a slot free."""
+        """Return a token when this worker runs it itself: registered here, a slot free.
+
+        The slot is reserved until ``start``, or until ``release`` when the commit was refused.
+        """
         if not self.eager or options.disable_eager_execution or self.free() <= 0:
             return None
-        if self._registered(name) is None:
+        if self._registered(name) is None or not self._eager_may_start():
             return None
+        self._reserved += 1
         return self._token()
+
+    def _eager_may_start(self) -> bool:
+        if not self._eager_slots:
+            return True
+        running = sum(1 for attempt in self.running.values() if attempt.eager)
+        return running + self._reserved < self._eager_slots
+
+    def release(self, kept: int) -> None:
+        """Give back the slots of activities that were kept and are not to be started."""
+        self._reserved -= kept
+        if kept:
+            self.freed.set()
 
     def start(
         self, live: Live, eager: Eager, done: Callable[[Live, Result], None]
     ) -> Result | None:
         """Run an eager activity; return its result if it ended at once, or call ``done``."""
+        self._reserved -= 1
         route = live.place.route
         attempt = Attempt(
             partition=route.partition,
@@ -108,6 +130,7 @@ class ActivityTasks:
             heartbeat=eager.options.heartbeat_ms or 0,
             policy=eager.options.retry_policy,
             context=eager.context,
+            eager=True,
         )
         ended = self._begin(attempt, functools.partial(self._eager_ended, live, done))
         return self._result(attempt, ended) if ended else None
@@ -126,33 +149,32 @@ class ActivityTasks:
             self._spawn(self._report(attempt, end))
             return None
         self._count(attempt, end)
+        self._renewals.hold(attempt)
         return attempt.seq, attempt.token, end.event, end.body
+
+    def settled(self, results: Sequence[Result]) -> None:
+        """These are in the history: nothing has to be kept of their attempts."""
+        for _, token, *_ in results:
+            self._renewals.release(token)
 
     def finish(self, live: Live, results: Sequence[Result]) -> None:
         """Report results the plain way: their run is not in memory any more, or has moved on."""
         for seq, token, event, body in results:
             self._spawn(self._finish(live.place.route, str(seq), token, Verdict(event, body)))
 
-    async def run_local(self, live: Live, command: Command) -> tuple[bool, Any, bytes]:
-        """Run a local activity, retries and all, inside the workflow task."""
-        name = (command.name or b"").decode(errors="replace")
-        attempt = Attempt(
-            partition=live.place.route.partition,
-            workflow_id=live.place.route.workflow_id,
-            run_id=live.place.route.run_id,
-            seq=command.seq,
-            activity=name,
-            input=command.data or b"[]",
-            token="",
-            queue=live.place.route.queue,
-            workflow_type=live.place.type,
-        )
+    async def run_here(self, attempt: Attempt) -> Outcome:
+        """Run an attempt that only its decision knows of (a local activity) to its end."""
         ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        outcome = self._begin(attempt, lambda _, o: ended.set_result(o)) or await ended
-        if outcome.failure:
-            shape = outcome.failure.to_json()
-            return False, shape, orjson.dumps(shape)
-        return True, orjson.loads(outcome.result), outcome.result
+
+        def end(_: Attempt, outcome: Outcome) -> None:
+            if not ended.cancelled():
+                ended.set_result(outcome)
+
+        try:
+            return self._begin(attempt, end) or await ended
+        finally:
+            if ended.cancelled() and attempt.cancel:
+                attempt.cancel()
 
     # -- tasks from the queue --------------------------------------------------------------------
 
@@ -163,7 +185,7 @@ class ActivityTasks:
 
     def free(self) -> int:
         """Return how many attempts more this worker may start."""
-        return self.slots - len(self.running) - self._taking
+        return self.slots - len(self.running) - self._taking - self._reserved
 
     async def _handle(self, entries: Sequence[ActivityEntry]) -> None:
         try:
@@ -243,12 +265,15 @@ class ActivityTasks:
                 )
             )
             return
-        await self._store.reach(
-            route,
-            lambda r: attempts.finish_activity(
-                route=r, seq=seq, proof=proof, type=end.event, body=end.body
-            ),
-        )
+        try:
+            await self._store.reach(
+                route,
+                lambda r: attempts.finish_activity(
+                    route=r, seq=seq, proof=proof, type=end.event, body=end.body
+                ),
+            )
+        finally:
+            self._renewals.release(token)
 
     # -- running ---------------------------------------------------------------------------------
 

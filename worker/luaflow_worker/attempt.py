@@ -43,6 +43,7 @@ class Attempt:
     context: dict[str, Any] = field(default_factory=dict)
     renewal: asyncio.TimerHandle | None = None
     cancel: Any = None
+    eager: bool = False
     beat: bool = True
     details: bytes = b""
     beaten: bool = False

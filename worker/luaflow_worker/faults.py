@@ -55,4 +55,5 @@ def stuck_text(fault: LuaflowError, worker: str) -> bytes:
     }
     if isinstance(fault, NonDeterminism):
         text |= {"event_id": fault.event_id, "expected": fault.expected, "got": fault.got}
+        text["line"] = fault.line
     return orjson.dumps(text)

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from luaflow.domain.events import Event
+from luaflow.domain.failure import Invalid
 from luaflow.registry.bundle import Bundle
 from luaflow.replay.loading import pid_of
 from luaflow.store.store import Store
@@ -37,6 +38,12 @@ class Place:
     def pid(self) -> str:
         """Return the PID of the run, as its code and its parent know it."""
         return pid_of(self.started)
+
+    def check_size(self, data: bytes, what: str) -> None:
+        """Raise Invalid for data over the namespace's limit of a payload."""
+        if len(data) > self.payload_max:
+            limit = f"the limit is {self.payload_max}: pass a reference instead"
+            raise Invalid(f"{what} has {len(data)} bytes; {limit}")
 
 
 def make_place(store: Store, route: Route, first: Event, parent: str, bundle: Bundle) -> Place:

@@ -66,6 +66,8 @@ class Poller(Service):
                 return
         if not self._held:
             self._held = await self.unless_stopped(self._read(free)) or []
+        # what was free before a read that blocked may have been taken meanwhile
+        free = max(0, self._free())
         found, self._held = self._held[:free], self._held[free:]
         if found:
             self._handle(found)

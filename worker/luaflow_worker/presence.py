@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Container, MutableMapping
 from typing import Any
 
 import orjson
 
 from luaflow.service import Service
 from luaflow.store import keys, transitions
-from luaflow.store.keys import Partition
 from luaflow.store.store import Store
+from luaflow.store.transitions import Route
 
 
 class Presence(Service):
@@ -57,12 +57,22 @@ class Presence(Service):
 class Leases(Service):
     """Keeps the workflow tasks this worker is at work on (a long replay, a local activity)."""
 
-    def __init__(self, store: Store, worker: str, taken: dict[str, tuple[Partition, int]]) -> None:
-        """``taken``: run id -> partition and turn, kept by ``WorkflowTasks``."""
+    def __init__(
+        self,
+        store: Store,
+        worker: str,
+        taken: MutableMapping[str, tuple[Route, int]],
+        local: Container[str],
+    ) -> None:
+        """``taken``: run id -> route and turn, kept by ``WorkflowTasks``.
+
+        ``local``: the ids of runs whose decisions wait for local activities.
+        """
         super().__init__("leases")
         self._store = store
         self._worker = worker
         self._taken = taken
+        self._local = local
 
     async def round(self) -> None:
         """Wait a third of a lease, then renew what is still held from before."""
@@ -73,8 +83,14 @@ class Leases(Service):
             return
         answers = await self._store.run(
             *(
-                transitions.renew_task(partition=p, run_id=run, turn=turn, worker=self._worker)
-                for run, (p, turn) in held
+                transitions.renew_task(
+                    partition=route.partition,
+                    run_id=run,
+                    turn=turn,
+                    worker=self._worker,
+                    waits=run in self._local,
+                )
+                for run, (route, turn) in held
             )
         )
         for (run, at), answer in zip(held, answers, strict=True):

@@ -108,7 +108,7 @@ class Proposal:
         try:
             defaults = self.place.activity_options.get(name)
             options, _ = parse_activity_options(name, given, defaults)
-            self._check_size(data, f"the arguments of {name}")
+            self.place.check_size(data, f"the arguments of {name}")
         except failures.Invalid as error:
             return self._refuse_activity(c.seq, name, error.failure())
         body: dict[str, Any] = {"seq": c.seq, "activity": name, "input": orjson.Fragment(data)}
@@ -289,8 +289,11 @@ class Proposal:
 
     def _close(self, decision: Decision) -> None:
         result, failure = decision.result or b"null", decision.failure
-        if failure is None and len(result) > self.place.payload_max:
-            failure = orjson.dumps(self._too_large(result, "the result of the workflow").to_json())
+        if failure is None:
+            try:
+                self.place.check_size(result, "the result of the workflow")
+            except failures.Invalid as error:
+                failure = orjson.dumps(error.failure().to_json())
         status: Outcome = "completed" if failure is None else "failed"
         if (
             failure is not None
@@ -335,15 +338,6 @@ class Proposal:
 
     def _event(self, kind: str, body: Mapping[str, Any]) -> None:
         self.operations += ["E", kind, self.record(body)]
-
-    def _check_size(self, data: bytes, what: str) -> None:
-        if len(data) > self.place.payload_max:
-            raise failures.Invalid(self._too_large(data, what).message)
-
-    def _too_large(self, data: bytes, what: str) -> Failure:
-        limit = self.place.payload_max
-        text = f"{what} has {len(data)} bytes; the limit is {limit}: pass a reference instead"
-        return Failure("Invalid", text, retryable=False)
 
 
 def _stored_options(options: ActivityOptions, queue: str) -> bytes:

@@ -20,19 +20,61 @@ class Renewals:
         self._store = store
         self._spawn = spawn
         self._loop = asyncio.get_running_loop()
+        self._held: dict[str, Attempt] = {}
+        self._round: asyncio.TimerHandle | None = None
+
+    @property
+    def _lease(self) -> float:
+        return self._store.settings.lease_ms / 1000
 
     def keep(self, attempt: Attempt) -> None:
         """Renew this attempt from now on."""
-        ms = self._store.settings.lease_ms / 3
+        seconds = self._lease / 3
         if attempt.heartbeat:
-            ms = min(ms, attempt.heartbeat / 2)
-        attempt.renewal = self._loop.call_later(ms / 1000, self._due, attempt)
+            seconds = min(seconds, attempt.heartbeat / 2000)
+        attempt.renewal = self._loop.call_later(seconds, self._due, attempt)
 
     def stop(self, attempt: Attempt) -> None:
         """Let the attempt go."""
         attempt.ended = True
         if attempt.renewal:
             attempt.renewal.cancel()
+
+    # -- attempts whose code has ended, and whose result is on its way ---------------------------
+
+    def hold(self, attempt: Attempt) -> None:
+        """Renew an attempt, from now on, until its result is in the history (``release``).
+
+        Its next decision may take long: another run's, or a local activity, goes before it.
+        """
+        self._held[attempt.token] = attempt
+        if self._round is None:
+            self._go_round()
+
+    def release(self, token: str) -> None:
+        """Its result is in the history, or nobody wants it."""
+        self._held.pop(token, None)
+
+    def _go_round(self) -> None:
+        self._round = None
+        if self._held:
+            self._round = self._loop.call_later(self._lease / 3, self._renew_held)
+
+    def _renew_held(self) -> None:
+        if self._held:
+            self._spawn(self._tell_of(list(self._held.values())))
+        self._go_round()
+
+    async def _tell_of(self, held: list[Attempt]) -> None:
+        calls = [
+            attempts.renew_activity(
+                partition=a.partition, run_id=a.run_id, seq=str(a.seq), token=a.token, beat=True
+            )
+            for a in held
+        ]
+        await self._store.apart(*calls)
+
+    # -- heartbeats ------------------------------------------------------------------------------
 
     def beat(self, attempt: Attempt, details: Any) -> None:
         """Take a heartbeat of the activity's code, from whatever thread it comes."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 
+from luaflow.domain.events import Event
 from luaflow.domain.options import ActivityOptions
-from luaflow.lua.vm import Command
 from luaflow.replay.decider import Decision
 from luaflow.store import transitions
 from luaflow.store.link import Call
+from luaflow_worker.attempt import Attempt, Outcome
 from luaflow_worker.children import Types
 from luaflow_worker.continuing import continue_call
 from luaflow_worker.faults import EngineFault
@@ -38,8 +39,14 @@ class Activities(Protocol):
     def finish(self, live: Live, results: Sequence[Result]) -> None:
         """Report results the plain way: their run is not in memory any more, or has moved on."""
 
-    async def run_local(self, live: Live, command: Command) -> tuple[bool, Any, bytes]:
-        """Run a local activity: whether it went well, its value or failure, its JSON."""
+    def settled(self, results: Sequence[Result]) -> None:
+        """These results are in the history."""
+
+    def release(self, kept: int) -> None:
+        """Activities that ``keep`` gave tokens to are not to be started."""
+
+    async def run_here(self, attempt: Attempt) -> Outcome:
+        """Run an attempt that only its decision knows of (a local activity) to its end."""
 
 
 @dataclass(slots=True)
@@ -59,6 +66,30 @@ class Step:
     def fused(self) -> bool:
         """Return whether the step carries results."""
         return bool(self.results)
+
+    def decide(self, *, standing: bool) -> None:
+        """Feed the run what the step sees; ``standing``: time stands, and cannot be estimated."""
+        execution, clock = self.live.execution, self.live.clock
+        if self.fused:
+            self.stamp = clock.now if standing else clock.estimate()
+            events = [
+                Event(self.seen + i, self.stamp, kind, body)
+                for i, (_, _, kind, body) in enumerate(self.results, 1)
+            ]
+            execution.absorb(events)
+        self.decision = execution.decide(self.seen + len(self.results))
+
+    @property
+    def needs_task(self) -> bool:
+        """Whether a fused step must wait for a task: its results are reported the plain way first.
+
+        Continue-as-new needs one, and so do local activities: what they rest on must be in the
+        history before they run (design 5.5).
+        """
+        assert self.decision is not None
+        return self.fused and (
+            self.decision.status == "continued" or bool(self.live.execution.locals)
+        )
 
 
 def names_in(steps: Sequence[Step]) -> tuple[set[str], set[str]]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from luaflow.domain.events import Event
 from luaflow.errors import LuaflowError
-from luaflow.replay.decider import Execution
+from luaflow.replay.decider import Execution, NonDeterminism, explained
 from luaflow.replay.loading import run_info
 from luaflow.store import transitions
 from luaflow.store.keys import Partition
@@ -113,7 +113,13 @@ async def take(
                 cached=live.length if live else 0,
             )
         )
-    answers = await store.apart(*calls)
+    try:
+        answers = await store.apart(*calls)
+    except BaseException:
+        for live in lives:
+            if live is not None:
+                free(live)
+        raise
     at = time.monotonic()
     taken = []
     for e, live, a in zip(entries, lives, answers, strict=True):
@@ -155,7 +161,10 @@ async def bring_to_life(
         run.log = functools.partial(write_log, task.route)
         live = Live(place, code.engine, Execution(run, make_value), busy=True)
         metrics.replay(len(events))
-        live.execution.replay(events)
+        try:
+            live.execution.replay(events)
+        except NonDeterminism as error:
+            raise explained(error, code.engine, info, events) from None
     else:
         metrics.sticky_hit()
         live.execution.absorb(events)

@@ -96,6 +96,7 @@ class Worker:
             self.metrics,
             slots=slots,
             eager=config.role == "all" and not self.options.disable_eager_activities,
+            eager_slots=self.options.max_concurrent_eager_activity_execution_size,
             registered=self._served().get,
         )
         self.workflows = WorkflowTasks(
@@ -106,6 +107,7 @@ class Worker:
             self.metrics,
             deliver=self._courier.tell,
             cache_size=config.cache,
+            local_slots=self.options.max_concurrent_local_activity_execution_size,
         )
         self._services: list[Service] = []
         self.metrics.slots_used("workflow", lambda: self.workflows.active)
@@ -152,7 +154,9 @@ class Worker:
                 p.workflow_queue(q) for q in self.config.queues for p in self.store.partitions
             ]
             self.metrics.slots("workflow", slots)
-            self._services.append(Leases(self.store, self.id, self.workflows.taken))
+            self._services.append(
+                Leases(self.store, self.id, self.workflows.taken, self.workflows.locals.waiting)
+            )
             self._services += self._pollers(
                 "workflow",
                 streams,
@@ -160,7 +164,7 @@ class Worker:
                 freed=self.workflows.freed,
                 handle=self._workflow_tasks,
             )
-        if role != "workflow":
+        if role != "workflow" and not options.local_activity_worker_only:
             self.metrics.slots("activity", self.activities.slots)
             queues = [
                 p.activity_queue(q) for q in self.config.queues for p in self.store.partitions

@@ -19,7 +19,6 @@ import orjson
 from luaflow.domain.events import Event
 from luaflow.errors import LuaflowError, Unavailable, Unknown
 from luaflow.store import transitions
-from luaflow.store.keys import Partition
 from luaflow.store.link import Call
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
@@ -27,6 +26,7 @@ from luaflow_worker.children import Types
 from luaflow_worker.engines import Engines
 from luaflow_worker.faults import fault_of, reason_of, stuck_text
 from luaflow_worker.live import Cache, Clock, Live, Result
+from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.steps import Activities, Step, names_in, spell
 from luaflow_worker.taking import Entry, Taken, bring_to_life, parse_events, read_events, take
@@ -54,17 +54,19 @@ class WorkflowTasks:
         *,
         deliver: Callable[[int, set[int]], None],
         cache_size: int = 1000,
+        local_slots: int = 1000,
     ) -> None:
         """``deliver(sender, receivers)`` is told of partitions with fresh messages in an outbox."""
         self._store = store
         self._worker = worker
         self._engines = engines
         self._activities = activities
+        self.locals = LocalActivities(activities.run_here, local_slots)
         self._metrics = metrics
         self._deliver = deliver
         self._sticky = worker if cache_size else ""
         self.cache = Cache(max(cache_size, 1), lambda _: metrics.evicted())
-        self.taken: dict[str, tuple[Partition, int]] = {}
+        self.taken: dict[str, tuple[Route, int]] = {}
         self.active = 0
         self.freed = asyncio.Event()
         self._numbers = itertools.count(1)
@@ -99,7 +101,7 @@ class WorkflowTasks:
         )
         # all of them at once: those at the end wait for the replays before them
         for task in found:
-            self.taken[task.route.run_id] = (task.route.partition, task.turn)
+            self.taken[task.route.run_id] = (task.route, task.turn)
         try:
             for task in found:
                 if step := await self._step_of(task):
@@ -115,13 +117,20 @@ class WorkflowTasks:
         return steps
 
     async def drain(self, seconds: float) -> None:
-        """Wait for the decisions on their way; those that need longer are left to other workers."""
+        """Wait for the decisions on their way; those that need longer go back to the queue."""
         end = asyncio.get_running_loop().time() + seconds
         while self._tasks and (left := end - asyncio.get_running_loop().time()) > 0:
             await asyncio.wait(self._tasks, timeout=left)
+        held = list(self.taken.values())  # what is cancelled lets go of its task
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._store.apart(
+            *(
+                transitions.release_task(route=route, turn=turn, worker=self._worker)
+                for route, turn in held
+            )
+        )
 
     async def _step_of(self, task: Taken) -> Step | None:
         try:
@@ -143,7 +152,7 @@ class WorkflowTasks:
             except BaseException:
                 # what became of them is not known; if kept, their leases were renewed for ever
                 for step in (*steps, *following):
-                    self._let_go(step.live, step.results)
+                    self._abandon(step)
                 self._give_back(slots)
                 raise
             self._give_back(slots - len(following))
@@ -172,7 +181,7 @@ class WorkflowTasks:
                 raise
             except Exception:
                 log.exception("what follows a commit of the run %s failed", step.live.run_id)
-                self._let_go(step.live, step.results)
+                self._abandon(step)
             steps.remove(step)
 
     async def _decided(self, steps: list[Step], following: list[Step]) -> list[Step]:
@@ -190,49 +199,24 @@ class WorkflowTasks:
                 break
             try:
                 if step.decision is None:
-                    self._decide(step)
+                    step.decide(standing=self._store.settings.simulated)
+                if step.needs_task:
+                    steps.remove(step)
+                    self._abandon(step)
+                    continue
                 if step.live.execution.locals and len(todo) > 1:
                     # they may take long: nobody else waits for them
                     steps.remove(step)
                     self.active += 1
                     self.spawn(self._run([step]))
                     continue
-                await self._run_locals(step)
+                await self.locals.run_all(step)
             except Exception as error:  # noqa: BLE001 - the same
                 await self._decision_failed(step, fault_of(error))
                 steps.remove(step)
             else:
                 ready.append(step)
-        return [step for step in ready if not self._continues_fused(step)]
-
-    def _continues_fused(self, step: Step) -> bool:
-        """Continue-as-new needs a task: let one come by reporting the results the plain way."""
-        if not (step.fused and step.decision and step.decision.status == "continued"):
-            return False
-        self._let_go(step.live, step.results)
-        return True
-
-    def _decide(self, step: Step) -> None:
-        live = step.live
-        if step.fused:
-            # time that stands in a simulated namespace cannot be estimated
-            standing = self._store.settings.simulated
-            step.stamp = live.clock.now if standing else live.clock.estimate()
-            live.execution.absorb(
-                [
-                    Event(step.seen + i, step.stamp, kind, body)
-                    for i, (_, _, kind, body) in enumerate(step.results, 1)
-                ]
-            )
-        step.decision = live.execution.decide(step.seen + len(step.results))
-
-    async def _run_locals(self, step: Step) -> None:
-        """Run the local activities of a decision."""
-        execution = step.live.execution
-        while execution.locals and step.decision and step.decision.status == "wait":
-            command = execution.locals[0]
-            ok, value, encoded = await self._activities.run_local(step.live, command)
-            step.decision = execution.feed_local(command, ok, value, encoded)
+        return ready
 
     async def _types_for(self, steps: list[Step]) -> Types:
         return await self._engines.deployed(*names_in(steps))
@@ -257,7 +241,7 @@ class WorkflowTasks:
                 late += await read_events(self._store, step.live.place.route, known + 1, before)
             return self._accepted(step, answer, late, at)
         live = step.live
-        self._let_go(live, step.results)
+        self._abandon(step)
         if verdict == "messages":
             return await self._decide_again(live)
         if step.fused and verdict != "closed":
@@ -280,16 +264,19 @@ class WorkflowTasks:
             self._deliver(live.place.route.partition.number, proposal.receivers)
         if not keep:
             self._plain_only.discard(live.run_id)
+        self._activities.settled(step.results)
         if decision.status != "wait":
             self._metrics.closed(live.place.type, proposal.status, live.length)
+            self._activities.release(len(proposal.eager))
             self._let_go(live)
             return None
-        for eager in proposal.eager:
+        while proposal.eager:
+            eager = proposal.eager.pop(0)
             result = self._activities.start(live, eager, self._activity_done)
             if result:
                 live.results.append(result)
         if keep:
-            self.taken[live.run_id] = (live.place.route.partition, live.turn)
+            self.taken[live.run_id] = (live.place.route, live.turn)
             return Step(live, live.length)
         self._untake(live.run_id, live.turn)
         self.cache.put(live)
@@ -311,7 +298,7 @@ class WorkflowTasks:
         route = live.place.route
         events = await read_events(self._store, route, 1, 1 << 53)
         parent = orjson.dumps(live.place.parent).decode() if live.place.parent else ""
-        self.taken[route.run_id] = (route.partition, live.turn)
+        self.taken[route.run_id] = (route, live.turn)
         task = Taken(
             route, live.place.type, live.turn, events[-1].id, live.clock, None, events, parent
         )
@@ -319,8 +306,15 @@ class WorkflowTasks:
 
     def _untake(self, run_id: str, turn: int) -> None:
         """The task is not ours any more; a later one of the same run stays."""
-        if self.taken.get(run_id, (None, 0))[1] == turn:
+        if run_id in self.taken and self.taken[run_id][1] == turn:
             del self.taken[run_id]
+
+    def _abandon(self, step: Step) -> None:
+        """The step is not to be, or nobody knows: what it kept is given back."""
+        if step.proposal:
+            self._activities.release(len(step.proposal.eager))
+            step.proposal = None
+        self._let_go(step.live, step.results)
 
     def _let_go(self, live: Live, results: Sequence[Result] = ()) -> None:
         self._untake(live.run_id, live.turn)
@@ -373,7 +367,7 @@ class WorkflowTasks:
         live, turn = step.live, step.live.turn
         if live.engine.broken:
             self._discard_engine(live)
-        self._let_go(live, step.results)
+        self._abandon(step)
         if not step.fused:
             await self._fail(live.place.route, live.place.type, turn, fault)
 

@@ -133,10 +133,10 @@ class Engine:
         """Open a run with globals of its own.
 
         `info`: workflow_id, run_id (also the seed of math.random), workflow_type, task_queue,
-        namespace, attempt, pid, entry_id, local_activities (entry ids run inside the task).
+        namespace, attempt, pid, entry_id, local_activities (entry ids run inside the task), trace
+        (remember where commands are given, for `Run.line`).
         """
-        step, stack = self._door.open(to_json(dict(info)), log_replay)
-        return Run(self, step, stack)
+        return Run(self, *self._door.open(to_json(dict(info)), log_replay))
 
     def check(self) -> None:
         """Run the top level of the code once; raise LoadError if it fails or has no `method`."""
@@ -175,10 +175,17 @@ class Engine:
 class Run:
     """One run inside an engine. `replaying` mutes logs and leaves `Command.data` unwritten."""
 
-    __slots__ = ("_stack", "_step", "engine", "log", "replaying")
+    __slots__ = ("_line", "_stack", "_step", "engine", "log", "replaying")
 
-    def __init__(self, engine: Engine, step: Callable[..., Any], stack: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        step: Callable[..., Any],
+        stack: Callable[..., Any],
+        line: Callable[..., Any],
+    ) -> None:
         self.engine = engine
+        self._line = line
         self.replaying = False
         self.log: Log | None = None
         self._step = step
@@ -223,9 +230,13 @@ class Run:
         """Where every coroutine waits, one line each: file, line, what for."""
         return _text(self._stack())
 
+    def line(self, seq: int) -> str:
+        """Where command `seq` was given (file:line), else the last one; '' in an untraced run."""
+        return _text(self._line(seq))
+
     def close(self) -> None:
         """Forget the run; its memory goes with the next collection."""
-        self._step = self._stack = _closed
+        self._step = self._stack = self._line = _closed
 
     def _write_logs(self, flat: tuple[Any, ...]) -> None:
         if self.log is not None:

@@ -7,13 +7,15 @@ in order, the rest in order), then the results of local activities (design 5.2).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from luaflow.domain.events import MESSAGES, NEWS, STARTED, Event
 from luaflow.errors import LuaflowError
-from luaflow.lua.vm import Activation, Command, Run
+from luaflow.lua.vm import Activation, Command, Engine, Run
 from luaflow.replay.recorded import Recorded, Turn, turns
 
 _KIND = {
@@ -32,10 +34,16 @@ _CLOSED_AS = {
 class NonDeterminism(LuaflowError):
     """The code does not do what its history says it did."""
 
-    def __init__(self, message: str, *, event_id: int, expected: str, got: str) -> None:
-        """Keep where the two parted: the event, what it says, what the code asked for."""
+    def __init__(
+        self, message: str, *, event_id: int, expected: str, got: str, line: str = ""
+    ) -> None:
+        """Keep where the two parted: the event, what it says, what the code asked for, and where.
+
+        ``line`` (file:line) is known of a traced run: see ``explained``.
+        """
         super().__init__(message)
         self.event_id = event_id
+        self.line = line
         self.expected = expected
         self.got = got
 
@@ -190,7 +198,7 @@ class Execution:
             if command.op == "local_activity":
                 self.locals.append(command)
                 continue
-            if command.op == "child" and b'"wait":true' in (command.extra or b'"wait":true'):
+            if command.op == "child" and _waits(command):
                 self._waiting_children.add(command.seq)
             decision.commands.append(command)
         if out.status in ("done", "failed", "continued"):
@@ -265,11 +273,12 @@ class Execution:
             name = (got[i].name or b"").decode(errors="replace")
             same = got[i].op == past.op and past.seq in (0, got[i].seq)
             if not same or (past.name and name != past.name):
-                raise self._diverged(past, _describe(got[i].op, got[i].seq, name), turn)
+                asked = _describe(got[i].op, got[i].seq, name)
+                raise self._diverged(past, asked, turn, got[i].seq)
         if len(got) > len(turn.commands):
             extra = got[len(turn.commands)]
             name = (extra.name or b"").decode(errors="replace")
-            raise self._diverged(None, _describe(extra.op, extra.seq, name), turn)
+            raise self._diverged(None, _describe(extra.op, extra.seq, name), turn, extra.seq)
         self._compare_end(turn)
 
     def _compare_end(self, turn: Turn) -> None:
@@ -287,20 +296,45 @@ class Execution:
             )
 
     def _diverged(
-        self, past: Recorded | None, got: str, turn: Turn | None = None
+        self, past: Recorded | None, got: str, turn: Turn | None = None, seq: int = 0
     ) -> NonDeterminism:
         event = past.event if past else (turn.decided if turn else None)
         where = event.id if event else self._decision.seen
         expected = _describe(past.op, past.seq, past.name) if past else "nothing more"
-        stack = self.run.stack()
+        stack, line = self.run.stack(), self.run.line(seq)
+        place = f" {'at' if seq else 'after'} {line}" if line else ""
         return NonDeterminism(
-            f"event {where}: the history has {expected}, the code asked for {got}. The code "
+            f"event {where}: the history has {expected}, the code asked for {got}{place}. The code "
             "changed, or it is not deterministic: guard the change with workflow.version, or "
             f"deploy the code the run began with.\n{stack}",
             event_id=where,
             expected=expected,
             got=got,
+            line=line,
         )
+
+
+def explained(
+    error: NonDeterminism, engine: Engine, info: Mapping[str, Any], events: Sequence[Event]
+) -> NonDeterminism:
+    """Return the same difference with the line where the code made it, by another replay."""
+    run = engine.open({**info, "trace": True})
+    try:
+        # the code is as deterministic as to get here again, or the first error stands
+        Execution(run, lambda _: None).replay(events)
+    except NonDeterminism as traced:
+        if traced.event_id == error.event_id:
+            return traced
+    except LuaflowError:
+        return error
+    finally:
+        run.close()
+    return error
+
+
+def _waits(child: Command) -> bool:
+    """Whether the code waits for a child's end (exec) instead of being told of it (spawn)."""
+    return child.extra is None or bool(orjson.loads(child.extra).get("wait"))
 
 
 def _ahead(event: Event, size: int) -> list[Any]:

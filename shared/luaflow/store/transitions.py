@@ -210,10 +210,13 @@ def continue_slice(*, route: Route, next_run: str, cursor: int) -> Call:
     return Call(load("continue_slice"), keys, [rid, next_run, queue, cursor])
 
 
-def renew_task(*, partition: Partition, run_id: str, turn: int, worker: str) -> Call:
-    """Keep the lease of a workflow task that is being worked on."""
+def renew_task(
+    *, partition: Partition, run_id: str, turn: int, worker: str, waits: bool = False
+) -> Call:
+    """Keep the lease of a workflow task; its decision ``waits`` for local activities."""
     p = partition
-    return Call(load("renew_task"), [p.meta, p.run(run_id), p.leases], [run_id, turn, worker])
+    args: list[Arg] = [run_id, turn, worker, int(waits)]
+    return Call(load("renew_task"), [p.meta, p.run(run_id), p.leases], args)
 
 
 def release_task(*, route: Route, turn: int, worker: str) -> Call:

@@ -92,7 +92,7 @@ end
 
 -- Entries of the mailbox become messages or payloads when somebody takes them.
 local function opened(ch, value)
-  if ch._mail then return K.mailbox.open(value) end
+  if ch._mail then return K.mailbox.take(value) end
   return value
 end
 
@@ -137,7 +137,13 @@ end
 function C.push(run, ch, value)
   local receivers = ch._receivers
   if receivers.first <= receivers.last then
-    give(run, take(receivers), ch, opened(ch, value), true)
+    local waiter = take(receivers)
+    if ch._mail then
+      -- It is taken when the task runs: the run may end before.
+      waiter.task.got = value
+      value = K.mailbox.open(value)
+    end
+    give(run, waiter, ch, value, true)
   else
     local values = ch._values
     values.last = values.last + 1

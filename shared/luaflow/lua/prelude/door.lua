@@ -189,11 +189,17 @@ local function stack(run)
   return N.table.concat(lines, "\n")
 end
 
---- Open a run: its step function and its stack function.
+-- Where command `seq` was given, else the last one; "" where nobody traced.
+local function line(run, seq)
+  return run.lines and run.lines[seq] or run.last_line
+end
+
+--- Open a run: its step function, its stack function, its line function.
 function K.open(info_text, log_replay)
   local run = S.new_run()
   local info = decode(info_text)
   run.info, run.log_replay = info, log_replay
+  run.lines = info.trace and {}
   run.now, run.length, run.size, run.started_ns = 0, 0, 0, 0
   run.options = {trap_links = false, interrupt_on_cancel = false, upgradable = false}
   run.cancel_requested, run.pure, run.pcall = false, false, K.guard.pcall
@@ -206,7 +212,7 @@ function K.open(info_text, log_replay)
   local function feed(op, now, length, size, replaying, a, b, c)
     return step(run, op, now, length, size, replaying, a, b, c)
   end
-  return feed, function() return stack(run) end
+  return feed, function() return stack(run) end, function(seq) return line(run, seq) end
 end
 
 -- Whoever a run is, its top level may ask.

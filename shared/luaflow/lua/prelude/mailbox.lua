@@ -52,10 +52,23 @@ local function message_of(entry)
   }, Message)
 end
 
+--- Code has this message now: nobody else needs it.
+function M.taken(run, entry)
+  if run.unread[entry] then
+    run.unread[entry] = nil
+    run.mail_changed = true
+  end
+end
+
 --- The value a taker of `entry` sees; user values pass through.
+function M.take(entry)
+  M.taken(K.run, entry)
+  return M.open(entry)
+end
+
+--- The same, before it is taken.
 function M.open(entry)
   if type(entry) ~= "table" or N.debug.getmetatable(entry) ~= Entry then return entry end
-  K.run.unread[entry] = nil
   if entry.event then return entry.event end
   if not entry.raw then return message_of(entry) end
   if entry.n == 1 then return entry.values[1] end
@@ -137,7 +150,7 @@ end
 local function cancel(run, entry)
   run.cancel_requested = true
   M.event(run, {kind = "pid.cancel", from = entry.from, reason = entry.values[1]}, entry)
-  if run.options.interrupt_on_cancel and S.interrupt(run) then run.unread[entry] = nil end
+  if run.options.interrupt_on_cancel then S.interrupt(run, entry) end
 end
 
 -- ahead: {ts, id, size, kind, topic, from, payloads, update_id}
@@ -148,7 +161,9 @@ local function accept(run, row)
     id = row[2], topic = row[5] or "", from = row[6] or "", values = values, n = #values,
     raw = false,
   }, Entry)
-  run.unread[entry] = true
+  run.unread[entry], run.mail_changed = true, true
+  local arrived = run.arrived
+  arrived[#arrived + 1] = entry
   if row[4] == "cancel" then return cancel(run, entry) end
   if row[8] ~= nil then
     run.updates[row[8]] = "admitted"
@@ -190,8 +205,15 @@ end
 
 --- Event ids of the messages nobody took, in order, with those not fed yet.
 function M.unread_ids(run)
-  local ids = {}
-  for entry in N.next, run.unread do ids[#ids + 1] = entry.id end
+  local ids, left = {}, {}
+  for i = 1, #run.arrived do
+    local entry = run.arrived[i]
+    if run.unread[entry] then
+      left[#left + 1] = entry
+      ids[#ids + 1] = entry.id
+    end
+  end
+  run.arrived, run.mail_changed = left, false
   for i = run.ahead_first, run.ahead_last do ids[#ids + 1] = run.ahead[i][2] end
   N.table.sort(ids)
   return ids
@@ -200,7 +222,7 @@ end
 --- A fresh mailbox in the run's state.
 function M.new(run)
   run.listeners, run.kept, run.inbox = {}, {}, false
-  run.unread, run.updates = {}, {}
+  run.unread, run.arrived, run.mail_changed, run.updates = {}, {}, false, {}
   run.ahead, run.ahead_first, run.ahead_last = {}, 1, 0
   run.events = C.make(0, true)
 end

@@ -32,11 +32,12 @@ function S.spawn(run, f, ...)
   local id = run.last_task + 1
   run.last_task = id
   local parent = run.task
-  -- `blocked` names what the task waits for; `shield` > 0 keeps cancellation away.
+  -- `blocked` names what the task waits for; `shield` > 0 keeps cancellation away; `got` is the
+  -- message it was woken with.
   local task = {
     co = create(body), id = id, blocked = false, shield = parent and parent.shield or 0,
     a = nil, b = nil, seq = 0, waiter = false, mail = false, rechecks = false,
-    before = run.newest, after = false,
+    before = run.newest, after = false, got = false,
   }
   if run.newest then run.newest.after = task else run.oldest = task end
   run.newest = task
@@ -85,10 +86,18 @@ end
 
 -- Commands -------------------------------------------------------------------------------------
 
+-- Remember where in the code a command was given: only a replay that looks for a difference asks.
+local function trace(run, seq)
+  local co = run.task.co
+  run.last_line = K.position_of(status(co) == "suspended" and co or nil)
+  run.lines[seq] = run.last_line
+end
+
 --- Record a command; returns its number.
 function S.emit(op, name, data, extra)
   local run = K.run
   local seq, n, out = run.seq + 1, run.nout, run.out
+  if run.lines then trace(run, seq) end
   run.seq, run.nout = seq, n + 5
   out[n + 1], out[n + 2], out[n + 3], out[n + 4], out[n + 5] = op, seq, name, data, extra
   return seq
@@ -165,20 +174,18 @@ end
 local withdraw = {}
 S.withdraw = withdraw
 
---- Make every unshielded wait return nil, Canceled; true if there was one.
-function S.interrupt(run)
+--- Make every unshielded wait return nil, Canceled; whoever does first has taken the request.
+function S.interrupt(run, request)
   run.interrupted = true
-  local any = false
   local task = run.oldest
   while task do
     local give_way = task.shield == 0 and withdraw[task.blocked]
     if give_way and give_way(run, task) then
+      task.got = request
       S.wake(run, task, nil, S.canceled())
-      any = true
     end
     task = task.after
   end
-  return any
 end
 
 -- Running --------------------------------------------------------------------------------------
@@ -226,6 +233,10 @@ function S.drive(run, first)
     run.progress = run.progress or not task.rechecks
     local a, b = task.a, task.b
     task.a, task.b, task.blocked = nil, nil, false
+    if task.got then
+      K.mailbox.taken(run, task.got)
+      task.got = false
+    end
     after(run, task, resume(task.co, a, b))
     if run.ended or run.service then break end
   end
@@ -271,5 +282,6 @@ function S.new_run()
     queue = {}, head = 1, tail = 0, oldest = false, newest = false, last_task = 0, task = nil,
     pending = {}, npending = 0, seq = 0, out = {}, nout = 0,
     awaiting = {}, progress = false, interrupted = false, ended = false,
+    lines = false, last_line = "",
   }
 end

@@ -1,0 +1,93 @@
+"""What code sees of messages, children and its past (design 3.4, 3.5, 5.2, 5.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.engine import Engine, until, within
+from tests.support.mutants import kernel_mutant, patience, proves, replaced
+
+from luaflow.client.handle import Handle
+from luaflow.replay import decider
+
+HANDED = """
+local workflow = require("workflow")
+local function main(n)
+  local b = process.listen("b")
+  if n == 2 then return b:receive() end
+  local got = false
+  coroutine.spawn(function() got = b:receive() end)
+  local inbox = process.inbox()
+  inbox:receive()
+  channel.select({inbox:case_receive(), default = true})
+  if n == 1 then workflow.continue_as_new(2) end
+  return got
+end
+"""
+NEVER_RAN = kernel_mutant("scheduler", "if task.got then", "if false then")
+TAKEN_AT_ONCE = kernel_mutant("channel", "waiter.task.got = value", "K.mailbox.taken(run, value)")
+
+
+async def _two_messages(engine: Engine, n: int) -> Handle:
+    await engine.deploy({"flow": HANDED})
+    handle = await engine.start("flow", n)
+    await handle.signal("a")
+    await handle.signal("b", "payload")
+    await engine.worker()
+    return handle
+
+
+@proves(TAKEN_AT_ONCE)
+async def test_a_message_for_a_coroutine_that_never_ran_is_unread(engine: Engine) -> None:
+    """Its coroutine was woken, but the run ended first: the closing event lists it (5.3)."""
+    handle = await _two_messages(engine, 0)
+    assert await handle.result(timeout=patience()) is False
+    assert (await engine.history(handle))[-1].body["unread"] == [3]
+
+
+@proves(TAKEN_AT_ONCE)
+async def test_such_a_message_goes_with_continue_as_new(engine: Engine) -> None:
+    """The next run gets it (3.5)."""
+    handle = await _two_messages(engine, 1)
+    await until(engine, handle, "WorkflowExecutionContinuedAsNew")
+    next_run = engine.client.get_handle(handle.workflow_id)
+    assert await next_run.result(timeout=patience()) == "payload"
+
+
+@proves(NEVER_RAN)
+async def test_a_message_that_woke_its_coroutine_is_read(engine: Engine) -> None:
+    """What was taken by a coroutine that ran is not listed, and not carried over."""
+    await engine.deploy({"flow": "local function main() return process.listen('b'):receive() end"})
+    handle = await engine.start("flow")
+    await engine.worker()
+    await until(engine, handle, "WorkflowTaskCompleted")
+    await handle.signal("b", 1)
+    await within(handle.result(timeout=patience()))
+    assert "unread" not in (await engine.history(handle))[-1].body
+
+
+PARENT = """
+local time = require("time")
+local function main(context)
+  local events = process.events()
+  local spawner = process.with_context(context)
+  local pid, err = spawner:spawn_monitored("app:child", "app:worker")
+  if err then return nil, err end
+  local event = events:receive()
+  return event.from == pid
+end
+"""
+
+
+def _word(child: Any) -> bool:
+    return b'"wait":true' in child.extra
+
+
+@proves(replaced(decider, "_waits", _word))
+async def test_the_context_of_a_child_is_not_looked_into(engine: Engine) -> None:
+    """The EXIT event of a spawned child does not depend on a word in what it was given."""
+    await engine.deploy({"parent": PARENT, "child": "local function main() return 1 end"})
+    await engine.scheduler()
+    await engine.worker()
+    handle = await engine.start("parent", {"wait": True})
+    assert await handle.result(timeout=patience()) is True
