@@ -14,6 +14,7 @@ local C = {base64 = K.text.base64, decode = K.decoder.boundary, decode_plain = K
 K.codec = C
 
 local MAX_DEPTH = 64 -- of luaflow.domain.values as well
+local MAX_KEY, MAX_KEYS = 64, 2000 -- bytes of a key that is kept, how many are
 local empty_objects = K.decoder.empty_objects
 local Error = K.errors.class
 
@@ -39,23 +40,29 @@ local RANK = {number = 1, string = 2, boolean = 3}
 function C.key_order(a, b)
   local ra, rb = RANK[type(a)], RANK[type(b)]
   if ra ~= rb then return ra < rb end
+  charge(ra == 2 and 10 + #a or 10)
   if ra == 1 then return a < b end
   if ra == 2 then return less(a, b) end
   return not a and b
 end
 
--- Keys known to need no tag, up to a bound.
+-- Short keys known to need no tag, up to a bound.
 local plain_keys, plain_count = {}, 0
 local function is_plain(key)
+  if #key > MAX_KEY then
+    charge(#key)
+    return not find(key, "[\128-\255]") or utf8_len(key) ~= nil
+  end
   if key == "$lf" or find(key, "[\128-\255]") and not utf8_len(key) then return false end
-  if plain_count >= 2000 then plain_keys, plain_count = {}, 0 end
+  if plain_count >= MAX_KEYS then plain_keys, plain_count = {}, 0 end
   plain_keys[key], plain_count = true, plain_count + 1
   return true
 end
 
--- How a table is written: "list" and its length, or its keys in order and whether all are plain.
+-- How a table is written: the length of a list; or nil, its keys, whether all are plain, how many
+-- they are, and the bytes of those that are not known.
 local function shape(t)
-  local keys, n, plain = {}, 0, true
+  local keys, n, plain, bytes = {}, 0, true, 0
   for key in next, t do
     n = n + 1
     keys[n] = key
@@ -63,45 +70,54 @@ local function shape(t)
     if kind ~= "string" then
       plain = false
       if not RANK[kind] then bad() end
-    elseif not plain_keys[key] and not is_plain(key) then
-      plain = false
+    elseif not plain_keys[key] then
+      bytes = bytes + #key
+      if not is_plain(key) then plain = false end
     end
   end
+  charge(20 + n)
   if n > 0 and rawlen(t) == n then
     local i = 1
     while i <= n and rawget(t, i) ~= nil do i = i + 1 end
     if i > n then return n end
   end
-  return nil, keys, plain, n
+  return nil, keys, plain, n, bytes
+end
+
+-- After every 128th of many elements: results are written where there is no hook.
+local function pace()
+  charge(2000)
 end
 
 local function put_list(t, n, depth)
   local parts = {}
   for i = 1, n do
     parts[i] = put(rawget(t, i), depth)
+    if i & 127 == 0 then pace() end
   end
   return "[" .. concat(parts, ",") .. "]"
 end
 
--- Keys recur: their quoted form is kept, up to a bound.
+-- Keys recur: the quoted form of short ones is kept, up to a bound.
 local key_texts, key_count = {}, 0
 local function key_text(key)
   local text = key_texts[key]
   if not text then
     text = quoted(key) .. ":"
-    if key_count >= 2000 then key_texts, key_count = {}, 0 end
+    if #key > MAX_KEY then return text end
+    if key_count >= MAX_KEYS then key_texts, key_count = {}, 0 end
     key_texts[key], key_count = text, key_count + 1
   end
   return text
 end
 
-local function put_object(t, keys, n, depth)
+local function put_object(t, keys, n, depth, bytes)
   if n == 1 then
     local key = keys[1]
     return "{" .. key_text(key) .. put(rawget(t, key), depth) .. "}"
   end
-  if n > 8 then
-    sort_keys(keys, n)
+  if n > 8 or bytes > 65536 then
+    sort_keys(keys, n, bytes)
   else
     for i = 2, n do
       local key, j = keys[i], i - 1
@@ -115,6 +131,7 @@ local function put_object(t, keys, n, depth)
   for i = 1, n do
     local key = keys[i]
     keys[i] = key_text(key) .. put(rawget(t, key), depth)
+    if i & 127 == 0 then pace() end
   end
   return "{" .. concat(keys, ",") .. "}"
 end
@@ -141,7 +158,6 @@ local function put_failure(e, depth)
 end
 
 local function put_table(t, depth)
-  charge(20)
   if depth >= limit then bad() end
   local class = raw_metatable(t)
   if class then
@@ -152,10 +168,12 @@ local function put_table(t, depth)
     local convert = plain_of[class]
     if convert then return put(convert(t), depth + 1) end
   end
-  local n, keys, plain, count = shape(t)
+  local n, keys, plain, count, bytes = shape(t)
   if n then return put_list(t, n, depth + 1) end
   if keys[1] == nil then return empty_objects[t] and "{}" or "[]" end
-  if plain or not tagged and K.json_keys(keys) then return put_object(t, keys, count, depth + 1) end
+  if plain or not tagged and K.json_keys(keys) then
+    return put_object(t, keys, count, depth + 1, bytes)
+  end
   return put_map(t, keys, depth + 1)
 end
 
@@ -172,6 +190,7 @@ function put(v, depth)
   if kind == "string" then return quoted(v, tagged) end
   if kind == "number" then
     if math_type(v) == "integer" then return format("%d", v) end
+    charge(50)
     return float_text(v, tagged)
   end
   if kind == "table" then return put_table(v, depth) end
@@ -237,6 +256,7 @@ local function check(v, depth)
   local kind = type(v)
   if kind == "table" then
     charge(10)
+    local n = 0
     if depth >= MAX_DEPTH then return false end
     local class = raw_metatable(v)
     if class then
@@ -245,8 +265,10 @@ local function check(v, depth)
       if convert then return check(convert(v), depth + 1) end
     end
     for key, item in next, v do
+      n = n + 10
       if not RANK[type(key)] or not check(item, depth + 1) then return false end
     end
+    charge(n)
     return true
   end
   return kind ~= "function" and kind ~= "thread" and kind ~= "userdata"

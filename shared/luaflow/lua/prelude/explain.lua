@@ -3,7 +3,8 @@ local K = ...
 local N = K.native
 local type, next, format = N.type, N.next, N.string.format
 local raw_metatable, math_type = N.debug.getmetatable, N.math.type
-local C = K.codec
+local C, charge = K.codec, K.guard.charge
+local MAX_PATH = 200
 
 -- The kinds of keys that no text can stand for, in the order they are complained about.
 local BAD_KEYS = {"function", "table", "thread", "userdata"}
@@ -12,7 +13,7 @@ local walk
 
 local function place(path, words)
   if path == "" then return words end
-  return "at " .. N.string.sub(path, 1, 200) .. ": " .. words
+  return "at " .. N.string.sub(path, 1, MAX_PATH) .. ": " .. words
 end
 
 -- The keys in order, or what is wrong with them.
@@ -37,6 +38,7 @@ local function keys_of(t, path, tagged)
 end
 
 local function walk_table(t, depth, path, limit, tagged)
+  charge(50)
   if depth >= limit then
     return place(path, "nested deeper than " .. limit .. " levels, or contains itself")
   end
@@ -50,9 +52,12 @@ local function walk_table(t, depth, path, limit, tagged)
   if not keys then return wrong end
   for i = 1, #keys do
     local key = keys[i]
-    local step = type(key) == "string" and "." .. key
-      or format(math_type(key) == "integer" and "[%d]" or "[%s]", key)
-    wrong = walk(N.rawget(t, key), depth + 1, path .. step, limit, tagged)
+    local inner = path
+    if #path < MAX_PATH then
+      inner = path .. (type(key) == "string" and "." .. N.string.sub(key, 1, MAX_PATH)
+        or format(math_type(key) == "integer" and "[%d]" or "[%s]", key))
+    end
+    wrong = walk(N.rawget(t, key), depth + 1, inner, limit, tagged)
     if wrong then return wrong end
   end
 end

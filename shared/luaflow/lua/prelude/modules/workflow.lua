@@ -197,7 +197,7 @@ function S.withdraw.await() return true end
 
 local function unshield(task, ok, ...)
   task.shield = task.shield - 1
-  if not ok then N.error((...), 0) end
+  if not ok then K.guard.rethrow((...)) end
   return ...
 end
 
