@@ -14,6 +14,7 @@ K.guard = G
 -- One instruction can join or compare strings as long as the memory allows, so few fit in between
 -- two hooks; the clock costs much more than a hook and is read less often.
 local HOOK_EVERY, LOOK_EVERY = 100, 1000 -- instructions
+local SLOW = 0.005 -- seconds
 local MAX_DEPTH, DEPTH_EVERY = 190000, 16 -- nested calls; in looks
 local OUT_OF_MEMORY = "not enough memory"
 local MESSAGE = {
@@ -26,7 +27,8 @@ local allowed = 1 / 0 -- CPU seconds of this activation
 local deadline = nil -- by the clock of the process; nil until the first look
 local ends = 0 -- by the clock of the thread
 local ticks, looks = 0, 0 -- charged instructions since the last look at the clock; looks
-local second = 0 -- the full second of the last look
+local second, last = 0, 0 -- the full second and the process's clock at the last look
+local slow = false -- the instructions before the last look took long: look again at every hook
 local spoken = false -- the code itself raised the text of OUT_OF_MEMORY
 local sweep = false -- the last activation died: collect what it left
 
@@ -73,8 +75,8 @@ local function spend(now)
 end
 
 local function check()
-  ticks, second = 0, time()
   local now = clock()
+  ticks, second, slow, last = 0, time(), now - last > SLOW, now
   if not dead and (not deadline or now >= deadline) then spend(now) end
   if dead then raise() end
 end
@@ -99,7 +101,7 @@ end
 
 local function tick()
   ticks = ticks + HOOK_EVERY
-  if ticks < LOOK_EVERY and time() == second then return end
+  if ticks < LOOK_EVERY and not slow and time() == second then return end
   check()
   looks = looks + 1
   if looks % DEPTH_EVERY == 0 and getinfo(MAX_DEPTH, "l") then too_deep() end
@@ -171,8 +173,8 @@ local function overfull()
   collectgarbage("collect")
   local used = used_bytes()
   if used > total_bytes then return "memory" end
-  -- A collection costs time: the next one when half as much again is in use.
-  collect_at = used * 3 // 2 > total_bytes and used * 3 // 2 or total_bytes
+  -- A collection costs time: the next one when a quarter more is in use.
+  collect_at = used + used // 4 > total_bytes and used + used // 4 or total_bytes
 end
 
 -- Activations ----------------------------------------------------------------------------------
@@ -182,7 +184,7 @@ end
 function G.begin(cpu_seconds, memory_bytes, env)
   local problem = N.locale_problem()
   if problem then error(problem, 0) end
-  dead, ticks, looks, spoken = nil, 0, 0, false
+  dead, ticks, looks, slow, spoken = nil, 0, 0, false, false
   allowed, deadline = cpu_seconds, nil
   K.libs.enter(env)
   K.libs.watch(env)
