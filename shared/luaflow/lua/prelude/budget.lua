@@ -13,8 +13,8 @@ K.guard = G
 
 -- One instruction can join or compare strings as long as the memory allows, so few fit in between
 -- two hooks; the clock costs much more than a hook and is read less often.
-local HOOK_EVERY, LOOK_EVERY = 100, 1000 -- instructions
-local SLOW = 0.005 -- seconds
+local HOOK_EVERY, LOOK_EVERY = 200, 1000 -- instructions
+local SLOW, ASK_AFTER = 0.005, 0.002 -- seconds
 local MAX_DEPTH, DEPTH_EVERY = 190000, 16 -- nested calls; in looks
 local OUT_OF_MEMORY = "not enough memory"
 local MESSAGE = {
@@ -24,8 +24,10 @@ local MESSAGE = {
 
 local dead = nil -- "cpu" | "memory"
 local allowed = 1 / 0 -- CPU seconds of this activation
-local deadline = nil -- by the clock of the process; nil until the first look
-local ends = 0 -- by the clock of the thread
+-- By the clock of the process: the first look; when to ask for the other clock. Most steps end
+-- before their first look, or before they need the dearer clock at all.
+local started, deadline = nil, 0
+local ends = nil -- by the clock of the thread
 local ticks, looks = 0, 0 -- charged instructions since the last look at the clock; looks
 local second, last = 0, 0 -- the full second and the process's clock at the last look
 local slow = false -- the instructions before the last look took long: look again at every hook
@@ -39,7 +41,7 @@ local function last_gasp()
 end
 
 --- Raise the end of the activation.
--- A __close handler would get a hundred instructions each time, and can add two more handlers
+-- A __close handler would get some instructions each time, and can add two more handlers
 -- with them: in a dead coroutine the first call raises already.
 local function raise()
   local co, main = co_running()
@@ -62,22 +64,21 @@ local function thread_clock()
 end
 
 local function spend(now)
+  if not started then
+    started, deadline = now, now + (allowed < ASK_AFTER and allowed or ASK_AFTER)
+    return
+  end
   local used = thread_clock()
   if not used then return end -- the call found no room on the stack: ask again at the next look
-  if not deadline then
-    -- Most steps end before their first look: reading clocks costs as much as they do.
-    ends, deadline = used + allowed, now + allowed
-  elseif used < ends then
-    deadline = now + (ends - used)
-  else
-    dead = "cpu"
-  end
+  ends = ends or used + allowed - (now - started)
+  deadline = now + (ends - used)
+  if used >= ends then dead = "cpu" end
 end
 
 local function check()
   local now = clock()
   ticks, second, slow, last = 0, time(), now - last > SLOW, now
-  if not dead and (not deadline or now >= deadline) then spend(now) end
+  if now >= deadline and not dead then spend(now) end
   if dead then raise() end
 end
 --- Look at the clock now; raises when the activation is dead.
@@ -157,6 +158,7 @@ end
 
 local total_bytes = 1 / 0 -- that all runs of this engine together may keep
 local collect_at = 1 / 0
+local near = false -- this activation may get there
 
 local function used_bytes()
   return collectgarbage("count") * 1024 // 1 | 0
@@ -169,7 +171,7 @@ end
 
 -- A step may add its limit to what is used, and the next one again: this ends it.
 local function overfull()
-  if used_bytes() <= collect_at then return nil end
+  if not near or used_bytes() <= collect_at then return nil end
   collectgarbage("collect")
   local used = used_bytes()
   if used > total_bytes then return "memory" end
@@ -185,25 +187,25 @@ function G.begin(cpu_seconds, memory_bytes, env)
   local problem = N.locale_problem()
   if problem then error(problem, 0) end
   dead, ticks, looks, slow, spoken = nil, 0, 0, false, false
-  allowed, deadline = cpu_seconds, nil
-  K.libs.enter(env)
-  K.libs.watch(env)
+  allowed, started, deadline, ends = cpu_seconds, nil, 0, nil
+  K.libs.begin(env)
   -- What a dead step leaves counts as used until it is collected, and would widen this limit.
   if sweep then collectgarbage("collect") end
   sweep = false
-  local arm = N.set_max_memory
+  local arm, limit = N.set_max_memory, used_bytes() + memory_bytes
+  near = limit > collect_at
   -- From in here Lua's allocator fails cleanly; armed from outside it could abort the process.
-  if arm then arm(used_bytes() + memory_bytes, true) end
+  if arm then arm(limit, true) end
 end
 
 --- End the budget: nil, or "cpu", "memory" or "weak". `err` is what the activation failed with.
 function G.finish(err)
   local disarm = N.set_max_memory
   if disarm then disarm(0, true) end
-  G.note(err)
-  local reason = dead or overfull() or K.libs.forbidden_metatable()
+  if err then G.note(err) end
+  local weak = K.libs.finish()
+  local reason = dead or overfull() or weak
   sweep = reason ~= nil
-  dead, allowed, deadline = nil, 1 / 0, nil
-  K.libs.enter(nil)
+  dead, allowed, started, deadline, ends = nil, 1 / 0, nil, 0, nil
   return reason
 end

@@ -111,14 +111,6 @@ local function asks_weak(mt)
   if type(close) == "function" and not closers[close] then rawset(mt, "__close", guarded(close)) end
 end
 
---- "weak" when a metatable of the active run asks for weak tables by now, else nil.
-function B.forbidden_metatable()
-  if not active or not active.metatables then return nil end
-  for mt in next, active.metatables do
-    if asks_weak(mt) then return "weak" end
-  end
-end
-
 local function rawset_user(t, key, value)
   if type(t) ~= "table" then bad_argument(1, "rawset", "table", t) end
   local mt = protected(t)
@@ -194,7 +186,19 @@ function B.enter(env)
   K.random.use(state and state.random)
 end
 
---- Make the run of `env` the one whose metatables are kept in sight.
-function B.watch(env)
+--- An activation of the run of `env` begins.
+function B.begin(env)
   active = states[env]
+  S.use(active)
+  K.random.use(active.random)
+end
+
+--- It ended: "weak" when a metatable asks for weak tables by now, else nil.
+function B.finish()
+  S.use(nil)
+  K.random.use(nil)
+  if not active.metatables then return nil end
+  for mt in next, active.metatables do
+    if asks_weak(mt) then return "weak" end
+  end
 end
