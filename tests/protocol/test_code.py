@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
+from unittest.mock import patch
 
-from tests.support.engine import Engine, until, within
+import orjson
+import pytest
+from tests.support.engine import Engine, Make, until, within
 from tests.support.mutants import kernel_mutant, patience, proves, replaced
 
 from luaflow.client.handle import Handle
 from luaflow.replay import decider
+from luaflow_worker.place import Place
+from luaflow_worker.workflow_tasks import WorkflowTasks
 
 HANDED = """
 local workflow = require("workflow")
@@ -91,3 +97,59 @@ async def test_the_context_of_a_child_is_not_looked_into(engine: Engine) -> None
     await engine.worker()
     handle = await engine.start("parent", {"wait": True})
     assert await handle.result(timeout=patience()) is True
+
+
+LARGE = """
+local funcs, workflow = require("funcs"), require("workflow")
+local function main(what)
+  local large = ("x"):rep(1500)
+  local _, err
+  if what == "activity" then _, err = funcs.call("app:step", large) end
+  if what == "local" then _, err = funcs.call("app:near", large) end
+  if what == "child" then _, err = process.exec("app:flow", "app:worker", large) end
+  if what == "signal" then _, err = process.send("{app:client@app:worker|other}", "s", large) end
+  return err and err:kind()
+end
+"""
+
+
+@pytest.mark.parametrize("what", ["activity", "local", "child", "signal"])
+@proves(replaced(Place, "check_size", lambda *_: None))
+async def test_what_is_too_large_is_answered(make_engine: Make, what: str) -> None:
+    """A payload over the limit fails the call that has it, with kind Invalid; the run goes on."""
+    engine = await make_engine(payload_max_bytes=1000, payload_warn_bytes=500)
+    step = "local function main() return 1 end"
+    await engine.deploy({"flow": LARGE}, activities={"step": step, "near": step}, local=("near",))
+    await engine.scheduler()
+    await engine.worker()
+    handle = await engine.start("flow", what)
+    assert await handle.result(timeout=patience()) == "Invalid"
+
+
+RECORDED = """
+local workflow = require("workflow")
+local function main()
+  workflow.side_effect(function() return ("x"):rep(100000) end)
+  return workflow.info().run_id
+end
+"""
+
+
+async def test_a_recorded_value_that_is_too_large_fails_the_task(make_engine: Make) -> None:
+    """The code has it already, so it cannot be refused: the run is stuck, and says why."""
+    engine = await make_engine(payload_max_bytes=1000, payload_warn_bytes=500)
+    await engine.deploy({"flow": RECORDED})
+    failed, fail = asyncio.Event(), WorkflowTasks._fail
+
+    async def told(self: WorkflowTasks, *args: Any) -> None:
+        await fail(self, *args)
+        failed.set()
+
+    with patch.object(WorkflowTasks, "_fail", told):
+        await engine.worker()
+        handle = await engine.start("flow")
+        await within(failed.wait())
+    stuck = orjson.loads((await engine.fields(handle))["stuck"])
+    assert "side_effect" in stuck["message"]
+    assert "1000" in stuck["message"]
+    await handle.terminate()

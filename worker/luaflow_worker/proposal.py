@@ -23,6 +23,7 @@ from luaflow.lua.vm import Command
 from luaflow.replay.decider import Decision
 from luaflow.store.transitions import COMMIT_KEYS
 from luaflow_worker.children import Types, start_child
+from luaflow_worker.faults import EngineFault
 from luaflow_worker.metrics import Outcome
 from luaflow_worker.place import Place
 
@@ -43,6 +44,10 @@ _EXTERNAL = {
         "TerminateExternalWorkflowExecutionFailed",
     ),
 }
+
+
+ENVELOPE_BYTES = 65_536
+"""What an event may have besides its payload: names, options, context."""
 
 
 class Eager(NamedTuple):
@@ -230,17 +235,23 @@ class Proposal:
             message["body"] = {"reason": extra.get("reason"), "from": self.place.pid}
         else:
             message |= {"k": "end", "body": {"reason": f"terminated by {self.place.pid}"}}
-        if target is None:
-            text = f"could not resolve '{to}' as PID or registered name"
-            outcome = {
-                "seq": c.seq,
-                "failure": Failure("NotFound", text, retryable=False).to_json(),
-            }
-            self.answer_myself(c.seq, initiated, self.record(body), failed, outcome)
+        try:
+            target = self._reachable(c, to, target)
+        except failures.Invalid as error:
+            kind = "NotFound" if target is None else "Invalid"
+            answer = {"seq": c.seq, "failure": Failure(kind, str(error), False).to_json()}
+            told = self.record({"seq": c.seq, "to": to})
+            self.answer_myself(c.seq, initiated, told, failed, answer)
             return
         message["workflow_id"] = target
         record = {"kind": c.op, "workflow_id": target}
         self.request(c.seq, initiated, self.record(body), target, orjson.dumps(message), record)
+
+    def _reachable(self, c: Command, to: str, target: str | None) -> str:
+        if target is None:
+            raise failures.Invalid(f"could not resolve '{to}' as PID or registered name")
+        self.place.check_size(c.data or b"", f"the message to {to}")
+        return target
 
     @property
     def me(self) -> dict[str, Any]:
@@ -331,8 +342,16 @@ class Proposal:
     # -- parts -----------------------------------------------------------------------------------
 
     def record(self, body: Mapping[str, Any]) -> bytes:
-        """Return the JSON of an event body, and remember it: its size counts in the history's."""
+        """Return the JSON of an event body, and remember it: its size counts in the history's.
+
+        Raises EngineFault for one that is too large and cannot be refused any more (a recorded
+        value, attributes): the task fails, and says so.
+        """
         text = orjson.dumps(body)
+        if len(text) > self.place.payload_max + ENVELOPE_BYTES:
+            what = body.get("marker") or next(iter(body.keys() - {"seq"}), "value")
+            limit = f"the limit is {self.place.payload_max}: record a reference instead"
+            raise EngineFault(f"the event of {what} has {len(text)} bytes; {limit}")
         self.bodies.append(text)
         return text
 
