@@ -36,9 +36,10 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
     "WorkflowTaskCompleted": (
         (
             "A worker decided on everything up to event `seen`; the events of its commands follow. "
-            "`continued`: the code asked for continue-as-new."
+            "`continued`: the code asked for continue-as-new; `more`: the decision was full, the next one "
+            "goes on at once."
         ),
-        "seen worker continued",
+        "seen worker continued more",
     ),
     "ActivityTaskScheduled": (
         "The code called an activity; `options` as the code gave them.",

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import orjson
 import pytest
 from tests.support.engine import Engine, Make, until, within
-from tests.support.mutants import kernel_mutant, patience, proves, replaced
+from tests.support.mutants import kernel_mutant, mutant, patience, proves, replaced
 
 from luaflow.client.handle import Handle
 from luaflow.replay import decider
@@ -153,3 +153,73 @@ async def test_a_recorded_value_that_is_too_large_fails_the_task(make_engine: Ma
     assert "side_effect" in stuck["message"]
     assert "1000" in stuck["message"]
     await handle.terminate()
+
+
+FAN_OUT = """
+local funcs = require("funcs")
+local function main(n, how)
+  local all = {}
+  for i = 1, n do all[i] = funcs.async("app:step", i) end
+  local sum = 0
+  for i = 1, n do sum = sum + all[i]:response():receive():data() end
+  return sum
+end
+"""
+STEP = "local function main(n) return n end"
+
+
+@proves(kernel_mutant("scheduler", "run.given >= MAX_DECISION", "false"))
+async def test_a_large_fan_out_is_many_decisions(engine: Engine) -> None:
+    """A decision has 500 commands at most, and the next one follows at once (5.8)."""
+    await engine.deploy({"flow": FAN_OUT}, activities={"step": STEP})
+    await engine.worker()
+    handle = await engine.start("flow", 1700)
+    assert await handle.result(timeout=3 * patience()) == 1700 * 1701 // 2
+    events = await engine.history(handle)
+    full = [e for e in events if e.type == "WorkflowTaskCompleted" and e.body.get("more")]
+    assert len(full) == 3
+    counts = [0]
+    for event in events:
+        if event.type == "WorkflowTaskCompleted":
+            counts.append(0)
+        counts[-1] += event.type == "ActivityTaskScheduled"
+    assert max(counts) == 500
+
+
+NAPS = """
+local time = require("time")
+local function main(n)
+  for i = 1, n do time.after("1h") end
+  return n
+end
+"""
+
+
+@proves(mutant("commit", "or more == 1", ""))
+async def test_a_full_decision_is_followed_by_another(engine: Engine) -> None:
+    """Although nothing new stands in the history."""
+    await engine.deploy({"flow": NAPS})
+    await engine.worker()
+    handle = await engine.start("flow", 600)
+    assert await handle.result(timeout=patience()) == 600
+
+
+async def test_a_worker_lost_between_two_of_its_decisions_is_replaced(make_engine: Make) -> None:
+    """The lease ends, and another worker goes on where the history says there is more."""
+    engine = await make_engine(lease_ms=300)
+    await engine.deploy({"flow": NAPS})
+    worker, cut = await engine.worker(), asyncio.Event()
+
+    async def die(self: WorkflowTasks, *args: Any) -> None:
+        cut.set()
+        await asyncio.Event().wait()
+
+    with patch.object(WorkflowTasks, "_settle", die):
+        handle = await engine.start("flow", 600)
+        await within(cut.wait())
+        await engine.kill(worker)
+    fields = await engine.fields(handle)
+    assert (fields["task"], fields["news"]) == ("taken", "0")
+    await engine.scheduler()
+    await engine.worker()
+    assert await handle.result(timeout=patience()) == 600

@@ -79,7 +79,9 @@ class Command(NamedTuple):
 
 
 class Activation(NamedTuple):
-    """What one step did. `status`: wait | done | failed | continued | service | ended.
+    """What one step did. `status`: wait | more | done | failed | continued | service | ended.
+
+    `more`: the decision is full (500 commands); the code goes on in the next one, fed b"more".
 
     `result` (done) and `failure` (failed) are JSON; `service` is (name, values...) to be answered
     by `step(b"reply", ...)`; `ahead` counts the batch's messages not fed yet; `unread` the event
@@ -173,9 +175,13 @@ class Engine:
 
 
 class Run:
-    """One run inside an engine. `replaying` mutes logs and leaves `Command.data` unwritten."""
+    """One run inside an engine.
 
-    __slots__ = ("_line", "_stack", "_step", "engine", "log", "replaying")
+    `replaying` mutes logs and leaves `Command.data` unwritten; `fresh` is to be set when a decision
+    begins.
+    """
+
+    __slots__ = ("_line", "_stack", "_step", "engine", "fresh", "log", "replaying")
 
     def __init__(
         self,
@@ -187,6 +193,7 @@ class Run:
         self.engine = engine
         self._line = line
         self.replaying = False
+        self.fresh = True
         self.log: Log | None = None
         self._step = step
         self._stack = stack
@@ -202,9 +209,10 @@ class Run:
         commands: list[Command] = []
         while True:
             try:
-                out = self._step(op, now_ms, length, size, self.replaying, *args)
+                out = self._step(op, now_ms, length, size, self.replaying, self.fresh, *args)
             except _lupa.LuaError as error:
                 self._broken("memory" if "memory" in str(error) else "kernel", str(error))
+            self.fresh = False
             status, ahead, text, unread, count, values = out[:6]
             end = 6 + 5 * count
             if len(out) > end + values:
@@ -219,8 +227,8 @@ class Run:
                 answer = PURE_SERVICES[out[end]](*out[end + 1 : end + values])
                 op, args = b"reply", (to_json(list(answer)),)
                 continue
-            if status == b"wait":
-                return Activation("wait", commands, None, None, None, ahead)
+            if status in (b"wait", b"more"):
+                return Activation(_text(status), commands, None, None, None, ahead)
             if status == b"service":
                 service = (_text(out[end]), *out[end + 1 : end + values])
                 return Activation("service", commands, None, None, service, ahead)

@@ -110,8 +110,12 @@ def commit(
     results: Sequence[tuple[int, str, str, bytes, int]],
     operations: Sequence[Arg],
     others: Sequence[str],
+    more: bool = False,
 ) -> Call:
-    """Write one decision; ``others`` are the keys its operations name by index (from 10 on)."""
+    """Write one decision; ``others`` are the keys its operations name by index (from 10 on).
+
+    With ``more`` the code asks for more in the next decision: the worker keeps the task.
+    """
     p, wid, rid, _, _ = route
     keys = [
         p.meta,
@@ -132,9 +136,10 @@ def commit(
         worker,
         "fused" if fused else "plain",
         sticky,
+        int(more),
         decision,
+        len(results),
     ]
-    args.append(len(results))
     for result in results:
         args += result
     return Call(load("commit"), [*keys, *others], [*args, *operations])

@@ -95,6 +95,11 @@ function ops.message(run)
   S.drive(run)
 end
 
+function ops.more(run)
+  S.unpause(run)
+  S.drive(run)
+end
+
 function ops.resolve(run, seq, ok, text)
   run.children[seq] = nil
   if run.pending[seq] then
@@ -158,9 +163,10 @@ local function act(run, op, a, b, c)
   settle(run, op)
 end
 
-local function step(run, op, now, length, size, replaying, a, b, c)
+local function step(run, op, now, length, size, replaying, fresh, a, b, c)
   if run.ended then return answer(run, "ended") end
   K.run, run.replaying = run, replaying
+  if fresh then run.given = 0 end -- a decision begins
   begin(cpu_seconds, memory_bytes, run.env)
   K.advance(run, now, length, size)
   local ok, e = pcall(act, run, op, a, b, c)
@@ -176,7 +182,7 @@ local function step(run, op, now, length, size, replaying, a, b, c)
   end
   if run.ended then return answer(run, run.status, run.answer, run.unread_ids) end
   if run.service then return answer(run, "service") end
-  return answer(run, "wait")
+  return answer(run, run.paused[1] and "more" or "wait")
 end
 
 -- Where every coroutine waits, oldest first, as text for people.
@@ -209,8 +215,8 @@ function K.open(info_text, log_replay)
   for _, id in N.ipairs(info.local_activities or {}) do run.local_activities[id] = true end
   mailbox.new(run)
   load.environment(run)
-  local function feed(op, now, length, size, replaying, a, b, c)
-    return step(run, op, now, length, size, replaying, a, b, c)
+  local function feed(op, now, length, size, replaying, fresh, a, b, c)
+    return step(run, op, now, length, size, replaying, fresh, a, b, c)
   end
   return feed, function() return stack(run) end, function(seq) return line(run, seq) end
 end
@@ -222,7 +228,7 @@ local NOBODY = '{"run_id":"check","workflow_id":"check","workflow_type":"check",
 --- Run the top level of the code in a run of its own: nil, or why it has no entry function.
 function K.check()
   local run_step = K.open(NOBODY, false)
-  local status, _, text = run_step("check", 0, 0, 0, true)
+  local status, _, text = run_step("check", 0, 0, 0, true, true)
   if status == "fault" then return "the code does not end its top level: " .. tostring(text) end
   if status == "failed" then return decode(text).message end
 end

@@ -1,7 +1,8 @@
 -- commit: writes one decision – what was seen, what the code asks for – whole or not at all.
 -- mode plain: the task was taken; fused: the results of eager activities and the decision on them.
 -- KEYS meta wf run hist pend leases timers vis gc others...
--- ARGV server run_id cid turn:int seen:int worker mode sticky decision results:int ops...
+-- ARGV server run_id cid turn:int seen:int worker mode sticky more:int decision results:int ops...
+-- more 1: the decision was full, the code goes on at once in the next one; the worker keeps the task.
 -- results times {seq, token, type, body, ts}, then the operations of includes/operations.lua
 -- Returns {'ok', turn, before, len, now, keep, late events} | {'closed'} | {'turn'} | {'behind'} |
 --   {'token'} | {'ts'} | {'messages', late events} | {'gone'}
@@ -48,8 +49,9 @@ r.news, r.task, r.entry = news, '', ''
 if r.sticky ~= sticky and not closing then rcall('HSET', wf_key, 'sticky', sticky) end
 r.sticky, r.worker = sticky, worker
 run_operations(r, i)
+local keep = news > 0 or more == 1
 if r.status == 'running' then
-  if news > 0 then
+  if keep then
     -- never leave news without a task: the worker goes on with it, under a new turn
     r.turn, r.task = r.turn + 1, 'taken'
     set_lease('w|' .. run_id, server_now + lease_ms)
@@ -58,8 +60,8 @@ if r.status == 'running' then
   end
   save_run(r)
 end
-rcall('HSET', run_key, 'cid', cid, 'ans', table.concat({ r.turn, before, r.len, now, news > 0 and 1 or 0 }, '|'))
+rcall('HSET', run_key, 'cid', cid, 'ans', table.concat({ r.turn, before, r.len, now, keep and 1 or 0 }, '|'))
 if r.refused > 0 or r.shut or r.lost > 0 or r.fails > 0 then
   rcall('HDEL', run_key, 'refused', 'shut', 'lost', 'fails', 'stuck')
 end
-return { 'ok', r.turn, before, r.len, now, news > 0 and 1 or 0, late }
+return { 'ok', r.turn, before, r.len, now, keep and 1 or 0, late }
