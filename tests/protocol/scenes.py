@@ -268,7 +268,8 @@ async def _settings(hand: Hand) -> Call:
 
 
 async def _shift(hand: Hand) -> Call:
-    return transitions.shift_clock(partition=hand.store.partitions[0], ms=5, simulated=True)
+    p, to = hand.store.partitions[0], 1_000_000_000_005
+    return transitions.shift_clock(partition=p, to=to, simulated=True)
 
 
 async def _confirm(hand: Hand) -> Call:

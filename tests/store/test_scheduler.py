@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.support.clock import shift
 from tests.support.runs import Clockwork, Ops, Runs, Task, names_in, open_store
 
 from luaflow.errors import LuaflowError
@@ -240,9 +241,9 @@ async def test_stale_scheduler_cannot_end_an_attempt(runs: Runs) -> None:
     await runs.take_activity(route, 1)
     member = f"a|{route.run_id}|1"
     (score,) = await runs.store.read(("ZSCORE", p.leases, member))
-    shift = transitions.shift_clock(partition=p, ms=5_000, simulated=True)
+    await shift(runs.store, 5_000)
     renew = attempts.renew_activity(partition=p, run_id=route.run_id, seq="1", token="tok")
-    await runs.store.run(shift, renew)
+    await runs.store.one(renew)
     proof = Proof(state="r/1", member=member, score=bytes(score).decode())
     end = attempts.finish_activity(
         route=route, seq="1", proof=proof, type="ActivityTaskTimedOut", body=b"{}"
@@ -489,8 +490,8 @@ async def test_children_hear_of_an_end_long_ago(store: Store, runs: Runs, clock:
     p = route.partition
     await runs.decide(route, Ops().timer(1, 10**12).close(p))
     remove = transitions.remove_run(partition=p, workflow_id="wf", run_id=route.run_id)
-    shift = transitions.shift_clock(partition=p, ms=store.settings.retention_ms, simulated=True)
-    assert (await store.run(shift, remove))[1] == [b"open"]
+    await shift(store, store.settings.retention_ms)
+    assert await store.one(remove) == [b"open"]
     await clock.after(1_000)
     assert await runs.members(p.timers) == []
     assert (await store.one(remove))[0] == b"gone"

@@ -26,7 +26,7 @@ from luaflow.lua.vm import Engine as LuaEngine
 from luaflow.registry.app import load_app
 from luaflow.replay.decider import Execution
 from luaflow.replay.loading import pid_of, run_info, source_of
-from luaflow.store import relay, transitions
+from luaflow.store import relay
 from luaflow.store.courier import Courier
 from luaflow.store.keys import Partition
 from luaflow.store.link import Link
@@ -37,6 +37,7 @@ from luaflow_scheduler.dates import Date
 from luaflow_scheduler.scheduler import Scheduler
 from luaflow_worker.worker import Worker, WorkerConfig
 from tests.protocol.invariants import problems_of, read_partition
+from tests.support.clock import shift
 from tests.support.keys import forget
 from tests.support.linting import linted
 
@@ -180,13 +181,7 @@ class Engine:
 
     async def shift(self, ms: int) -> None:
         """Move namespace time (and all time, in a simulated namespace) in every partition."""
-        simulated = self.store.settings.simulated
-        await self.store.run(
-            *(
-                transitions.shift_clock(partition=p, ms=ms, simulated=simulated)
-                for p in self.store.partitions
-            )
-        )
+        await shift(self.store, ms)
 
     def id_in(self, partition: int, prefix: str = "w") -> str:
         """A workflow id of a partition."""

@@ -341,9 +341,9 @@ def settings(*, partition: Partition, version: int, fields: Sequence[Arg]) -> Ca
     return Call(load("settings"), [partition.meta], [version, *fields])
 
 
-def shift_clock(*, partition: Partition, ms: int, simulated: bool) -> Call:
-    """Move namespace time forward."""
-    return Call(load("shift_clock"), [partition.meta], [ms, int(simulated)])
+def shift_clock(*, partition: Partition, to: int, simulated: bool) -> Call:
+    """Move namespace time forward; ``to`` is the offset, or the virtual clock, to be reached."""
+    return Call(load("shift_clock"), [partition.meta], [to, int(simulated)])
 
 
 def drop_worker(*, partition: Partition, worker: str, queues: Sequence[str]) -> Call:
