@@ -70,6 +70,15 @@ async def test_fast_clock_cannot_fire_a_timer(runs: Runs) -> None:
     assert (await runs.types(route))[-1] == "TimerStarted"
 
 
+async def test_timers_of_one_moment_fire_in_their_order(runs: Runs, clock: Clockwork) -> None:
+    """Timers 9 and 10, started in this order and due at once: 10 does not come first."""
+    route = await runs.start("wf")
+    await runs.decide(route, Ops().timer(9, 10).timer(10, 10).timer(11, 9))
+    await clock.after(10)
+    fired = [e.body["seq"] for e in await runs.events(route) if e.type == "TimerFired"]
+    assert fired == [11, 9, 10]
+
+
 async def test_many_timers_fire_in_slices(runs: Runs, clock: Clockwork) -> None:
     """More timers than fit a slice all fire."""
     routes = [await runs.start(f"wf{n}") for n in range(3)]
