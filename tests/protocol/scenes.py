@@ -18,7 +18,7 @@ from tests.protocol.hand import (
 )
 
 from luaflow.domain.events import CLOSING_EVENT
-from luaflow.store import attempts, delivery, transitions
+from luaflow.store import attempts, delivery, liveness, tasks, transitions
 from luaflow.store.attempts import Proof
 from luaflow.store.delivery import Stamp
 from luaflow.store.keys import Partition
@@ -281,6 +281,19 @@ async def _drop(hand: Hand) -> Call:
     return transitions.drop_worker(partition=route.partition, worker="a", queues=[QUEUE])
 
 
+async def _announce(hand: Hand) -> Call:
+    return liveness.announce(namespace=hand.store.namespace, worker="a", record=b"{}")
+
+
+async def _lead(hand: Hand) -> Call:
+    return liveness.lead(namespace=hand.store.namespace, scheduler="a", ms=60_000)
+
+
+async def _make_groups(hand: Hand) -> Call:
+    p = hand.store.partitions[0]
+    return tasks.groups([p.workflow_queue(QUEUE), p.sticky("a")])
+
+
 async def _put_off(hand: Hand) -> Call:
     route, _ = await hand.idle("w", *timer(1, 50))
     p, member = route.partition, f"t|{route.run_id}|1"
@@ -436,6 +449,9 @@ SCENES: dict[str, Scene] = {
     "shift_clock": _shift,
     "confirm": _confirm,
     "drop_worker": _drop,
+    "announce": _announce,
+    "lead": _lead,
+    "make_groups": _make_groups,
     "put_off": _put_off,
     "take_activity": _take_activity,
     "finish_activity": _finish,
@@ -464,7 +480,7 @@ async def dump(hand: Hand) -> dict[str, bytes]:
     names: set[str] = set()
     cursor = "0"
     while True:
-        pattern = f"lf:{{{store.namespace}:*"
+        pattern = f"lf:{{{store.namespace}[:}}]*"
         ((next_, found),) = await store.read(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
         names |= {bytes(key).decode() for key in found}
         cursor = bytes(next_).decode()

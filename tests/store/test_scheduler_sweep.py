@@ -114,7 +114,7 @@ async def test_worker_that_is_gone_is_forgotten(store: Store, runs: Runs, sweep:
     for worker in ("w1", "w2"):
         await runs.read(p.sticky(worker), worker)
     await store.read(
-        ("SET", keys.worker(namespace, "w2"), "{}", "PX", 60_000),
+        ("HSET", keys.worker(namespace, "w2"), "record", "{}"),
         ("ZADD", keys.workers(namespace), 1, "w1", 1, "w2"),
     )
     await visit(store, sweep)

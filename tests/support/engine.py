@@ -31,6 +31,7 @@ from luaflow.store.courier import Courier
 from luaflow.store.keys import Partition
 from luaflow.store.link import Link
 from luaflow.store.namespaces import Settings, create_namespace
+from luaflow.store.reader import Reader
 from luaflow.store.store import Store
 from luaflow_scheduler.closing import close_out
 from luaflow_scheduler.dates import Date
@@ -40,6 +41,7 @@ from tests.protocol.invariants import problems_of, read_partition
 from tests.support.clock import shift
 from tests.support.keys import forget
 from tests.support.linting import linted
+from tests.support.mutants import patience
 
 PATIENCE = 10.0
 """Seconds after which a test gives up a result; only a broken engine takes so long."""
@@ -170,6 +172,20 @@ class Engine:
     async def types(self, handle: Handle) -> list[str]:
         """The types of the events of the handle's run."""
         return [event.type for event in await self.history(handle)]
+
+    async def until(self, handle: Handle, type: str) -> None:
+        """Wait for an event of a type: a blocking read of the history, no polling."""
+        hist = self.store.partition(handle.workflow_id).hist(str(handle.run_id))
+        reader, last, found = Reader(self.store.url), "0", False
+        try:
+            async with asyncio.timeout(patience()):
+                while not found:
+                    answer = await reader.read("XREAD", "BLOCK", 3000, "STREAMS", hist, last)
+                    for entry, fields in answer[0][1] if answer else ():
+                        last = bytes(entry).decode()
+                        found = found or fields[3] == type.encode()
+        finally:
+            await reader.close()
 
     async def fields(self, handle: Handle) -> dict[str, str]:
         """The hash of the handle's run."""

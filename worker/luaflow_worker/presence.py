@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from luaflow.service import Service
-from luaflow.store import keys, transitions
+from luaflow.store import keys, liveness, transitions
 from luaflow.store.keys import Partition
 from luaflow.store.store import Store
 
@@ -46,11 +46,8 @@ class Presence(Service):
     async def _tell(self) -> None:
         namespace = self._store.namespace
         record = {"host": socket.gethostname(), "process": os.getpid(), **self._describe()}
-        ((seconds, micros),) = await self._store.read(("TIME",))
-        now = int(seconds) * 1000 + int(micros) // 1000
-        await self._store.read(
-            ("SET", keys.worker(namespace, self._worker), orjson.dumps(record), "PX", 60_000),
-            ("ZADD", keys.workers(namespace), now, self._worker),
+        await self._store.one(
+            liveness.announce(namespace=namespace, worker=self._worker, record=orjson.dumps(record))
         )
 
 

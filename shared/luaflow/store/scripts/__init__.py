@@ -81,8 +81,8 @@ def _bind(keys: tuple[str, ...], args: tuple[str, ...]) -> str:
     return f"local {', '.join(names)} = {', '.join(values)}"
 
 
-_LENGTH = dict.fromkeys(("wf", "run", "newrun", "pend", "mark", "sess"), "HLEN")
-_LENGTH |= dict.fromkeys(("timers", "leases", "gc", "vis", "set"), "ZCARD")
+_LENGTH = dict.fromkeys(("wf", "run", "newrun", "pend", "mark", "sess", "worker", "leader"), "HLEN")
+_LENGTH |= dict.fromkeys(("timers", "leases", "gc", "vis", "set", "workers"), "ZCARD")
 
 
 def _typed(keys: tuple[str, ...]) -> str:
