@@ -267,6 +267,10 @@ async def _settings(hand: Hand) -> Call:
     return transitions.settings(partition=hand.store.partitions[0], version=9, fields=("lease", 1))
 
 
+async def _head_room(hand: Hand) -> Call:
+    return transitions.head_room(partition=hand.store.partitions[0], percent=90)
+
+
 async def _shift(hand: Hand) -> Call:
     p, to = hand.store.partitions[0], 1_000_000_000_005
     return transitions.shift_clock(partition=p, to=to, simulated=True)
@@ -446,6 +450,7 @@ SCENES: dict[str, Scene] = {
     "remove_run": _remove,
     "due": _due,
     "settings": _settings,
+    "head_room": _head_room,
     "shift_clock": _shift,
     "confirm": _confirm,
     "drop_worker": _drop,

@@ -341,6 +341,11 @@ def settings(*, partition: Partition, version: int, fields: Sequence[Arg]) -> Ca
     return Call(load("settings"), [partition.meta], [version, *fields])
 
 
+def head_room(*, partition: Partition, percent: int) -> Call:
+    """Tell a partition how much of its memory the server uses."""
+    return Call(load("head_room"), [partition.meta], [percent])
+
+
 def shift_clock(*, partition: Partition, to: int, simulated: bool) -> Call:
     """Move namespace time forward; ``to`` is the offset, or the virtual clock, to be reached."""
     return Call(load("shift_clock"), [partition.meta], [to, int(simulated)])
