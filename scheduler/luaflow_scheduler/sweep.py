@@ -15,6 +15,7 @@ from luaflow.service import Service
 from luaflow.store import attempts, keys, transitions
 from luaflow.store.attempts import parse_record
 from luaflow.store.keys import GROUP, Partition
+from luaflow.store.leaving import drop_workers
 from luaflow.store.link import Arg, Call
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
@@ -220,7 +221,7 @@ class Sweep(Service):
     # -- workers that are gone -------------------------------------------------------------------
 
     async def _bury(self, p: Partition, names: Sequence[str]) -> None:
-        """Remove what workers left behind whose own record has expired."""
+        """Remove workers whose own record has expired; what they left behind goes to others."""
         namespace = self._store.namespace
         streams = [s for name in names for s in (p.workflow_queue(name), p.activity_queue(name))]
         listed, *consumers = await self._ask(
@@ -234,16 +235,8 @@ class Sweep(Service):
         ordered = sorted(workers)
         alive = await self._ask([("EXISTS", keys.worker(namespace, worker)) for worker in ordered])
         dead = [worker for worker, there in zip(ordered, alive, strict=True) if there == 0][:SLICE]
-        answers = await run_apart(
-            self._store,
-            [transitions.drop_worker(partition=p, worker=worker, queues=names) for worker in dead],
-        )
-        gone = [
-            worker
-            for worker, answer in zip(dead, answers, strict=True)
-            if isinstance(answer, list) and answer[0] == b"ok"
-        ]
-        await self._strike_off(p, {worker for worker in gone if worker.encode() in listed})
+        gone = await drop_workers(self._store, [(p, worker) for worker in dead], names)
+        await self._strike_off(p, {worker for _, worker in gone if worker.encode() in listed})
 
     async def _strike_off(self, p: Partition, gone: set[str]) -> None:
         """Take workers off the list of the living once every partition is rid of them."""

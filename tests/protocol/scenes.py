@@ -281,8 +281,12 @@ async def _confirm(hand: Hand) -> Call:
 
 
 async def _drop(hand: Hand) -> Call:
-    route = await hand.start()
-    return transitions.drop_worker(partition=route.partition, worker="a", queues=[QUEUE])
+    p = hand.store.partition("w")
+    await hand.store.one(tasks.groups([p.sticky("a")]))
+    route, _ = await hand.idle(sticky="a")
+    await hand.tell(route)
+    task = ((await hand.state(route))["entry"], route)
+    return transitions.drop_worker(partition=p, worker="a", queues=[QUEUE], tasks=[task])
 
 
 async def _announce(hand: Hand) -> Call:

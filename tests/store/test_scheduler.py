@@ -13,6 +13,7 @@ from tests.support.runs import Clockwork, Ops, Runs, Task, names_in, open_store
 from luaflow.errors import LuaflowError
 from luaflow.store import attempts, transitions
 from luaflow.store.attempts import Proof
+from luaflow.store.leaving import drop_workers
 from luaflow.store.store import Store
 
 FAST = {"initial_interval_ms": 100, "backoff_coefficient": 2.0, "maximum_interval_ms": 1000}
@@ -100,7 +101,7 @@ async def test_timer_reaches_the_worker_that_has_the_run(runs: Runs, clock: Cloc
     await clock.after(10)
     assert (await runs.state(route))["task"] == "sticky"
     assert await runs.read(p.sticky("w1"))
-    await runs.store.one(transitions.drop_worker(partition=p, worker="w1", queues=()))
+    assert await drop_workers(runs.store, [(p, "w1")])
 
 
 async def test_start_delay_ends(runs: Runs, clock: Clockwork) -> None:
@@ -426,7 +427,7 @@ async def test_unread_sticky_task_moves_to_the_queue(runs: Runs, clock: Clockwor
     assert length == 0
     assert await runs.take(route, "w2")
     assert clock.count("luaflow_leases_expired_total", kind="sticky") == 1
-    await runs.store.one(transitions.drop_worker(partition=p, worker="w1", queues=()))
+    assert await drop_workers(runs.store, [(p, "w1")])
 
 
 async def test_lease_end_opens_the_mailbox(store: Store, runs: Runs, clock: Clockwork) -> None:

@@ -127,6 +127,21 @@ async def test_worker_that_is_gone_is_forgotten(store: Store, runs: Runs, sweep:
     assert left == [0, 0]
 
 
+async def test_tasks_of_a_gone_worker_are_for_all(store: Store, runs: Runs, sweep: Sweep) -> None:
+    """What waits for it alone is queued with its burial, and not when a deadline ends."""
+    route = await runs.start("wf")
+    p = route.partition
+    await runs.read(p.sticky("w1"))
+    await store.read(("ZADD", keys.workers(store.namespace), 1, "w1"))
+    await runs.commit(route, await runs.take(route), Ops().timer(1, 10), sticky="w1")
+    await Clockwork(store).after(10)
+    assert (await runs.state(route))["task"] == "sticky"
+    await visit(store, sweep)
+    assert (await runs.state(route))["task"] == "queued"
+    assert await runs.read(p.workflow_queue("q"), "w2")
+    assert await runs.members(keys.workers(store.namespace)) == []
+
+
 async def test_entry_of_an_older_turn_is_only_removed(store: Store, runs: Runs) -> None:
     """What is found of a task that was handed over since does not disturb the present one."""
     route = await runs.start("wf")

@@ -12,6 +12,7 @@ import orjson
 from luaflow.service import Service
 from luaflow.store import keys, liveness, transitions
 from luaflow.store.keys import Partition
+from luaflow.store.leaving import drop_workers
 from luaflow.store.store import Store
 
 
@@ -30,12 +31,16 @@ class Presence(Service):
         await self._tell()
 
     async def close(self) -> None:
-        """Say good-bye."""
+        """Hand over what waits for this worker alone, then say good-bye.
+
+        A worker that could not stays listed, without a record: schedulers bury it like a dead one.
+        """
         namespace = self._store.namespace
-        await self._store.read(
-            ("DEL", keys.worker(namespace, self._worker)),
-            ("ZREM", keys.workers(namespace), self._worker),
-        )
+        places = [(p, self._worker) for p in self._store.partitions]
+        done = await drop_workers(self._store, places)
+        await self._store.read(("DEL", keys.worker(namespace, self._worker)))
+        if len(done) == len(places):
+            await self._store.read(("ZREM", keys.workers(namespace), self._worker))
 
     async def round(self) -> None:
         """Wait, then say it again."""

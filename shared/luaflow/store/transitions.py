@@ -351,11 +351,25 @@ def shift_clock(*, partition: Partition, to: int, simulated: bool) -> Call:
     return Call(load("shift_clock"), [partition.meta], [to, int(simulated)])
 
 
-def drop_worker(*, partition: Partition, worker: str, queues: Sequence[str]) -> Call:
-    """Remove a worker that is gone: its sticky stream, its name in the groups of ``queues``."""
+def drop_worker(
+    *,
+    partition: Partition,
+    worker: str,
+    queues: Sequence[str],
+    tasks: Sequence[tuple[str, Route]] = (),
+) -> Call:
+    """Remove a worker that is gone: its sticky stream, its name in the groups of ``queues``.
+
+    ``tasks`` are what was read of the stream, each with its run: they go to the shared queues.
+    """
     p = partition
-    streams = [s for queue in queues for s in (p.workflow_queue(queue), p.activity_queue(queue))]
-    return Call(load("drop_worker"), [p.meta, p.sticky(worker), *streams], [worker])
+    names = [p.meta, p.leases, p.sticky(worker)]
+    args: list[Arg] = [worker]
+    for entry, (_, wid, rid, queue, _) in tasks:
+        names += [p.wf(wid), p.run(rid), p.workflow_queue(queue)]
+        args += [entry, rid, queue]
+    names += [s for queue in queues for s in (p.workflow_queue(queue), p.activity_queue(queue))]
+    return Call(load("drop_worker"), names, args)
 
 
 def put_off(*, partition: Partition, set_key: str, member: str, score: str, delay: int) -> Call:
