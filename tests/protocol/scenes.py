@@ -18,7 +18,7 @@ from tests.protocol.hand import (
 )
 
 from luaflow.domain.events import CLOSING_EVENT
-from luaflow.store import attempts, delivery, transitions
+from luaflow.store import attempts, delivery, liveness, tasks, transitions
 from luaflow.store.attempts import Proof
 from luaflow.store.delivery import Stamp
 from luaflow.store.keys import Partition
@@ -267,8 +267,13 @@ async def _settings(hand: Hand) -> Call:
     return transitions.settings(partition=hand.store.partitions[0], version=9, fields=("lease", 1))
 
 
+async def _head_room(hand: Hand) -> Call:
+    return transitions.head_room(partition=hand.store.partitions[0], percent=90)
+
+
 async def _shift(hand: Hand) -> Call:
-    return transitions.shift_clock(partition=hand.store.partitions[0], ms=5, simulated=True)
+    p, to = hand.store.partitions[0], 1_000_000_000_005
+    return transitions.shift_clock(partition=p, to=to, simulated=True)
 
 
 async def _confirm(hand: Hand) -> Call:
@@ -276,8 +281,25 @@ async def _confirm(hand: Hand) -> Call:
 
 
 async def _drop(hand: Hand) -> Call:
-    route = await hand.start()
-    return transitions.drop_worker(partition=route.partition, worker="a", queues=[QUEUE])
+    p = hand.store.partition("w")
+    await hand.store.one(tasks.groups([p.sticky("a")]))
+    route, _ = await hand.idle(sticky="a")
+    await hand.tell(route)
+    task = ((await hand.state(route))["entry"], route)
+    return transitions.drop_worker(partition=p, worker="a", queues=[QUEUE], tasks=[task])
+
+
+async def _announce(hand: Hand) -> Call:
+    return liveness.announce(namespace=hand.store.namespace, worker="a", record=b"{}")
+
+
+async def _lead(hand: Hand) -> Call:
+    return liveness.lead(namespace=hand.store.namespace, scheduler="a", ms=60_000)
+
+
+async def _make_groups(hand: Hand) -> Call:
+    p = hand.store.partitions[0]
+    return tasks.groups([p.workflow_queue(QUEUE), p.sticky("a")])
 
 
 async def _put_off(hand: Hand) -> Call:
@@ -432,9 +454,13 @@ SCENES: dict[str, Scene] = {
     "remove_run": _remove,
     "due": _due,
     "settings": _settings,
+    "head_room": _head_room,
     "shift_clock": _shift,
     "confirm": _confirm,
     "drop_worker": _drop,
+    "announce": _announce,
+    "lead": _lead,
+    "make_groups": _make_groups,
     "put_off": _put_off,
     "take_activity": _take_activity,
     "finish_activity": _finish,
@@ -463,7 +489,7 @@ async def dump(hand: Hand) -> dict[str, bytes]:
     names: set[str] = set()
     cursor = "0"
     while True:
-        pattern = f"lf:{{{store.namespace}:*"
+        pattern = f"lf:{{{store.namespace}[:}}]*"
         ((next_, found),) = await store.read(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
         names |= {bytes(key).decode() for key in found}
         cursor = bytes(next_).decode()

@@ -60,6 +60,20 @@ async def test_repeated_take_gets_its_answer(hand: Hand) -> None:
     assert await hand.take_activity(route) == first
 
 
+@proves(mutant("take_activity", "(a.state == 'r' or a.state == 'c')", "a.state == 'r'"))
+async def test_repeated_take_of_an_attempt_to_cancel_gets_its_answer(hand: Hand) -> None:
+    """A cancel request that came in between changes nothing: else nobody would run it (3.3)."""
+    route = await queued(hand)
+    first = await hand.take_activity(route)
+    await hand.tell(route)
+    await hand.commit(await hand.take(route), "R", 2, b'{"seq":2,"target":1}', 1)
+    assert await hand.take_activity(route) == first
+    call = attempts.renew_activity(
+        partition=route.partition, run_id=route.run_id, seq="1", token="a.t"
+    )
+    assert (await hand.store.one(call))[0] == b"cancel"
+
+
 @proves(replaced(verdicts, "_why", lambda *_: "heartbeat"))
 async def test_lost_worker_is_a_failed_attempt(hand: Hand) -> None:
     """An attempt whose lease ends has failed (Timeout, worker_lost), under the retry policy."""

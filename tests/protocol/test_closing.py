@@ -63,6 +63,23 @@ async def test_third_refusal_shuts_the_mailbox(hand: Hand) -> None:
     assert (await hand.commit(task, *close(), seen=task.seen + 3))[0] == b"ok"
 
 
+@proves(
+    mutant("commit", "if told[1] == cid then", "if false then"),
+    mutant("commit", "    r.len = tonumber(told[2])\n", "\n"),
+)
+async def test_repeated_refused_close_counts_once(hand: Hand) -> None:
+    """Its answer was lost: the repeat gets it again, and does not shut the mailbox (3.3)."""
+    route = await hand.start()
+    task = await hand.take(route)
+    await hand.tell(route)
+    first = await hand.commit(task, *close(), cid="a.77")
+    assert first[0] == b"messages"
+    await hand.tell(route)
+    for _ in range(3):
+        assert await hand.commit(task, *close(), cid="a.77") == first
+    assert (await hand.tell(route))[0] == b"ok"
+
+
 async def _shut(hand: Hand) -> tuple:  # type: ignore[type-arg]
     route = await hand.start()
     task = await hand.take(route)

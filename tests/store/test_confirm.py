@@ -15,7 +15,7 @@ from tests.support.runs import Ops, Runs
 
 from luaflow.embedded import EmbeddedServer
 from luaflow.errors import Unknown
-from luaflow.store import transitions
+from luaflow.store import liveness, tasks, transitions
 from luaflow.store.link import Link
 from luaflow.store.namespaces import Settings, create_namespace
 from luaflow.store.relay import drain_outbox
@@ -92,6 +92,17 @@ async def test_repeat_proves_nothing_by_itself(
     os.kill(servers[1].pid, signal.SIGCONT)
     assert (await other.one(call))[0] == b"started"
     await other.close()
+
+
+async def test_being_there_is_not_confirmed(
+    store: Store, servers: tuple[EmbeddedServer, EmbeddedServer]
+) -> None:
+    """A worker says that it lives, and reads its queues, while the replica is away."""
+    os.kill(servers[1].pid, signal.SIGSTOP)
+    alive = liveness.announce(namespace="ns", worker="w1", record=b"{}")
+    groups = tasks.groups([store.partitions[0].workflow_queue("q")])
+    answers = [await store.one(call, patience=0.5) for call in (alive, groups)]
+    assert answers == [[b"ok"], [b"ok", 1]]
 
 
 async def test_unconfirmed_message_stays_in_its_outbox(

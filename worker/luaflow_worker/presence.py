@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 
 from luaflow.service import Service
-from luaflow.store import keys, transitions
+from luaflow.store import keys, liveness, transitions
+from luaflow.store.leaving import drop_workers
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 
@@ -30,12 +31,16 @@ class Presence(Service):
         await self._tell()
 
     async def close(self) -> None:
-        """Say good-bye."""
+        """Hand over what waits for this worker alone, then say good-bye.
+
+        A worker that could not stays listed, without a record: schedulers bury it like a dead one.
+        """
         namespace = self._store.namespace
-        await self._store.read(
-            ("DEL", keys.worker(namespace, self._worker)),
-            ("ZREM", keys.workers(namespace), self._worker),
-        )
+        places = [(p, self._worker) for p in self._store.partitions]
+        done = await drop_workers(self._store, places)
+        await self._store.read(("DEL", keys.worker(namespace, self._worker)))
+        if len(done) == len(places):
+            await self._store.read(("ZREM", keys.workers(namespace), self._worker))
 
     async def round(self) -> None:
         """Wait, then say it again."""
@@ -46,11 +51,8 @@ class Presence(Service):
     async def _tell(self) -> None:
         namespace = self._store.namespace
         record = {"host": socket.gethostname(), "process": os.getpid(), **self._describe()}
-        ((seconds, micros),) = await self._store.read(("TIME",))
-        now = int(seconds) * 1000 + int(micros) // 1000
-        await self._store.read(
-            ("SET", keys.worker(namespace, self._worker), orjson.dumps(record), "PX", 60_000),
-            ("ZADD", keys.workers(namespace), now, self._worker),
+        await self._store.one(
+            liveness.announce(namespace=namespace, worker=self._worker, record=orjson.dumps(record))
         )
 
 

@@ -153,7 +153,8 @@ def _started(
 async def open_run(store: Store, session: Session, request: Request) -> str:
     """Start the run as its id policies say; return the run id that the workflow id now has.
 
-    A run that exists and may be used gets the startup messages instead. Raises AlreadyExists.
+    A run that exists and may be used gets the startup messages instead. Raises AlreadyExists, and
+    Refused when the server's memory is nearly full.
     """
     workflow_id, options = request.route.workflow_id, request.options
     ending = options.id_conflict_policy == "terminate_existing"
@@ -161,9 +162,11 @@ async def open_run(store: Store, session: Session, request: Request) -> str:
     using = options.id_conflict_policy == "use_existing" and not ending
     left = list(request.messages)
     while True:
-        kind, run_id, *rest = await _send(store, session, request, left)
+        kind, run_id, *rest = await _send(store, session, request, left, ending=ending)
         if kind == "started":
             return run_id
+        if kind == "full":  # what stands in the place of the run id is how full
+            raise Refused(_full(run_id))
         if kind == "running" and using:
             left = await _hand_over(store, session, workflow_id, run_id, left)
             if not left:
@@ -177,13 +180,13 @@ async def open_run(store: Store, session: Session, request: Request) -> str:
 
 
 async def _send(
-    store: Store, session: Session, request: Request, messages: list[bytes]
+    store: Store, session: Session, request: Request, messages: list[bytes], *, ending: bool
 ) -> list[str]:
     route, deployed, options = request.route, request.deployed, request.options
-    conflict = "fail" if options.id_conflict_policy == "fail" else "use_existing"
+    conflict = "terminate_existing" if ending else options.id_conflict_policy
     reuse = options.id_reuse_policy
     if reuse == "terminate_if_running":
-        conflict, reuse = "use_existing", "allow_duplicate"
+        reuse = "allow_duplicate"
     with session.request(route.partition.number) as number:
         call = transitions.start(
             route=route,
@@ -213,6 +216,13 @@ async def _hand_over(
         except Refused:  # it ended in between: the rest begins the next run
             return messages[n:]
     return []
+
+
+def _full(percent: str) -> str:
+    return (
+        f"Redis uses {percent}% of its memory: new starts are refused, running work goes on; raise "
+        "maxmemory or shorten the retention"
+    )
 
 
 def _exists(workflow_id: str, run_id: str, status: str, options: StartOptions) -> str:

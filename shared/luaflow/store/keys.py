@@ -23,8 +23,8 @@ key (after the prefix)   type         holds
 =======================  ===========  ======================================================
 
 Outside partitions: ``lf:namespaces`` (hash: name -> settings), ``lf:<ns>:types``,
-``lf:<ns>:hosts``, ``lf:<ns>:bundle:<hash>``, ``lf:<ns>:workers``, ``lf:<ns>:worker:<id>``,
-``lf:<ns>:leader``.
+``lf:<ns>:hosts``, ``lf:<ns>:bundle:<hash>``; and under one hash tag, because scripts write them:
+``lf:{<ns>}:workers``, ``lf:{<ns>}:worker:<id>``, ``lf:{<ns>}:leader``.
 """
 
 from __future__ import annotations
@@ -119,14 +119,14 @@ def bundle(namespace: str, name: str) -> str:
 
 def workers(namespace: str) -> str:
     """Return the sorted set: worker incarnation -> server time of its last heartbeat (ms)."""
-    return f"lf:{namespace}:workers"
+    return f"lf:{{{namespace}}}:workers"
 
 
 def leader(namespace: str) -> str:
-    """Return the key that names the scheduler whose gauges count; a hint with a time to live."""
-    return f"lf:{namespace}:leader"
+    """Return the hash that names the scheduler whose gauges count; a hint with a time to live."""
+    return f"lf:{{{namespace}}}:leader"
 
 
 def worker(namespace: str, incarnation: str) -> str:
-    """Return the key of what a worker says of itself; it expires when the worker is gone."""
-    return f"lf:{namespace}:worker:{incarnation}"
+    """Return the hash of what a worker says of itself; it expires when the worker is gone."""
+    return f"lf:{{{namespace}}}:worker:{incarnation}"

@@ -44,6 +44,11 @@ class Call(NamedTuple):
     keys: Sequence[str]
     args: Sequence[Arg]
 
+    @property
+    def confirmed(self) -> bool:
+        """Whether the durability level is waited for: of what changes the state of a partition."""
+        return self.script.keys[0] == "meta"
+
 
 def pack(command: tuple[Any, ...]) -> bytes:
     """The bytes of a command; its stub knows only tuples of one element."""
@@ -208,7 +213,7 @@ class Link:
         if connection is None:
             raise ConnectionLost
         packed = [pack(self._spell(command, body=body)) for command in commands]
-        call = next((c for c in commands if isinstance(c, Call)), None)
+        call = next((c for c in commands if isinstance(c, Call) and c.confirmed), None)
         confirm = self.confirm if call else ()
         if call and confirm:
             # an answer may rest on somebody else's write; WAIT counts what follows one of ours

@@ -349,16 +349,35 @@ def settings(*, partition: Partition, version: int, fields: Sequence[Arg]) -> Ca
     return Call(load("settings"), [partition.meta], [version, *fields])
 
 
-def shift_clock(*, partition: Partition, ms: int, simulated: bool) -> Call:
-    """Move namespace time forward."""
-    return Call(load("shift_clock"), [partition.meta], [ms, int(simulated)])
+def head_room(*, partition: Partition, percent: int) -> Call:
+    """Tell a partition how much of its memory the server uses."""
+    return Call(load("head_room"), [partition.meta], [percent])
 
 
-def drop_worker(*, partition: Partition, worker: str, queues: Sequence[str]) -> Call:
-    """Remove a worker that is gone: its sticky stream, its name in the groups of ``queues``."""
+def shift_clock(*, partition: Partition, to: int, simulated: bool) -> Call:
+    """Move namespace time forward; ``to`` is the offset, or the virtual clock, to be reached."""
+    return Call(load("shift_clock"), [partition.meta], [to, int(simulated)])
+
+
+def drop_worker(
+    *,
+    partition: Partition,
+    worker: str,
+    queues: Sequence[str],
+    tasks: Sequence[tuple[str, Route]] = (),
+) -> Call:
+    """Remove a worker that is gone: its sticky stream, its name in the groups of ``queues``.
+
+    ``tasks`` are what was read of the stream, each with its run: they go to the shared queues.
+    """
     p = partition
-    streams = [s for queue in queues for s in (p.workflow_queue(queue), p.activity_queue(queue))]
-    return Call(load("drop_worker"), [p.meta, p.sticky(worker), *streams], [worker])
+    names = [p.meta, p.leases, p.sticky(worker)]
+    args: list[Arg] = [worker]
+    for entry, (_, wid, rid, queue, _) in tasks:
+        names += [p.wf(wid), p.run(rid), p.workflow_queue(queue)]
+        args += [entry, rid, queue]
+    names += [s for queue in queues for s in (p.workflow_queue(queue), p.activity_queue(queue))]
+    return Call(load("drop_worker"), names, args)
 
 
 def put_off(*, partition: Partition, set_key: str, member: str, score: str, delay: int) -> Call:

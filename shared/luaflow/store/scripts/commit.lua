@@ -29,8 +29,15 @@ local late, messages = late_events(r, 500)
 local news = r.len - seen
 local closing = ARGV[#ARGV] == 'close'
 if closing and messages > 0 then
+  local told = rcall('HMGET', run_key, 'told', 'told_len')
+  if told[1] == cid then
+    -- the answer was lost: it is given again, as it was, and the refusal does not count twice
+    r.len = tonumber(told[2])
+    return { 'messages', (late_events(r, 500)) }
+  end
   touch()
-  rcall('HSET', run_key, 'refused', r.refused + 1, 'shut', r.refused >= 2 and '1' or '0')
+  rcall('HSET', run_key, 'refused', r.refused + 1, 'shut', r.refused >= 2 and '1' or '0', 'told', cid,
+    'told_len', r.len)
   set_lease('w|' .. run_id, server_now + lease_ms)
   return { 'messages', late }
 end

@@ -2,7 +2,8 @@
 -- KEYS meta wf run hist pend tq sess vis timers leases
 -- ARGV server session request:int lowest:int run_id workflow_id type queue bundle parent conflict reuse attempt:int delay:int run_timeout:int deadline:int started messages...
 -- messages: type, body, type, body …; deadline is namespace time in ms, relative when negative
--- Returns {'started', run id, now} | {'running', run id} | {'exists', run id, status}
+-- Returns {'started', run id, now} | {'running', run id} | {'exists', run id, status} |
+--   {'full', percent} (see head_room; a run that is to end for the new one goes on)
 --- include partition
 --- include session
 --- include run
@@ -11,13 +12,16 @@
 
 -- the client chose the run id: a repeat finds its own run, whatever the id's present state is
 if repeated() or rcall('HEXISTS', run_key, 'wid') == 1 then return { 'started', run_id, now } end
+local full = rcall('HGET', meta_key, 'full')
 local old = rcall('HMGET', wf_key, 'run', 'status')
 if old[1] then
+  if old[2] == 'running' and full and conflict == 'terminate_existing' then return { 'full', full } end
   if old[2] == 'running' then return { conflict == 'fail' and 'exists' or 'running', old[1], old[2] } end
   if reuse == 'reject_duplicate' or (reuse == 'allow_duplicate_failed_only' and old[2] == 'completed') then
     return { 'exists', old[1], old[2] }
   end
 end
+if full then return { 'full', full } end
 touch()
 remember()
 local list = {}
