@@ -36,8 +36,8 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
     "WorkflowTaskCompleted": (
         (
             "A worker decided on everything up to event `seen`; the events of its commands follow. "
-            "`continued`: the code asked for continue-as-new; `more`: the decision was full, the next "
-            "one goes on at once."
+            "`continued`: the code asked for continue-as-new; `more`: the decision was full, the "
+            "next one goes on at once."
         ),
         "seen worker continued more",
     ),

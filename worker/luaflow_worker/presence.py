@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Container, MutableMapping
+from collections.abc import Callable, Container, MutableMapping, Sequence
 from typing import Any
 
 import orjson
@@ -19,11 +19,18 @@ from luaflow.store.transitions import Route
 class Presence(Service):
     """Says that the worker lives; its record expires a minute after it does not."""
 
-    def __init__(self, store: Store, worker: str, describe: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        worker: str,
+        queues: Sequence[str],
+        describe: Callable[[], dict[str, Any]],
+    ) -> None:
         """``describe()`` is what the record says besides host and process id."""
         super().__init__("presence")
         self._store = store
         self._worker = worker
+        self._queues = queues
         self._describe = describe
 
     async def open(self) -> None:
@@ -37,7 +44,7 @@ class Presence(Service):
         """
         namespace = self._store.namespace
         places = [(p, self._worker) for p in self._store.partitions]
-        done = await drop_workers(self._store, places)
+        done = await drop_workers(self._store, places, self._queues)
         await self._store.read(("DEL", keys.worker(namespace, self._worker)))
         if len(done) == len(places):
             await self._store.read(("ZREM", keys.workers(namespace), self._worker))

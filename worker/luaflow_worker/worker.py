@@ -18,7 +18,6 @@ from luaflow.observe.turning import Turning
 from luaflow.registry.app import App, load_app
 from luaflow.registry.entries import CallableEntry, WorkerOptions
 from luaflow.service import Service
-from luaflow.store import transitions
 from luaflow.store.courier import Courier
 from luaflow.store.store import Store
 from luaflow.store.tasks import Found
@@ -146,7 +145,7 @@ class Worker:
         """Start to serve; returns when the worker reads its queues."""
         role, options = self.config.role, self.options
         self._turning.start()
-        self._services = [Presence(self.store, self.id, self._describe)]
+        self._services = [Presence(self.store, self.id, self.config.queues, self._describe)]
         if role != "activity" and not options.disable_workflow_worker:
             slots = options.max_concurrent_workflow_task_execution_size
             streams = [p.sticky(self.id) for p in self.store.partitions]
@@ -203,19 +202,9 @@ class Worker:
         await self._courier.close()
         for service in reversed(self._services):
             await service.stop()
-        await self._leave()
         self._python.close()
         self._turning.stop()
         log.info("worker %s has drained", self.id)
-
-    async def _leave(self) -> None:
-        """Let go of the sticky streams; tasks still in one leave it when their deadline passes."""
-        await self.store.run(
-            *(
-                transitions.drop_worker(partition=p, worker=self.id, queues=self.config.queues)
-                for p in self.store.partitions
-            )
-        )
 
     @property
     def healthy(self) -> bool:
