@@ -405,7 +405,8 @@ async def _deliver_start(hand: Hand) -> Call:
 async def _forget(hand: Hand) -> Call:
     p = hand.store.partition("w")
     await hand.idle("w", *request(1, 3, {"workflow_id": "x"}), others=[p.outbox(3)])
-    return delivery.forget_messages(partition=p, receiver=3, numbers=[1])
+    waiting = await hand.outbox(p.number, 3)
+    return delivery.forget_messages(partition=p, receiver=3, delivered=waiting)
 
 
 SCENES: dict[str, Scene] = {
@@ -472,6 +473,16 @@ async def dump(hand: Hand) -> dict[str, bytes]:
     ordered = sorted(names)
     contents = await store.read(*(("DUMP", key) for key in ordered)) if ordered else []
     return {key: bytes(content) for key, content in zip(ordered, contents, strict=True)}
+
+
+async def fail_over(hand: Hand, before: dict[str, bytes], server: str = "") -> None:
+    """Go back to what a replica had (``dump``), as a fail-over does that lost acknowledged writes.
+
+    ``server`` is the run id of the new primary, where it matters that there is one.
+    """
+    await hand.store.read(*(("DEL", key) for key in await dump(hand)))
+    await hand.store.read(*(("RESTORE", key, 0, value) for key, value in before.items()))
+    hand.store.link.server = server or hand.store.link.server
 
 
 def partition_of_call(hand: Hand, call: Call) -> Partition:

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from tests.protocol.hand import LEASE, Hand, close, timer
-from tests.protocol.scenes import dump
+from tests.protocol.scenes import dump, fail_over
 from tests.support.mutants import mutant, proves
 
 from luaflow.store import transitions
 
 NEXT = "n" * 32
-
-
-async def fail_over(hand: Hand, before: dict[str, bytes]) -> None:
-    """Go back to what a replica had, as a fail-over does that lost acknowledged writes."""
-    await hand.store.read(*(("DEL", key) for key in await dump(hand)))
-    await hand.store.read(*(("RESTORE", key, 0, value) for key, value in before.items()))
 
 
 @proves(mutant("includes/decide", "r.worker ~= worker or r.len < seen", "r.len < seen"))

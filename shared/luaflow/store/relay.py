@@ -101,10 +101,10 @@ async def drain_outbox(
     for the next drain; the outbox is looked after again within a second.
     """
     partition = store.partitions[sender]
-    settled, replies, done = 0, frozenset[int](), list[int]()
+    settled, replies, done = 0, frozenset[int](), list[tuple[int, int]]()
     for _ in range(PAGES):
         # one round trip: forget what is done, claim the rest, read on; what is read is confirmed
-        claim = delivery.forget_messages(partition=partition, receiver=receiver, numbers=done)
+        claim = delivery.forget_messages(partition=partition, receiver=receiver, delivered=done)
         answer, page = await store.run(
             claim,
             ("XRANGE", partition.outbox(receiver), "-", "+", "COUNT", PAGE),
@@ -114,12 +114,12 @@ async def drain_outbox(
         if not letters:
             return Drained(settled, left, replies)
         verdicts = await _carry(store, sender, receiver, letters, letters[0].number)
-        done = [x.number for x, v in zip(letters, verdicts, strict=False) if v.settled]
+        done = [(x.number, x.epoch) for x, v in zip(letters, verdicts, strict=False) if v.settled]
         settled += len(done)
         replies = replies.union(*(v.replies for v in verdicts))
         if not done:
             return Drained(settled, left, replies)
-    claim = delivery.forget_messages(partition=partition, receiver=receiver, numbers=done)
+    claim = delivery.forget_messages(partition=partition, receiver=receiver, delivered=done)
     return Drained(settled, int((await store.one(claim))[1]), replies)
 
 
