@@ -475,13 +475,18 @@ async def dump(hand: Hand) -> dict[str, bytes]:
     return {key: bytes(content) for key, content in zip(ordered, contents, strict=True)}
 
 
-async def fail_over(hand: Hand, before: dict[str, bytes], server: str = "") -> None:
+async def fail_over(
+    hand: Hand, before: dict[str, bytes], server: str = "", *, prefix: str = ""
+) -> None:
     """Go back to what a replica had (``dump``), as a fail-over does that lost acknowledged writes.
 
-    ``server`` is the run id of the new primary, where it matters that there is one.
+    ``server`` is the run id of the new primary, where it matters that there is one; ``prefix`` is
+    that of the one partition that fails over.
     """
-    await hand.store.read(*(("DEL", key) for key in await dump(hand)))
-    await hand.store.read(*(("RESTORE", key, 0, value) for key, value in before.items()))
+    lost = {key: ("DEL", key) for key in await dump(hand)}
+    kept = {key: ("RESTORE", key, 0, value) for key, value in before.items()}
+    for commands in (lost, kept):
+        await hand.store.read(*(c for key, c in commands.items() if key.startswith(prefix)))
     hand.store.link.server = server or hand.store.link.server
 
 
