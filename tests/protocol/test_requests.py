@@ -56,6 +56,23 @@ async def test_an_answered_number_is_a_repeat(hand: Hand) -> None:
     assert (await hand.types(route)).count("WorkflowExecutionSignaled") == 2
 
 
+@proves(
+    mutant("includes/session", "tonumber(v[2]) or low", "low - 500"),
+    mutant("includes/session", "math.min(low, kept + 500)", "low"),
+)
+async def test_answered_numbers_go(hand: Hand) -> None:
+    """One that waited long kept many: they go with the next requests, at most 500 with each."""
+    route, _ = await hand.idle()
+    key = route.partition.session("s")
+    sizes = []
+    for first, last, lowest in ((2, 1201, 1), (1202, 1202, 1202), (1203, 1206, 1203)):
+        for n in range(first, last + 1):
+            await hand.tell(route, request=RequestId("s", n, lowest))
+        (fields,) = await hand.store.read(("HKEYS", key))
+        sizes.append(sum(bytes(field).isdigit() for field in fields))
+    assert sizes == [1200, 702, 4]
+
+
 @proves(mutant("includes/session", "rcall('PEXPIRE', sess_key, 600000)\n", "\n"))
 async def test_a_silent_session_is_dropped(hand: Hand) -> None:
     """What is kept of a client has a time to live (3.8)."""
