@@ -23,7 +23,6 @@ from luaflow.store.attempts import Proof
 from luaflow.store.delivery import Stamp
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call
-from luaflow.store.scripts import load
 from luaflow.store.transitions import RequestId, Route
 
 Scene = Callable[[Hand], Awaitable[Call]]
@@ -272,7 +271,7 @@ async def _shift(hand: Hand) -> Call:
 
 
 async def _confirm(hand: Hand) -> Call:
-    return Call(load("confirm"), [hand.store.partitions[0].meta], [])
+    return transitions.confirm(partition=hand.store.partitions[0])
 
 
 async def _drop(hand: Hand) -> Call:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
 import pytest
 from tests.protocol.hand import QUEUE, Hand, close
-from tests.support.mutants import Violation, mutant, proves, replaced
+from tests.support.mutants import Violation, mutant, patience, proves, replaced
+from tests.support.player import watch_subscriptions
 
+from luaflow.client.client import Client
 from luaflow.errors import Refused, Unknown
 from luaflow.store import link, scripts, transitions
 from luaflow.store.link import Link
+from luaflow.store.store import Store
 from luaflow.store.transitions import RequestId, Route
 
 
@@ -167,6 +171,30 @@ async def test_an_answer_is_confirmed_by_a_write_of_its_own(hand: Hand) -> None:
     assert (await hand.start_as(route))[0] == b"started"
     (after,) = await hand.store.read(("HGET", meta, "confirmed"))
     assert int(after or 0) == int(before or 0) + 1
+
+
+@proves(
+    replaced(Store, "confirms", False),
+    replaced(Store, "confirmed", lambda self, _, *commands: self.read(*commands)),
+)
+async def test_a_result_is_told_when_it_is_confirmed(hand: Hand) -> None:
+    """An end that one server has may be lost with it: pushed or read, nobody is told (5.5)."""
+    route = await hand.start()
+    task = await hand.take(route)
+    handle = Client(hand.store).get_handle("w", route.run_id)
+    subscribed = watch_subscriptions(hand.store)
+    waits = asyncio.create_task(handle.result(timeout=0.5))
+    await subscribed.wait()
+    hand.store.link.confirm = ("WAIT", 1, 5)  # there is no replica
+    other = await Store.open(hand.store.url, hand.store.namespace)
+    assert (await Hand(other).commit(task, *close()))[0] == b"ok"
+    await other.close()
+    with pytest.raises(TimeoutError):
+        await waits
+    with pytest.raises(TimeoutError):
+        await handle.result(timeout=0.5)
+    hand.store.link.confirm = ("WAIT", 0, 5)
+    assert await handle.result(timeout=patience()) == 1
 
 
 @proves(replaced(Link, "_check_confirmed", lambda *_: None))

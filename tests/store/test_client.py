@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.support.player import Player
+from tests.support.player import Player, watch_subscriptions
 from tests.support.proxy import Proxy
 
 from luaflow.client import Client, SyncClient
@@ -53,19 +53,6 @@ async def types_of(client: Client, workflow_id: str) -> list[str]:
     return [event.type async for event in client.get_handle(workflow_id).history()]
 
 
-def watch_subscriptions(client: Client) -> asyncio.Event:
-    """An event that is set when the client has subscribed to something."""
-    done, push = asyncio.Event(), client.store.push
-    add = push.add
-
-    async def watched(channel: str, listener: Any) -> None:
-        await add(channel, listener)
-        done.set()
-
-    push.add = watched  # type: ignore[method-assign]
-    return done
-
-
 # -- start and result ------------------------------------------------------------------------
 
 
@@ -85,7 +72,7 @@ async def test_started_run_is_in_its_history(client: Client) -> None:
 
 async def test_result_is_pushed(client: Client, player: Player) -> None:
     """A result that is awaited before the end arrives with the end."""
-    subscribed = watch_subscriptions(client)
+    subscribed = watch_subscriptions(client.store)
     handle = await client.start("app:pay", id="w1")
     waiting = asyncio.create_task(handle.result())
     await subscribed.wait()
@@ -397,7 +384,7 @@ async def test_result_survives_a_lost_connection(
 ) -> None:
     """An end told while the connection was down is found after the reconnect."""
     await client.start("app:pay", id="w1")
-    subscribed = watch_subscriptions(shaky)
+    subscribed = watch_subscriptions(shaky.store)
     waiting = asyncio.create_task(shaky.get_handle("w1").result())
     await subscribed.wait()
     await shaky.count()  # answered in order: the state was read before this
@@ -431,7 +418,7 @@ async def test_result_ends_when_the_server_stays_away(
         await Client.connect(proxy.url, client.namespace) as shaky,
     ):
         handle = await shaky.start("app:pay", id="w1")
-        subscribed = watch_subscriptions(shaky)
+        subscribed = watch_subscriptions(shaky.store)
         waiting = asyncio.create_task(handle.result())
         await subscribed.wait()
         await shaky.count()
@@ -468,7 +455,7 @@ async def test_result_survives_a_silent_connection(
     monkeypatch.setattr(link, "ANSWER_SECONDS", 0.2)
     await client.start("app:pay", id="w1")
     async with await Client.connect(proxy.url, client.namespace) as shaky:
-        subscribed = watch_subscriptions(shaky)
+        subscribed = watch_subscriptions(shaky.store)
         waiting = asyncio.create_task(shaky.get_handle("w1").result())
         await subscribed.wait()
         await shaky.count()

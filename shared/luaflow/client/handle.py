@@ -59,7 +59,8 @@ class Handle:
 
         ``timeout`` is in seconds; TimeoutError after it. Raises WorkflowFailed (with the failure
         and the status) for every other end, NotFound when there is no such run, Unavailable when
-        the server is gone and does not come back within half a minute.
+        the server is gone and does not come back within half a minute, Unknown when the end was not
+        confirmed by then, which the namespace's durability asks for.
         """
         async with asyncio.timeout(timeout):
             run_id = self.run_id or (await self._reach()).run_id
@@ -157,13 +158,14 @@ class Handle:
         told: asyncio.Queue[bytes | None] = asyncio.Queue()
         push = self._store.push
         channel = self._partition.done(run_id)
-        # subscribe, then read, then wait: an end between the first two is told twice, never missed
+        # subscribe, then read, then wait: an end between the first two is told twice, never missed;
+        # where the durability asks for more than one server's word, what is told is but a hint
         try:
             await push.add(channel, told.put_nowait)
             news: bytes | None = None
             while True:
                 type, _, raw = (news or b"").partition(b"\n")
-                if raw:
+                if raw and not self._store.confirms:
                     return type.decode(), Event(0, 0, "", raw).body
                 if event := await self._last_event(run_id):
                     return event.type, event.body
@@ -174,10 +176,14 @@ class Handle:
             await push.remove(channel, told.put_nowait)
 
     async def _last_event(self, run_id: str) -> Event | None:
-        status, entries = await self._store.read(
-            ("HGET", self._partition.run(run_id), "status"),
-            ("XREVRANGE", self._partition.hist(run_id), "+", "-", "COUNT", 1),
-        )
+        """The end of a run, None while it has none; never one that may be lost (design 5.5)."""
+        store, p = self._store, self._partition
+        state = ("HGET", p.run(run_id), "status")
+        last = ("XREVRANGE", p.hist(run_id), "+", "-", "COUNT", 1)
+        status, entries = await store.read(state, last)
+        if status not in {None, b"running"} and store.confirms:
+            # read again, with the confirmation: the first answer may be another server's
+            status, entries = await store.confirmed(p, state, last)
         if status is None or not entries:
             raise NotFound(f"the workflow {self.workflow_id!r} has no run {run_id!r}")
         return None if status == b"running" else looking.event_of(entries[0])

@@ -16,6 +16,7 @@ from redis.exceptions import ResponseError
 
 from luaflow.domain.ids import check_workflow_id, partition_of
 from luaflow.errors import LuaflowError, NotFound, Refused, Unavailable, Unknown
+from luaflow.store import transitions
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg, Call, ConnectionLost, Link, error_code
 from luaflow.store.listen import RECONNECT_SECONDS, Subscriber
@@ -82,6 +83,22 @@ class Store:
     async def ask(self, *commands: tuple[Arg, ...]) -> list[Any]:
         """The same, but what the server refuses is answered by its error, and not raised."""
         return await self._repeat(commands, refusals=True)
+
+    @property
+    def confirms(self) -> bool:
+        """Whether what this server has may be lost with it before others have it.
+
+        Not so where each write is synced: there every answer, also a read's, waits for that.
+        """
+        return bool(self.link.confirm)
+
+    async def confirmed(self, p: Partition, *commands: tuple[Arg, ...]) -> list[Any]:
+        """Read what is told to somebody outside: others have what these answers rest on (5.5).
+
+        Raises Unknown where that cannot be had.
+        """
+        # WAIT behind a mere read proves nothing: a write of our own goes before it
+        return (await self.run(*commands, transitions.confirm(partition=p)))[:-1]
 
     async def run(
         self, *calls: Call | tuple[Arg, ...], patience: float = PATIENCE_SECONDS

@@ -341,6 +341,11 @@ def settings(*, partition: Partition, version: int, fields: Sequence[Arg]) -> Ca
     return Call(load("settings"), [partition.meta], [version, *fields])
 
 
+def confirm(*, partition: Partition) -> Call:
+    """Write something, so that a WAIT behind it counts what was there before."""
+    return Call(load("confirm"), [partition.meta], [])
+
+
 def shift_clock(*, partition: Partition, ms: int, simulated: bool) -> Call:
     """Move namespace time forward."""
     return Call(load("shift_clock"), [partition.meta], [ms, int(simulated)])
