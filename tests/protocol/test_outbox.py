@@ -12,6 +12,7 @@ from tests.support.mutants import mutant, proves, replaced
 from luaflow.store import delivery, relay
 from luaflow.store.delivery import Stamp
 from luaflow.store.link import Call
+from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 
 
@@ -274,6 +275,29 @@ async def test_a_slow_relay_spares_the_next_primarys_message(hand: Hand) -> None
     assert (await hand.store.one(forget))[1] == 1
     await relay.drain_outbox(hand.store, 0, 5)
     assert await heard(hand, target) == ["s"]
+
+
+@proves(replaced(relay, "_to_nobody", _no_note), replaced(Store, "apart", Store.run))
+async def test_one_broken_target_is_answered_and_skipped(hand: Hand) -> None:
+    """One that makes its script fail can never be applied: who is behind it does not wait (3.6)."""
+    target, _ = await hand.idle(hand.id_in(5))
+    broken = await hand.start(hand.id_in(5, but=target.workflow_id))
+    sender = await hand.start(hand.id_in(0))
+    p, history = sender.partition, broken.partition.hist(broken.run_id)
+    await hand.store.read(("XADD", history, "99-0", "a", "b"))
+    me = {"p": p.number, "workflow_id": sender.workflow_id, "run_id": sender.run_id}
+    ops = [
+        *request(1, 5, {**to(broken.workflow_id), "from": me}),
+        *request(2, 5, {**to(target.workflow_id), "from": None}),
+    ]
+    await hand.commit(await hand.take(sender), *ops, others=[p.outbox(5)])
+    await relay.drain_outbox(hand.store, 0, 5)
+    await relay.drain_outbox(hand.store, 5, 0)
+    assert await heard(hand, target) == ["s"]
+    last = (await hand.events(sender))[-1]
+    assert last.type == "SignalExternalWorkflowExecutionFailed"
+    assert "XADD" in last.body["failure"]["message"]
+    await hand.store.read(("XDEL", history, "99-0"))
 
 
 def child(hand: Hand, number: int, run_id: str, reuse: str = "allow_duplicate") -> Call:

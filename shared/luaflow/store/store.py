@@ -18,7 +18,15 @@ from luaflow.domain.ids import check_workflow_id, partition_of
 from luaflow.errors import LuaflowError, NotFound, Refused, Unavailable, Unknown
 from luaflow.store import transitions
 from luaflow.store.keys import Partition
-from luaflow.store.link import Arg, Call, ConnectionLost, Link, error_code
+from luaflow.store.link import (
+    Arg,
+    Call,
+    ConnectionLost,
+    Link,
+    ScriptFailed,
+    error_code,
+    failed_inside,
+)
 from luaflow.store.listen import RECONNECT_SECONDS, Subscriber
 from luaflow.store.namespaces import Settings, read_settings
 from luaflow.store.transitions import Route
@@ -215,4 +223,5 @@ def _refusal(answer: ResponseError) -> LuaflowError:
             "Redis is out of memory: new starts and signals are refused, running work goes on; "
             "raise maxmemory or shorten the retention"
         )
-    return LuaflowError(f"Redis answered: {answer}")
+    kind = ScriptFailed if failed_inside(answer) else LuaflowError
+    return kind(f"Redis answered: {answer}")
