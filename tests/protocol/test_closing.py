@@ -203,8 +203,8 @@ async def test_repeated_continue_as_new_opens_one_run(hand: Hand) -> None:
 @proves(
     mutant(
         "message",
-        "current ~= run_id and (r.status == 'continued_as_new'",
-        "current ~= run_id and (false",
+        "w[1] ~= run_id and (r.status == 'continued_as_new'",
+        "w[1] ~= run_id and (false",
     )
 )
 async def test_message_follows_the_chain(hand: Hand) -> None:

@@ -145,8 +145,16 @@ class Handle:
         return await self._store.route(self.workflow_id, self.run_id)
 
     async def _message(self, type: str, body: bytes) -> Route:
-        route = self._route or await self._reach()
-        return await deliver(self._store, self._session, route, type, body)
+        last = None
+        while True:
+            route = self._route or await self._reach()
+            try:
+                return await deliver(self._store, self._session, route, type, body)
+            except NotFound:
+                # removed since it was looked for: another run may have the id by now
+                if self._route or route.run_id == last:
+                    raise
+                last = route.run_id
 
     def _keep(self, route: Route) -> None:
         """Remember where the run was reached; without a run id each call asks anew."""

@@ -23,10 +23,14 @@ BUSY_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2)
 """Pauses between two tries while a run's mailbox is shut (design 5.3); the last one goes on."""
 
 
+class Closed(Refused):
+    """The run is closed."""
+
+
 async def deliver(store: Store, session: Session, route: Route, type: str, body: bytes) -> Route:
     """Put a message into the history of a run, wherever it has moved; return where it was.
 
-    Raises NotFound when there is no such run, Refused when it is closed or its mailbox stays shut.
+    Raises NotFound when there is no such run, Closed, or Refused when its mailbox stays shut.
     """
     with session.request(route.partition.number) as number:
 
@@ -35,9 +39,10 @@ async def deliver(store: Store, session: Session, route: Route, type: str, body:
 
         route, answer = await _reach_open_mailbox(store, route, make)
     if answer[0] == b"gone":
-        raise NotFound(f"there is no workflow with the id {route.workflow_id!r}")
+        raise NotFound(f"the workflow {route.workflow_id!r} has no run {route.run_id!r} any more")
     if answer[0] == b"closed":
-        raise _not_running(route, answer)
+        status = bytes(answer[1]).decode()
+        raise Closed(f"the workflow {route.workflow_id!r} is not running, it is {status}")
     return route
 
 
@@ -104,8 +109,3 @@ def _outcome(route: Route, parent: dict[str, Any]) -> bytes:
     """The news for the parent of a terminated run."""
     slot = {"failure": terminated().to_json()}
     return child_outcome(parent, route.workflow_id, route.run_id, "terminated", slot)
-
-
-def _not_running(route: Route, answer: list[Any]) -> Refused:
-    status = bytes(answer[1]).decode()
-    return Refused(f"the workflow {route.workflow_id!r} is not running, it is {status}")

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from luaflow.client.messages import deliver, terminate
+from luaflow.client.messages import Closed, deliver, terminate
 from luaflow.client.payloads import Message, check_size, dump, identity, signals
 from luaflow.client.session import Session
 from luaflow.domain import values
 from luaflow.domain.events import FORMAT
 from luaflow.domain.ids import Pid, check_name, new_run_id
 from luaflow.domain.options import StartOptions, parse_start_options
-from luaflow.errors import AlreadyExists, Refused
+from luaflow.errors import AlreadyExists, NotFound, Refused
 from luaflow.store import transitions
 from luaflow.store.deployed import DeployedType, host_of, resolve
 from luaflow.store.store import Store
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 RUNTIME: Final = 1
 """The runtime version new runs begin with (design 8)."""
+TRIES: Final = 10
+"""How often a start begins anew because the run it found ended meanwhile."""
 _SIGNALED: Final = "WorkflowExecutionSignaled"
 
 
@@ -153,14 +155,15 @@ def _started(
 async def open_run(store: Store, session: Session, request: Request) -> str:
     """Start the run as its id policies say; return the run id that the workflow id now has.
 
-    A run that exists and may be used gets the startup messages instead. Raises AlreadyExists.
+    A run that exists and may be used gets the startup messages instead. Raises AlreadyExists, and
+    Refused when it takes none.
     """
     workflow_id, options = request.route.workflow_id, request.options
     ending = options.id_conflict_policy == "terminate_existing"
     ending = ending or options.id_reuse_policy == "terminate_if_running"
     using = options.id_conflict_policy == "use_existing" and not ending
     left = list(request.messages)
-    while True:
+    for _ in range(TRIES):
         kind, run_id, *rest = await _send(store, session, request, left)
         if kind == "started":
             return run_id
@@ -174,6 +177,7 @@ async def open_run(store: Store, session: Session, request: Request) -> str:
         else:
             status = rest[0] if rest else "running"
             raise AlreadyExists(_exists(workflow_id, run_id, status, options), run_id=run_id)
+    raise Refused(f"the runs of {workflow_id!r} end before they can be used or ended: try again")
 
 
 async def _send(
@@ -210,7 +214,7 @@ async def _hand_over(
     for n, body in enumerate(messages):
         try:
             route = await deliver(store, session, route, _SIGNALED, body)
-        except Refused:  # it ended in between: the rest begins the next run
+        except (Closed, NotFound):  # it ended in between: the rest begins the next run
             return messages[n:]
     return []
 

@@ -34,6 +34,8 @@ from luaflow.store.transitions import Route
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 30.0
+MOVES = 100
+"""How often a run is followed that moves, between workers or to the next one of its chain."""
 _TRANSIENT = {
     "LOADING",
     "READONLY",
@@ -208,13 +210,17 @@ class Store:
         return Route(p, workflow_id, run, queue, sticky)
 
     async def reach(self, route: Route, make: Callable[[Route], Call]) -> tuple[Route, list[Any]]:
-        """Run a transition that needs the run's present place; follow it while it moves."""
-        while True:
+        """Run a transition that needs the run's present place; follow it while it moves.
+
+        Raises Refused when it moves on and on.
+        """
+        for _ in range(MOVES):
             answer = await self.one(make(route))
             if answer[0] != b"moved":
                 return route, answer
             run, queue, sticky = (bytes(f or b"").decode() for f in answer[1:4])
             route = Route(route.partition, route.workflow_id, run, queue or route.queue, sticky)
+        raise Refused(f"the workflow {route.workflow_id!r} moves faster than it can be followed")
 
 
 def _refusal(answer: ResponseError) -> LuaflowError:

@@ -62,6 +62,11 @@ end
 local function tell(r, kind, body)
   append(r, kind, body)
   r.news = r.news + 1
+  if r.task == 'delayed' then
+    -- a message does not wait for the start delay
+    rcall('ZREM', timers_key, 'd|' .. run_id)
+    r.task = ''
+  end
   schedule(r)
   save_run(r)
 end
