@@ -26,7 +26,7 @@ from luaflow.store.link import Call
 from luaflow.store.transitions import RequestId, Route
 
 Scene = Callable[[Hand], Awaitable[Call]]
-ASK = RequestId("session", 3, 1)
+ASK = RequestId("session", 3, 1, "signal:mine")
 STAMP = Stamp(3, 1, 1)
 NEXT = "n" * 32
 
@@ -47,8 +47,9 @@ async def _start(hand: Hand) -> Call:
 
 async def _message(hand: Hand) -> Call:
     route, _ = await hand.idle()
+    kind = "WorkflowExecutionSignaled"
     return transitions.message(
-        route=route, type="WorkflowExecutionSignaled", body=b"{}", request=ASK
+        route=route, type=kind, body=b"{}", more=[(kind, b"{}")], request=ASK
     )
 
 

@@ -86,6 +86,137 @@ async def test_a_silent_session_is_dropped(hand: Hand) -> None:
     assert 0 < ttl <= 600_000
 
 
+def named(number: int, asked: str) -> RequestId:
+    """A request of another client each time, with the id its caller gave it."""
+    return RequestId(f"s{number}", 1, 1, asked)
+
+
+@proves(
+    mutant("message", "if event then return { 'ok', tonumber(event) } end\n", "\n"),
+    mutant("message", "note(r.len, run_id)\n", "\n"),
+    mutant("message", "'ok', tonumber(event)", "'ok', 0"),
+)
+async def test_a_callers_id_is_done_once(hand: Hand) -> None:
+    """Whoever repeats it, however late, to whichever run: the first answer, and no event (5.10)."""
+    route, _ = await hand.idle()
+    first = await hand.tell(route, request=named(1, "signal:mine"))
+    assert first == [b"ok", 3]
+    await hand.tell(route, request=named(2, "signal:other"))
+    assert await hand.tell(route, request=named(3, "signal:mine")) == first
+    assert (await hand.types(route)).count("WorkflowExecutionSignaled") == 2
+    await hand.end(route)
+    assert await hand.tell(route, request=named(4, "signal:mine")) == first
+    later = await hand.start()
+    assert await hand.tell(later, request=named(5, "signal:mine")) == first
+    assert await hand.types(later) == ["WorkflowExecutionStarted"]
+
+
+@proves(
+    mutant(
+        "message",
+        "if r.shut then return { 'busy' } end",
+        "if r.shut then touch() note(0, run_id) return { 'busy' } end",
+    ),
+    mutant(
+        "message",
+        "then return { 'closed', r.status }",
+        "then note(0, run_id) return { 'closed', 0 }",
+    ),
+)
+async def test_a_refused_callers_id_is_judged_afresh(hand: Hand) -> None:
+    """A refusal leaves no trace: the same id is applied when there is no reason any more."""
+    route = await hand.start()
+    task = await hand.take(route)
+    for n in range(3):
+        await hand.tell(route)
+        await hand.commit(task, *close(), seen=task.seen + n)
+    ask = named(1, "signal:mine")
+    assert (await hand.tell(route, request=ask))[0] == b"busy"
+    await hand.commit(task, *close(), seen=task.seen + 3)
+    assert (await hand.tell(route, request=ask))[0] == b"closed"
+    later = await hand.start()
+    assert await hand.tell(later, request=ask) == [b"ok", 2]
+
+
+@proves(
+    mutant("includes/asked", "if oldest then rcall('HDEL', wf_key, 'q:' .. oldest) end", "local _"),
+    mutant("includes/asked", "% 1000", "% 999"),
+)
+async def test_a_workflow_id_remembers_1000(hand: Hand) -> None:
+    """The oldest is forgotten, and how many there were is counted (3.8)."""
+    route, _ = await hand.idle()
+    kind, body = "WorkflowExecutionSignaled", b'{"name":"s","input":[]}'
+    ids = [f"signal:{n}" for n in range(1001)]
+    await hand.store.run(
+        *(
+            transitions.message(route=route, type=kind, body=body, request=named(n, asked))
+            for n, asked in enumerate(ids)
+        )
+    )
+    (flat,) = await hand.store.read(("HGETALL", route.partition.wf("w")))
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    kept = {bytes(name).decode()[2:] for name in fields if bytes(name).startswith(b"q:")}
+    assert kept == set(ids[1:])
+    assert fields[b"q#"] == b"1001"
+    assert sum(bytes(name).startswith(b"q#") for name in fields) == 1001
+    await hand.tell(route, request=named(1, ids[1]))
+    assert (await hand.state(route))["len"] == "1003"
+
+
+@proves(
+    mutant("start", "if got then return { 'started', got, now } end\n", "\n"),
+    mutant("message", "note(r.len, run_id)\n", "\n"),
+    mutant("start", "      note(0, old[1])\n", "\n"),
+)
+async def test_a_start_that_used_a_run_is_done(hand: Hand) -> None:
+    """Its messages went to a run that is over by now: the repeat starts nothing and sends none."""
+    first = await hand.start()
+    other = Route(first.partition, "w", "r" * 32, QUEUE)
+    kind, body = "WorkflowExecutionSignaled", b'{"name":"s","input":[]}'
+    how = {"conflict": "use_existing", "messages": [(kind, body)] * 2}
+    assert (await hand.start_as(other, request=named(1, "start:a"), **how))[0] == b"running"
+    call = transitions.message(
+        route=first, type=kind, body=body, more=[(kind, body)], request=named(2, "start:a")
+    )
+    assert await hand.store.one(call) == [b"ok", 3]
+    bare = {"conflict": "use_existing"}
+    assert (await hand.start_as(other, request=named(3, "start:b"), **bare))[0] == b"running"
+    await hand.end(first)
+    for again in (
+        await hand.start_as(other, request=named(4, "start:a"), **how),
+        await hand.start_as(other, request=named(5, "start:b"), **bare),
+    ):
+        assert again[:2] == [b"started", first.run_id.encode()]
+    assert (await hand.store.route("w")).run_id == first.run_id
+
+
+@proves(mutant("start", "conflict == 'use_existing' and messages", "messages"))
+async def test_a_start_that_ends_a_run_is_not_done_by_finding_it(hand: Hand) -> None:
+    """The caller ends the run and asks again, with the same id: only now it starts."""
+    first = await hand.start()
+    other = Route(first.partition, "w", "r" * 32, QUEUE)
+    ask, how = named(1, "start:a"), {"conflict": "terminate_existing"}
+    assert (await hand.start_as(other, request=ask, **how))[0] == b"running"
+    await hand.end(first)
+    assert (await hand.start_as(other, request=ask, **how))[1] == other.run_id.encode()
+
+
+@proves(mutant("start", "note(1, run_id)\n", "\n"))
+async def test_a_start_is_done_though_its_run_is_removed(hand: Hand) -> None:
+    """Its id lives with the workflow id, which a later run keeps."""
+    first = Route(hand.store.partition("w"), "w", "a" * 32, QUEUE)
+    await hand.start_as(first, request=named(1, "start:a"))
+    await hand.end(first)
+    later = await hand.start()
+    await hand.shift(hand.store.settings.retention_ms)
+    await hand.store.one(
+        transitions.remove_run(partition=first.partition, workflow_id="w", run_id=first.run_id)
+    )
+    again = await hand.start_as(first, request=named(2, "start:a"))
+    assert again[:2] == [b"started", first.run_id.encode()]
+    assert (await hand.store.route("w")).run_id == later.run_id
+
+
 @proves(
     mutant(
         "start", "if repeated() or rcall('HEXISTS', run_key, 'wid') == 1 then", "if repeated() then"
@@ -99,7 +230,7 @@ async def test_a_repeated_start_finds_its_run(hand: Hand) -> None:
     assert (await hand.types(route)).count("WorkflowExecutionStarted") == 1
 
 
-@proves(mutant("start", "if old[2] == 'running' then return", "if false then return"))
+@proves(mutant("start", "if old[2] == 'running' then", "if false then"))
 async def test_a_workflow_id_runs_once(hand: Hand) -> None:
     """A second run of an open workflow id is refused, and names the first."""
     route = await hand.start()

@@ -248,6 +248,46 @@ async def test_caller_given_request_id(client: Client, player: Player) -> None:
     assert await client.count() == 2
 
 
+async def test_request_id_of_a_start_that_signals(client: Client, player: Player) -> None:
+    """Done once: its signals go together to the run that exists, and to no later one."""
+    await client.start("app:pay", id="w1")
+    how: dict[str, Any] = {"id": "w1", "request_id": "r1", "messages": [("stop",)]}
+    first = await client.signal_with_start("app:pay", "go", **how)
+    async with await Client.connect(client.store.url, client.namespace) as other:
+        again = await other.signal_with_start("app:pay", "go", **how)
+    assert (again.run_id, again.existed) == (first.run_id, True)
+    signals = [e.body["name"] async for e in first.history() if "name" in e.body]
+    assert signals == ["go", "stop"]
+    await player.close("w1", result=1)
+    assert (await client.signal_with_start("app:pay", "go", **how)).run_id == first.run_id
+    assert await client.count() == 1
+
+
+async def test_request_id_of_a_message(client: Client) -> None:
+    """A signal and a cancel request are sent once for each id; each verb has its own ids."""
+    handle = await client.start("app:pay", id="w1", request_id="r1")
+    for one in (handle, client.get_handle("w1")):
+        await one.signal("go", 1, request_id="r1")
+        await one.signal("go", 2, request_id="r2")
+        await one.cancel("enough", request_id="r1")
+    sent = [e.body.get("input", e.body.get("reason")) async for e in handle.history()]
+    assert sent == [[], [1], [2], "enough"]
+
+
+@pytest.mark.parametrize("bad", ["", "x" * 201, "\ud800"])
+async def test_bad_request_id(client: Client, bad: str) -> None:
+    """An id that the server could not keep is refused before anything is sent."""
+    handle = await client.start("app:pay", id="w1")
+    for ask in (
+        client.start("app:pay", request_id=bad),
+        handle.signal("go", request_id=bad),
+        handle.cancel(request_id=bad),
+    ):
+        with pytest.raises(InvalidArgument, match="request id"):
+            await ask
+    assert await types_of(client, "w1") == ["WorkflowExecutionStarted"]
+
+
 async def test_cron_is_not_passed_over(client: Client) -> None:
     """An option luaflow does not carry out is refused, never ignored."""
     with pytest.raises(Refused, match="cron"):

@@ -9,7 +9,7 @@ from typing import Any
 from luaflow.client import looking
 from luaflow.client.messages import deliver, terminate
 from luaflow.client.payloads import check_size, dump, signal_body
-from luaflow.client.session import Session
+from luaflow.client.session import Session, asked_as
 from luaflow.domain import values
 from luaflow.domain.events import CLOSING, Event
 from luaflow.domain.failure import Failure, terminated
@@ -70,22 +70,34 @@ class Handle:
                     return _outcome(self.workflow_id, type, body)
                 run_id = body["new_run_id"]
 
-    async def signal(self, name: str, *payloads: Any, sender: str | None = None) -> None:
+    async def signal(
+        self,
+        name: str,
+        *payloads: Any,
+        sender: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
         """Send a signal: when this returns it is in the history.
 
-        ``sender`` is the PID that ``msg:from()`` answers. Raises NotFound, Refused when the run
-        is closed, InvalidArgument for bad values.
+        ``sender`` is the PID that ``msg:from()`` answers. Signals of the same ``request_id`` are
+        one, whoever sends them to this workflow id (it remembers the last 1,000). Raises NotFound,
+        Refused when the run is closed, InvalidArgument for bad values.
         """
         if not name:
             raise InvalidArgument("a signal needs a name")
         body = signal_body(name, payloads, self._store.settings, sender)
-        self._keep(await self._message("WorkflowExecutionSignaled", body))
+        asked = asked_as("signal", request_id)
+        self._keep(await self._message("WorkflowExecutionSignaled", body, asked))
 
-    async def cancel(self, reason: str | None = None) -> None:
-        """Ask the run to end; its code decides how. Raises NotFound, Refused when it is closed."""
+    async def cancel(self, reason: str | None = None, *, request_id: str | None = None) -> None:
+        """Ask the run to end; its code decides how. Raises NotFound, Refused when it is closed.
+
+        Of the same ``request_id`` it is one request, as with ``signal``.
+        """
         body = dump({"reason": reason} if reason else {})
         check_size(body, self._store.settings, "the reason")
-        self._keep(await self._message("WorkflowExecutionCancelRequested", body))
+        asked = asked_as("cancel", request_id)
+        self._keep(await self._message("WorkflowExecutionCancelRequested", body, asked))
 
     async def terminate(self, reason: str | None = None) -> None:
         """End the run at once, whatever its code does. Raises NotFound, Refused when closed."""
@@ -144,12 +156,12 @@ class Handle:
     async def _reach(self) -> Route:
         return await self._store.route(self.workflow_id, self.run_id)
 
-    async def _message(self, type: str, body: bytes) -> Route:
+    async def _message(self, type: str, body: bytes, asked: str) -> Route:
         last = None
         while True:
             route = self._route or await self._reach()
             try:
-                return await deliver(self._store, self._session, route, type, body)
+                return await deliver(self._store, self._session, route, type, body, asked=asked)
             except NotFound:
                 # removed since it was looked for: another run may have the id by now
                 if self._route or route.run_id == last:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -27,15 +27,26 @@ class Closed(Refused):
     """The run is closed."""
 
 
-async def deliver(store: Store, session: Session, route: Route, type: str, body: bytes) -> Route:
+async def deliver(
+    store: Store,
+    session: Session,
+    route: Route,
+    type: str,
+    body: bytes,
+    *,
+    more: Sequence[tuple[str, bytes]] = (),
+    asked: str = "",
+) -> Route:
     """Put a message into the history of a run, wherever it has moved; return where it was.
+
+    ``more`` messages go with it; ``asked`` is the request's id, see ``session.asked_as``.
 
     Raises NotFound when there is no such run, Closed, or Refused when its mailbox stays shut.
     """
-    with session.request(route.partition.number) as number:
+    with session.request(route.partition.number, asked) as request:
 
         def make(at: Route) -> Call:
-            return transitions.message(route=at, type=type, body=body, request=number)
+            return transitions.message(route=at, type=type, body=body, more=more, request=request)
 
         route, answer = await _reach_open_mailbox(store, route, make)
     if answer[0] == b"gone":

@@ -1,12 +1,17 @@
--- message: puts a message (signal, cancel request, update) into the history of an open run.
+-- message: puts a message (signal, cancel request, update) into the history of an open run, or several
+-- of one request together.
 -- KEYS meta wf run hist tq sticky sess leases timers
--- ARGV server session request:int lowest:int run_id queue sticky type body
--- Returns {'ok', event id} | {'moved', run, queue, sticky} | {'closed', status} | {'busy'} |
+-- ARGV server session request:int lowest:int asked run_id queue sticky type body more...
+-- more: type, body, type, body …
+-- Returns {'ok', last event id} | {'moved', run, queue, sticky} | {'closed', status} | {'busy'} |
 --   {'gone'} (there is no such run: whoever did not mean this one in particular looks for the present one)
 --- include partition
 --- include session
+--- include asked
 --- include run
 
+local event = done_before()
+if event then return { 'ok', tonumber(event) } end
 if repeated() then return { 'ok', 0 } end
 local w = rcall('HMGET', wf_key, 'run', 'queue', 'sticky')
 local r = w[1] and load_run()
@@ -18,6 +23,8 @@ if r.status ~= 'running' then return { 'closed', r.status } end
 if moved(r, queue, sticky) then return { 'moved', run_id, r.queue, r.sticky } end
 if r.shut then return { 'busy' } end
 touch()
-remember()
 tell(r, type, body)
+for i = more, #ARGV, 2 do tell(r, ARGV[i], ARGV[i + 1]) end
+remember()
+note(r.len, run_id)
 return { 'ok', r.len }
