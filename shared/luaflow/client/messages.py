@@ -104,10 +104,23 @@ async def terminate(store: Store, session: Session, route: Route, reason: str | 
             raise NotFound(f"there is no workflow with the id {route.workflow_id!r}")
         if answer[1] != b"continued_as_new":
             return False
-        now = await store.route(route.workflow_id)
-        if now.run_id == route.run_id:
+        now = await _present(store, route)
+        if now is None or now.run_id == route.run_id:
             return False
         route = now
+
+
+async def _present(store: Store, route: Route) -> Route | None:
+    """Where the chain of a run is now; None when another one has its workflow id."""
+    p, workflow_id = route.partition, route.workflow_id
+    found, first = await store.read(
+        ("HMGET", p.wf(workflow_id), "run", "queue", "sticky", "first"),
+        ("HGET", p.run(route.run_id), "first"),
+    )
+    if found[0] is None or (found[3] or b"") != (first or b""):
+        return None
+    run, queue, sticky = (bytes(f or b"").decode() for f in found[:3])
+    return Route(p, workflow_id, run, queue, sticky)
 
 
 async def _parent(store: Store, route: Route) -> dict[str, Any] | None:

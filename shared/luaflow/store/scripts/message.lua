@@ -13,10 +13,11 @@
 local event = done_before()
 if event then return { 'ok', tonumber(event) } end
 if repeated() then return { 'ok', 0 } end
-local w = rcall('HMGET', wf_key, 'run', 'queue', 'sticky')
+local w = rcall('HMGET', wf_key, 'run', 'queue', 'sticky', 'first')
 local r = w[1] and load_run()
 if not r then return { 'gone' } end
-if w[1] ~= run_id and (r.status == 'continued_as_new' or r.status == 'running') then
+local follow = r.status == 'continued_as_new' or r.status == 'running'
+if w[1] ~= run_id and follow and (w[4] or '') == r.first then
   return { 'moved', w[1], w[2], w[3] }
 end
 if r.status ~= 'running' then return { 'closed', r.status } end

@@ -35,7 +35,7 @@ remember()
 local list = {}
 for i = messages, #ARGV, 2 do list[#list + 1] = { ARGV[i], ARGV[i + 1] } end
 open_run({
-  wid = workflow_id, type = type, queue = queue, bundle = bundle, parent = parent, attempt = attempt,
+  wid = workflow_id, first = run_id, type = type, queue = queue, bundle = bundle, parent = parent, attempt = attempt,
   delay = #list == 0 and delay or 0, run_timeout = run_timeout,
   deadline = deadline < 0 and now - deadline or deadline
 }, started, list)
