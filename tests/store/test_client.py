@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from tests.support.player import Player, watch_subscriptions
@@ -521,6 +522,17 @@ async def test_signal_follows_a_moving_run(client: Client, player: Player) -> No
     await handle.signal("go", 2)
     current = [e async for e in client.get_handle("w1").history()]
     assert [e.body.get("input") for e in current] == [[], [2]]
+
+
+async def test_signal_to_a_run_that_never_stays(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Following has an end: whatever is wrong, nobody spins for ever."""
+    handle = await client.start("app:pay", id="w1")
+    moved = [b"moved", b"r" * 32, b"orders", b""]
+    monkeypatch.setattr(client.store, "one", AsyncMock(return_value=moved))
+    with pytest.raises(Refused, match="moves faster"):
+        await handle.signal("go")
 
 
 async def test_signal_to_a_closed_run(client: Client, player: Player) -> None:
