@@ -106,8 +106,17 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
         "The code ended with an error of kind Canceled after it was asked to.",
         "failure unread",
     ),
-    "WorkflowExecutionTerminated": ("Somebody ended the run.", "reason identity unread"),
-    "WorkflowExecutionTimedOut": ("The run was out of time.", "failure unread"),
+    "WorkflowExecutionTerminated": (
+        (
+            "Somebody ended the run. `unread`: messages it never took, by event id; "
+            "`unread_after`: there were many, and every message after this event is unread, too."
+        ),
+        "reason identity unread unread_after",
+    ),
+    "WorkflowExecutionTimedOut": (
+        "The run was out of time. `unread` and `unread_after` as when it is terminated.",
+        "failure unread unread_after",
+    ),
     "WorkflowExecutionContinuedAsNew": (
         "The next run of the same workflow id took over.",
         "new_run_id workflow_type input unread",

@@ -297,6 +297,12 @@ class Hand:
             for i, f in entries
         ]
 
+    async def outbox(self, sender: int, receiver: int) -> list[tuple[int, int]]:
+        """Number and epoch of each message that waits there."""
+        key = self.store.partitions[sender].outbox(receiver)
+        (entries,) = await self.store.read(("XRANGE", key, "-", "+"))
+        return [(int(bytes(i).split(b"-")[0]), int(fields[1])) for i, fields in entries]
+
     async def types(self, route: Route) -> list[str]:
         """The types of the run's events."""
         return [event.type for event in await self.events(route)]

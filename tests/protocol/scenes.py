@@ -23,11 +23,10 @@ from luaflow.store.attempts import Proof
 from luaflow.store.delivery import Stamp
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call
-from luaflow.store.scripts import load
 from luaflow.store.transitions import RequestId, Route
 
 Scene = Callable[[Hand], Awaitable[Call]]
-ASK = RequestId("session", 3, 1)
+ASK = RequestId("session", 3, 1, "signal:mine")
 STAMP = Stamp(3, 1, 1)
 NEXT = "n" * 32
 
@@ -48,8 +47,9 @@ async def _start(hand: Hand) -> Call:
 
 async def _message(hand: Hand) -> Call:
     route, _ = await hand.idle()
+    kind = "WorkflowExecutionSignaled"
     return transitions.message(
-        route=route, type="WorkflowExecutionSignaled", body=b"{}", request=ASK
+        route=route, type=kind, body=b"{}", more=[(kind, b"{}")], request=ASK
     )
 
 
@@ -277,7 +277,7 @@ async def _shift(hand: Hand) -> Call:
 
 
 async def _confirm(hand: Hand) -> Call:
-    return Call(load("confirm"), [hand.store.partitions[0].meta], [])
+    return transitions.confirm(partition=hand.store.partitions[0])
 
 
 async def _drop(hand: Hand) -> Call:
@@ -427,7 +427,8 @@ async def _deliver_start(hand: Hand) -> Call:
 async def _forget(hand: Hand) -> Call:
     p = hand.store.partition("w")
     await hand.idle("w", *request(1, 3, {"workflow_id": "x"}), others=[p.outbox(3)])
-    return delivery.forget_messages(partition=p, receiver=3, numbers=[1])
+    waiting = await hand.outbox(p.number, 3)
+    return delivery.forget_messages(partition=p, receiver=3, delivered=waiting)
 
 
 SCENES: dict[str, Scene] = {
@@ -498,6 +499,21 @@ async def dump(hand: Hand) -> dict[str, bytes]:
     ordered = sorted(names)
     contents = await store.read(*(("DUMP", key) for key in ordered)) if ordered else []
     return {key: bytes(content) for key, content in zip(ordered, contents, strict=True)}
+
+
+async def fail_over(
+    hand: Hand, before: dict[str, bytes], server: str = "", *, prefix: str = ""
+) -> None:
+    """Go back to what a replica had (``dump``), as a fail-over does that lost acknowledged writes.
+
+    ``server`` is the run id of the new primary, where it matters that there is one; ``prefix`` is
+    that of the one partition that fails over.
+    """
+    lost = {key: ("DEL", key) for key in await dump(hand)}
+    kept = {key: ("RESTORE", key, 0, value) for key, value in before.items()}
+    for commands in (lost, kept):
+        await hand.store.read(*(c for key, c in commands.items() if key.startswith(prefix)))
+    hand.store.link.server = server or hand.store.link.server
 
 
 def partition_of_call(hand: Hand, call: Call) -> Partition:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.protocol.hand import LEASE, QUEUE, Hand, activity, completed, eager
+from tests.protocol.scenes import dump
 from tests.support.mutants import mutant, proves, replaced
 
 from luaflow.domain.failure import timeout
+from luaflow.errors import LuaflowError
 from luaflow.store import attempts
 from luaflow.store.attempts import Proof
 from luaflow.store.transitions import Route
@@ -218,3 +221,32 @@ async def test_attempts_of_a_closed_run_are_void(hand: Hand) -> None:
     call = attempts.renew_activity(partition=p, run_id=route.run_id, seq="1", token="a.t")
     assert (await hand.store.one(call))[0] == b"fenced"
     assert (await hand.finish(route, 1, "a.t"))[0] == b"fenced"
+
+
+EVENT_FIRST = (
+    "  append(r, ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4]))\n",
+    "  forget_activity(ARGV[i])\n",
+)
+
+
+@proves(
+    mutant("commit", "".join(EVENT_FIRST), "".join(reversed(EVENT_FIRST))),
+    mutant(
+        "finish_activity",
+        "tell(r, type, body)\nforget_activity(seq)",
+        "forget_activity(seq)\ntell(r, type, body)",
+    ),
+)
+async def test_a_result_without_an_event_keeps_its_activity(hand: Hand) -> None:
+    """A history that takes no event (it is corrupt) fails the script, which has changed nothing."""
+    route, task = await hand.idle("w", *eager(1))
+    history = route.partition.hist(route.run_id)
+    await hand.store.read(("XADD", history, "99-0", "a", "b"))
+    before = await dump(hand)
+    now = int((await hand.state(route))["ts"])
+    with pytest.raises(LuaflowError, match="XADD"):
+        await hand.commit(task, fused=True, results=[completed(1, "a.t", now)])
+    with pytest.raises(LuaflowError, match="XADD"):
+        await hand.finish(route, 1, "a.t")
+    assert await dump(hand) == before
+    await hand.store.read(("XDEL", history, "99-0"))

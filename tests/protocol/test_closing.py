@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import orjson
+import pytest
 from tests.protocol.hand import Hand, close, completed, eager
 from tests.support.mutants import mutant, proves
 
+from luaflow.client.client import Client
+from luaflow.errors import Refused
 from luaflow.store import delivery
 from luaflow.store.delivery import Stamp
 
@@ -220,8 +223,8 @@ async def test_repeated_continue_as_new_opens_one_run(hand: Hand) -> None:
 @proves(
     mutant(
         "message",
-        "current ~= run_id and (r.status == 'continued_as_new'",
-        "current ~= run_id and (false",
+        "local follow = r.status == 'continued_as_new'",
+        "local follow = false",
     )
 )
 async def test_message_follows_the_chain(hand: Hand) -> None:
@@ -233,3 +236,41 @@ async def test_message_follows_the_chain(hand: Hand) -> None:
     assert (await hand.tell(route, "late"))[0] == b"ok"
     (signal,) = (await hand.events(route._replace(run_id=NEXT)))[1:]
     assert orjson.loads(signal.raw)["name"] == "late"
+
+
+OF_ITS_CHAIN = "follow and (w[4] or '') == r.first"
+
+
+@proves(mutant("message", OF_ITS_CHAIN, "follow"))
+async def test_message_follows_no_other_chain(hand: Hand) -> None:
+    """The chain is over and its workflow id was started anew: that run is not the one meant."""
+    route, _ = await hand.idle()
+    await hand.tell(route)
+    await hand.carry_on(await hand.take(route), NEXT)
+    second = route._replace(run_id=NEXT)
+    last = "l" * 32
+    await hand.carry_on(await hand.take(second), last)
+    assert (await hand.tell(route, "to the third"))[0] == b"ok"
+    await hand.end(route._replace(run_id=last))
+    other = await hand.start()
+    for one in (route, second):
+        assert (await hand.tell(one, "late"))[0] == b"closed"
+        with pytest.raises(Refused):
+            await Client(hand.store).get_handle("w", one.run_id).terminate()
+    assert await hand.types(other) == ["WorkflowExecutionStarted"]
+
+
+@proves(
+    mutant("continue_slice", "first = r.first", "first = next_run"),
+    mutant("includes/open", "    'first', o.first)\n", "    'first', run_id)\n"),
+)
+async def test_message_follows_a_chain_made_in_slices(hand: Hand) -> None:
+    """The next run of a run with many messages belongs to its chain as well."""
+    route, _ = await hand.idle()
+    await hand.tell_many(route, ["s"] * 501)
+    task = await hand.take(route)
+    await hand.carry_on(task, NEXT, unread=range(task.seen - 500, task.seen + 1))
+    for _ in range(2):
+        await hand.slice(route)
+    assert (await hand.tell(route, "late"))[0] == b"ok"
+    assert (await hand.types(route._replace(run_id=NEXT)))[-1] == "WorkflowExecutionSignaled"

@@ -6,7 +6,7 @@ and runs unchanged on one server, on Sentinel and on Redis Cluster (design 4).
 =======================  ===========  ======================================================
 key (after the prefix)   type         holds
 =======================  ===========  ======================================================
-``wf:<workflow id>``     hash         current run, status, queue, sticky worker
+``wf:<workflow id>``     hash         current run, status, queue, sticky worker; request ids
 ``run:<run id>``         hash         mutable state of the run (see ``scripts/includes/run.lua``)
 ``hist:<run id>``        stream       the events, ids ``1-0 2-0 …``
 ``pend:<run id>``        hash         what the run waits for, by command number
@@ -21,6 +21,9 @@ key (after the prefix)   type         holds
 ``sess:<session>``       hash         request numbers of a client session
 ``meta``                 hash         settings, clock, epoch, wake-up time of this partition
 =======================  ===========  ======================================================
+
+The last 1,000 request ids that callers gave are fields of ``wf``: ``q:<verb>:<id>`` says what was
+done, ``q#`` how many there were, ``q#0`` to ``q#999`` name them (``scripts/includes/asked.lua``).
 
 Outside partitions: ``lf:namespaces`` (hash: name -> settings), ``lf:<ns>:types``,
 ``lf:<ns>:hosts``, ``lf:<ns>:bundle:<hash>``; and under one hash tag, because scripts write them:

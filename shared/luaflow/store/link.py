@@ -37,6 +37,10 @@ class ConnectionLost(Unavailable):
     """The connection broke before the answer came: the call may or may not have run."""
 
 
+class ScriptFailed(LuaflowError):
+    """The keys of a transition make its script fail, whoever sends it and however often."""
+
+
 class Call(NamedTuple):
     """A script with its keys and arguments; the server's run id is put before the arguments."""
 
@@ -70,6 +74,11 @@ class _Batch:
 def error_code(error: ResponseError) -> str:
     """Return the first word of a refusal (NOSCRIPT …); redis-py takes known ones off."""
     return error.status_code or str(error).partition(" ")[0]
+
+
+def failed_inside(error: ResponseError) -> bool:
+    """Whether a script failed by itself: over a key of a wrong type, a history that is corrupt."""
+    return error_code(error) in {"ERR", "WRONGTYPE"} and "user_script" in str(error)
 
 
 def make_connection(url: str, **options: Any) -> Connection:

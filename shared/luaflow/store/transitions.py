@@ -25,11 +25,16 @@ class Route(NamedTuple):
 
 
 class RequestId(NamedTuple):
-    """The number of a client's request in its session (design 5.10); 0: no dedupe needed."""
+    """What a repeat of a request is recognised by (design 5.10).
+
+    Its number in its client's session (0: no dedupe needed), and the id that its caller gave it
+    ('': none): that is done once for each workflow id, whoever sends it, to whichever run.
+    """
 
     session: str = "-"
     number: int = 0
     lowest: int = 0
+    asked: str = ""
 
 
 NO_REQUEST = RequestId()
@@ -55,29 +60,32 @@ def start(
     p, wid, rid, queue, _ = route
     keys = [*p.of_run(wid, rid), p.workflow_queue(queue)]
     keys += [p.session(request.session), p.vis, p.timers, p.leases]
-    args: list[Arg] = [
-        request.session,
-        request.number,
-        request.lowest,
-        rid,
-        wid,
-        type,
-        queue,
-        bundle,
-    ]
+    args: list[Arg] = [*request, rid, wid, type, queue, bundle]
     args += [parent, conflict, reuse, attempt, delay, run_timeout, deadline, started]
     for name, body in messages:
         args += [name, body]
     return Call(load("start"), keys, args)
 
 
-def message(*, route: Route, type: str, body: bytes, request: RequestId = NO_REQUEST) -> Call:
-    """Put a signal, a cancel request or an update into the history of an open run."""
+def message(
+    *,
+    route: Route,
+    type: str,
+    body: bytes,
+    more: Sequence[tuple[str, bytes]] = (),
+    request: RequestId = NO_REQUEST,
+) -> Call:
+    """Put a signal, a cancel request or an update into the history of an open run.
+
+    ``more`` messages go with it, all or none.
+    """
     p, wid, rid, queue, sticky = route
     keys = [p.meta, p.wf(wid), p.run(rid), p.hist(rid), p.workflow_queue(queue), p.sticky(sticky)]
     keys += [p.session(request.session), p.leases, p.timers]
-    args: list[Arg] = [request.session, request.number, request.lowest, rid, queue, sticky]
-    return Call(load("message"), keys, [*args, type, body])
+    args: list[Arg] = [*request, rid, queue, sticky]
+    for name, text in ((type, body), *more):
+        args += [name, text]
+    return Call(load("message"), keys, args)
 
 
 def take_workflow(
@@ -352,6 +360,11 @@ def settings(*, partition: Partition, version: int, fields: Sequence[Arg]) -> Ca
 def head_room(*, partition: Partition, percent: int) -> Call:
     """Tell a partition how much of its memory the server uses."""
     return Call(load("head_room"), [partition.meta], [percent])
+
+
+def confirm(*, partition: Partition) -> Call:
+    """Write something, so that a WAIT behind it counts what was there before."""
+    return Call(load("confirm"), [partition.meta], [])
 
 
 def shift_clock(*, partition: Partition, to: int, simulated: bool) -> Call:

@@ -46,8 +46,9 @@ touch()
 local before = r.len
 i = ops
 for _ = 1, results do
-  forget_activity(ARGV[i])
+  -- the event first: should the server refuse it, the activity is still there
   append(r, ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4]))
+  forget_activity(ARGV[i])
   i = i + 5
 end
 r.decided = mode == 'fused' and r.len or seen

@@ -59,7 +59,7 @@ end
 -- the next run has the same place in the world: its parent, its execution deadline
 run_id, run_key, hist_key = next_run, newrun_key, newhist_key
 open_run({
-  wid = r.wid, type = type, queue = queue, bundle = bundle, parent = parent, attempt = attempt, delay = 0,
+  wid = r.wid, first = r.first, type = type, queue = queue, bundle = bundle, parent = parent, attempt = attempt, delay = 0,
   run_timeout = run_timeout, deadline = tonumber(deadline or '0')
 }, started, list)
 return { 'ok', r.turn, before, r.len, now, 0, {} }

@@ -16,20 +16,21 @@ local function close_run(r, status, kind, body)
   rcall('PUBLISH', string.sub(meta_key, 1, -5) .. 'done:' .. run_id, kind .. '\n' .. told)
 end
 
--- Ends a body given without its last brace: the messages no decision has seen are listed (design 3, 5).
+-- Ends a body given without its last brace: the messages that no code took are listed (design 3, 5).
+-- At most 500 events are looked at, and `unread_after` stands for the rest: every message behind it.
 local function with_unread(r, body)
   -- (of a run that was continuing as new also those that were on their way into the next one)
   local unread = { rcall('HGET', pend_key, 'n:unread') or nil }
-  -- a page at a time: bodies may be large, and all of them are listed
-  for from = r.decided + 1, r.len, 500 do
-    local first, last = string.format('%d-0', from), string.format('%d-0', from + 499)
-    for _, e in ipairs(rcall('XRANGE', hist_key, first, last, 'COUNT', 500)) do
-      local t = e[2][4]
-      if t == 'WorkflowExecutionSignaled' or t == 'WorkflowExecutionUpdateAdmitted'
-          or t == 'WorkflowExecutionCancelRequested' then
-        unread[#unread + 1] = string.match(e[1], '^%d+')
-      end
+  local first, last = string.format('%d-0', r.decided + 1), string.format('%d-0', r.len)
+  local late = r.len > r.decided and rcall('XRANGE', hist_key, first, last, 'COUNT', 500) or {}
+  for _, e in ipairs(late) do
+    local t = e[2][4]
+    if t == 'WorkflowExecutionSignaled' or t == 'WorkflowExecutionUpdateAdmitted'
+        or t == 'WorkflowExecutionCancelRequested' then
+      unread[#unread + 1] = string.match(e[1], '^%d+')
     end
   end
-  return body .. (#body > 1 and ',' or '') .. '"unread":[' .. table.concat(unread, ',') .. ']}'
+  local at = r.decided + #late
+  local after = at < r.len and '"unread_after":' .. at .. ',' or ''
+  return body .. (#body > 1 and ',' or '') .. after .. '"unread":[' .. table.concat(unread, ',') .. ']}'
 end
