@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from luaflow.service import Service
-from luaflow.store import transitions
+from luaflow.store import upkeep
 from luaflow.store.checks import check_server, memory_percent
 from luaflow.store.store import Store
 
@@ -46,9 +46,7 @@ class Guard(Service):
         percent = await memory_percent(self._store)
         if percent is None:
             return
-        calls = (
-            transitions.head_room(partition=p, percent=percent) for p in self._store.partitions
-        )
+        calls = (upkeep.head_room(partition=p, percent=percent) for p in self._store.partitions)
         # a partition that is broken must not keep the others from knowing
         answers = await self._store.apart(*calls)
         full = any(isinstance(answer, list) and answer[1] for answer in answers)

@@ -18,7 +18,7 @@ from tests.protocol.hand import (
 )
 
 from luaflow.domain.events import CLOSING_EVENT
-from luaflow.store import attempts, delivery, liveness, tasks, transitions
+from luaflow.store import attempts, delivery, liveness, tasks, transitions, upkeep
 from luaflow.store.attempts import Proof
 from luaflow.store.delivery import Stamp
 from luaflow.store.keys import Partition
@@ -264,20 +264,20 @@ async def _due(hand: Hand) -> Call:
 
 
 async def _settings(hand: Hand) -> Call:
-    return transitions.settings(partition=hand.store.partitions[0], version=9, fields=("lease", 1))
+    return upkeep.settings(partition=hand.store.partitions[0], version=9, fields=("lease", 1))
 
 
 async def _head_room(hand: Hand) -> Call:
-    return transitions.head_room(partition=hand.store.partitions[0], percent=90)
+    return upkeep.head_room(partition=hand.store.partitions[0], percent=90)
 
 
 async def _shift(hand: Hand) -> Call:
     p, to = hand.store.partitions[0], 1_000_000_000_005
-    return transitions.shift_clock(partition=p, to=to, simulated=True)
+    return upkeep.shift_clock(partition=p, to=to, simulated=True)
 
 
 async def _confirm(hand: Hand) -> Call:
-    return transitions.confirm(partition=hand.store.partitions[0])
+    return upkeep.confirm(partition=hand.store.partitions[0])
 
 
 async def _drop(hand: Hand) -> Call:

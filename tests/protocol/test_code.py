@@ -223,3 +223,82 @@ async def test_a_worker_lost_between_two_of_its_decisions_is_replaced(make_engin
     await engine.scheduler()
     await engine.worker()
     assert await handle.result(timeout=patience()) == 600
+
+
+SELF = """
+local workflow = require("workflow")
+local function main(how)
+  process.send(process.pid(), "again", 1)
+  if how == "end" then return "over" end
+  if how == "continue" then workflow.continue_as_new("read") end
+  local message = process.inbox():receive()
+  return {message:topic(), message:from() == process.pid(), workflow.history_size()}
+end
+"""
+
+
+@proves(
+    kernel_mutant("modules/process", "if to_self then return true end", ""),
+    mutant("includes/operations", "  r.news = r.news + 1\n  r.own", "  r.own"),
+)
+async def test_a_message_to_oneself_is_there_with_the_commit(engine: Engine) -> None:
+    """It takes no relay; the code is fed it in the next decision (5.2)."""
+    await engine.deploy({"flow": SELF})
+    worker = await engine.worker()
+    worker.workflows._deliver = lambda *_: None
+    handle = await engine.start("flow", "read")
+    topic, mine, size = await handle.result(timeout=patience())
+    assert (topic, mine) == ("again", True)
+    events = await engine.history(handle)
+    at = next(i for i, e in enumerate(events) if e.type == "WorkflowExecutionSignaled")
+    assert size == sum(len(e.raw) for e in events[: at + 1])
+
+
+@proves(mutant("includes/close", "ipairs(r.own or {})", "ipairs({})"))
+async def test_a_message_to_oneself_that_comes_too_late_is_listed(engine: Engine) -> None:
+    """The code returned in the decision that sent it."""
+    await engine.deploy({"flow": SELF})
+    await engine.worker()
+    handle = await engine.start("flow", "end")
+    assert await handle.result(timeout=patience()) == "over"
+    events = await engine.history(handle)
+    sent = next(e.id for e in events if e.type == "WorkflowExecutionSignaled")
+    assert events[-1].body["unread"] == [sent]
+
+
+@proves(mutant("continue_as_new", "list[#list + 1] = m end", "end"))
+async def test_a_message_to_oneself_goes_with_continue_as_new(engine: Engine) -> None:
+    """The next run gets that of the last decision of the one before, beside its own."""
+    await engine.deploy({"flow": SELF})
+    await engine.worker()
+    handle = await engine.start("flow", "continue")
+    await until(engine, handle, "WorkflowExecutionContinuedAsNew")
+    next_run = engine.client.get_handle(handle.workflow_id)
+    await next_run.result(timeout=patience())
+    assert (await engine.types(next_run)).count("WorkflowExecutionSignaled") == 2
+
+
+PICKY = """
+local function main()
+  local wanted = process.listen("wanted")
+  process.inbox()
+  while true do wanted:receive() end
+end
+"""
+
+
+@proves(mutant("includes/close", "or rcall('HGET', run_key, 'unread') or ''", "or ''"))
+async def test_what_a_terminated_run_saw_and_did_not_take_is_listed(engine: Engine) -> None:
+    """A decision has seen the message, and no receive has taken it (3.5)."""
+    await engine.deploy({"flow": PICKY})
+    await engine.worker()
+    handle = await engine.start("flow")
+    for name in ("wanted", "ignored", "wanted"):
+        await handle.signal(name)
+    async with asyncio.timeout(patience()):
+        while (await engine.fields(handle))["news"] != "0":
+            pass
+    ignored = [e for e in await engine.history(handle) if e.body.get("name") == "ignored"]
+    await handle.terminate()
+    assert (await engine.history(handle))[-1].body["unread"] == [ignored[0].id]
+    assert (await engine.fields(handle))["unread"] == str(ignored[0].id)

@@ -15,7 +15,7 @@ from tests.support.mutants import Violation, mutant, patience, proves
 
 from luaflow.embedded import EmbeddedServer
 from luaflow.errors import Refused, exit_code
-from luaflow.store import keys, scripts, transitions
+from luaflow.store import keys, scripts, upkeep
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 from luaflow_scheduler.guard import Guard
@@ -114,7 +114,7 @@ async def test_gauges_are_read_without_memory(engine: Engine) -> None:
 
 async def told(hand: Hand, percent: int) -> bool:
     """Whether starts are refused after the partitions heard how full the server is."""
-    calls = (transitions.head_room(partition=p, percent=percent) for p in hand.store.partitions)
+    calls = (upkeep.head_room(partition=p, percent=percent) for p in hand.store.partitions)
     refuses = {answer[1] for answer in await hand.store.run(*calls)}
     assert len(refuses) == 1
     return bool(refuses.pop())
@@ -170,7 +170,7 @@ async def test_a_start_that_was_made_is_answered_so(hand: Hand) -> None:
     hand.excused = True  # the bodies of the scene are empty
 
 
-@proves(mutant("start", "and full and conflict == 'terminate_existing'", "and false"))
+@proves(mutant("start", "if full and conflict == 'terminate_existing' then", "if false then"))
 async def test_no_run_is_ended_for_one_that_cannot_start(hand: Hand) -> None:
     """Else it would be terminated, and the new one refused."""
     await hand.start()

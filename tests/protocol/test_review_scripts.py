@@ -66,7 +66,7 @@ async def test_a_decision_that_waits_opens_the_mailbox(hand: Hand) -> None:
 @proves(
     mutant("includes/close", "at < r.len and", "false and"),
     mutant("includes/close", "'COUNT', 500", "'COUNT', 5000"),
-    mutant("includes/close", "local at = r.decided + #late", "local at = r.decided"),
+    mutant("includes/close", "late, r.decided + #late)", "late, r.decided)"),
 )
 async def test_all_unread_messages_are_told(hand: Hand) -> None:
     """The closing event names what lies among 500 events nobody saw, and where the rest begins."""

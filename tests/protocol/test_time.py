@@ -7,7 +7,7 @@ from tests.protocol.hand import Hand, completed, eager, timer
 from tests.support.clock import shift
 from tests.support.mutants import mutant, proves
 
-from luaflow.store import transitions
+from luaflow.store import transitions, upkeep
 
 
 @proves(mutant("fire_timer", "if due > now then return { 'early', due } end\n", "\n"))
@@ -89,7 +89,7 @@ async def test_a_repeated_shift_moves_the_clock_once(hand: Hand, simulated: bool
     field = "vtime" if simulated else "offset"
     (at,) = await hand.store.read(("HGET", p.meta, field))
     to = int(at or 0) + 1000
-    call = transitions.shift_clock(partition=p, to=to, simulated=simulated)
+    call = upkeep.shift_clock(partition=p, to=to, simulated=simulated)
     assert await hand.store.one(call) == await hand.store.one(call)
     (now,) = await hand.store.read(("HGET", p.meta, field))
     assert int(now) == to

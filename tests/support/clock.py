@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from luaflow.store import transitions
+from luaflow.store import upkeep
 from luaflow.store.keys import Partition
 from luaflow.store.store import Store
 
@@ -25,7 +25,7 @@ async def shift(
     now = await store.read(*(("HGET", p.meta, "vtime" if virtual else "offset") for p in at))
     await store.run(
         *(
-            transitions.shift_clock(partition=p, to=int(there or 0) + ms, simulated=virtual)
+            upkeep.shift_clock(partition=p, to=int(there or 0) + ms, simulated=virtual)
             for p, there in zip(at, now, strict=True)
         )
     )

@@ -81,6 +81,13 @@ class Step:
         self.decision = execution.decide(self.seen + len(self.results))
 
     @property
+    def sent_to_itself(self) -> bool:
+        """Whether the run goes on with messages that it sent to itself."""
+        assert self.decision is not None
+        assert self.proposal is not None
+        return self.proposal.to_self and self.decision.status == "wait"
+
+    @property
     def needs_task(self) -> bool:
         """Whether a fused step must wait for a task: its results are reported the plain way first.
 

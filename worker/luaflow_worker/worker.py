@@ -73,41 +73,9 @@ class Worker:
         self.app = load_app(config.app) if config.app else App(Path(), {})
         self.options = self._options()
         self._courier = Courier(store)
-        cpu = (self.options.deadlock_detection_timeout_ms or 1000) / 1000
-        payload_max = store.settings.payload_max_bytes
-        slots = self.options.max_concurrent_activity_execution_size
-        self._python = PythonActivities(
-            self.app.root, threads=min(slots, MAX_THREADS), payload_max=payload_max
-        )
-        host = FunctionHost(
-            self.app,
-            self._python,
-            ClientWorld(Client(store)),
-            node=self.id,
-            cpu_seconds=cpu,
-            payload_max=payload_max,
-        )
-        self.activities = ActivityTasks(
-            store,
-            self.id,
-            host,
-            self._python,
-            self.metrics,
-            slots=slots,
-            eager=config.role == "all" and not self.options.disable_eager_activities,
-            eager_slots=self.options.max_concurrent_eager_activity_execution_size,
-            registered=self._served().get,
-        )
-        self.workflows = WorkflowTasks(
-            store,
-            self.id,
-            Engines(store, cpu_seconds=cpu, log_replay=self.options.enable_logging_in_replay),
-            self.activities,
-            self.metrics,
-            deliver=self._courier.tell,
-            cache_size=config.cache,
-            local_slots=self.options.max_concurrent_local_activity_execution_size,
-        )
+        self._cpu = (self.options.deadlock_detection_timeout_ms or 1000) / 1000
+        self.activities = self._make_activities()
+        self.workflows = self._make_workflows()
         self._services: list[Service] = []
         self.metrics.slots_used("workflow", lambda: self.workflows.active)
         self.metrics.slots_used("activity", lambda: len(self.activities.running))
@@ -115,6 +83,45 @@ class Worker:
         self.draining = False
         self._turning = Turning()
         self.alive = self._turning.alive
+
+    def _make_activities(self) -> ActivityTasks:
+        options, payload_max = self.options, self.store.settings.payload_max_bytes
+        slots = options.max_concurrent_activity_execution_size
+        self._python = PythonActivities(
+            self.app.root, threads=min(slots, MAX_THREADS), payload_max=payload_max
+        )
+        host = FunctionHost(
+            self.app,
+            self._python,
+            ClientWorld(Client(self.store)),
+            node=self.id,
+            cpu_seconds=self._cpu,
+            payload_max=payload_max,
+        )
+        return ActivityTasks(
+            self.store,
+            self.id,
+            host,
+            self._python,
+            self.metrics,
+            slots=slots,
+            eager=self.config.role == "all" and not options.disable_eager_activities,
+            eager_slots=options.max_concurrent_eager_activity_execution_size,
+            registered=self._served().get,
+        )
+
+    def _make_workflows(self) -> WorkflowTasks:
+        options = self.options
+        return WorkflowTasks(
+            self.store,
+            self.id,
+            Engines(self.store, cpu_seconds=self._cpu, log_replay=options.enable_logging_in_replay),
+            self.activities,
+            self.metrics,
+            deliver=self._courier.tell,
+            cache_size=self.config.cache,
+            local_slots=options.max_concurrent_local_activity_execution_size,
+        )
 
     @property
     def drain_seconds(self) -> float:

@@ -237,7 +237,10 @@ class WorkflowTasks:
         if verdict == "ok":
             late = parse_events(answer[6])
             before, known = int(answer[2]), step.seen + len(late)
-            if known < before and not step.fused:
+            if step.sent_to_itself:  # what the commit wrote is news, too
+                first = step.seen + len(step.results) + 1
+                late = await read_events(self._store, step.live.place.route, first, int(answer[3]))
+            elif known < before and not step.fused:
                 late += await read_events(self._store, step.live.place.route, known + 1, before)
             return self._accepted(step, answer, late, at)
         live = step.live
@@ -256,7 +259,8 @@ class WorkflowTasks:
         assert proposal is not None
         _, turn, _, length, now, keep, _ = answer
         live.execution.absorb(late)
-        live.execution.count(sum(map(len, proposal.bodies)))
+        if not step.sent_to_itself:
+            live.execution.count(sum(map(len, proposal.bodies)))
         live.cid, live.turn, live.length = step.cid, int(turn), int(length)
         live.clock = Clock(int(now), at)
         self._metrics.task_done(at - step.since)

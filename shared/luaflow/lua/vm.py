@@ -181,7 +181,7 @@ class Run:
     begins.
     """
 
-    __slots__ = ("_line", "_stack", "_step", "engine", "fresh", "log", "replaying")
+    __slots__ = ("_line", "_stack", "_step", "_unread", "engine", "fresh", "log", "replaying")
 
     def __init__(
         self,
@@ -189,9 +189,11 @@ class Run:
         step: Callable[..., Any],
         stack: Callable[..., Any],
         line: Callable[..., Any],
+        unread: Callable[..., Any],
     ) -> None:
         self.engine = engine
         self._line = line
+        self._unread = unread
         self.replaying = False
         self.fresh = True
         self.log: Log | None = None
@@ -242,9 +244,14 @@ class Run:
         """Where command `seq` was given (file:line), else the last one; '' in an untraced run."""
         return _text(self._line(seq))
 
+    def unread(self) -> list[int] | None:
+        """The event ids of messages nobody has taken; None when they are those of the last time."""
+        text = self._unread()
+        return None if text is None else [int(part) for part in text.split(b",") if part]
+
     def close(self) -> None:
         """Forget the run; its memory goes with the next collection."""
-        self._step = self._stack = self._line = _closed
+        self._step = self._stack = self._line = self._unread = _closed
 
     def _write_logs(self, flat: tuple[Any, ...]) -> None:
         if self.log is not None:

@@ -54,6 +54,7 @@ class Decision:
 
     ``status``: wait | done | failed | continued. ``result`` and ``failure`` are JSON bytes. With
     ``more`` it is full: the code asks for more in the next decision, which follows at once.
+    ``unread`` are the messages nobody has taken; None: as the last decision said.
     """
 
     seen: int
@@ -62,7 +63,7 @@ class Decision:
     more: bool = False
     result: bytes | None = None
     failure: bytes | None = None
-    unread: list[int] = field(default_factory=list)
+    unread: list[int] | None = None
 
 
 Values = Callable[[str], Any]
@@ -121,6 +122,7 @@ class Execution:
         """
         self._begin(seen)
         self.upto = seen
+        self._look_for_unread()
         return self._decision
 
     def feed_local(self, command: Command, ok: bool, value: Any, encoded: bytes) -> Decision:
@@ -129,7 +131,15 @@ class Execution:
         marker = Command("local_activity", command.seq, command.name, encoded, b"1" if ok else b"0")
         self._decision.commands.append(marker)
         self._step(b"resolve", command.seq, ok, value)
+        self._look_for_unread()
         return self._decision
+
+    def _look_for_unread(self) -> None:
+        """Note which messages are unread, where that has changed."""
+        if self._decision.status == "wait":
+            ids = self.run.unread()
+            if ids is not None:
+                self._decision.unread = ids
 
     def _begin(self, seen: int) -> None:
         more, self._decision = self._decision.more, Decision(seen)

@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 
 from luaflow.domain.ids import check_workflow_id, partition_of
 from luaflow.errors import LuaflowError, NotFound, Refused, Unavailable, Unknown
-from luaflow.store import transitions
+from luaflow.store import upkeep
 from luaflow.store.keys import Partition
 from luaflow.store.link import (
     Arg,
@@ -108,7 +108,7 @@ class Store:
         Raises Unknown where that cannot be had.
         """
         # WAIT behind a mere read proves nothing: a write of our own goes before it
-        return (await self.run(*commands, transitions.confirm(partition=p)))[:-1]
+        return (await self.run(*commands, upkeep.confirm(partition=p)))[:-1]
 
     async def run(
         self, *calls: Call | tuple[Arg, ...], patience: float = PATIENCE_SECONDS

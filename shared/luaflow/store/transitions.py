@@ -352,26 +352,6 @@ def due(*, partition: Partition, limit: int, latest: int) -> Call:
     return Call(load("due"), [p.meta, p.timers, p.leases, p.gc], [limit, latest])
 
 
-def settings(*, partition: Partition, version: int, fields: Sequence[Arg]) -> Call:
-    """Write a partition's copy of the namespace settings, if it is newer."""
-    return Call(load("settings"), [partition.meta], [version, *fields])
-
-
-def head_room(*, partition: Partition, percent: int) -> Call:
-    """Tell a partition how much of its memory the server uses."""
-    return Call(load("head_room"), [partition.meta], [percent])
-
-
-def confirm(*, partition: Partition) -> Call:
-    """Write something, so that a WAIT behind it counts what was there before."""
-    return Call(load("confirm"), [partition.meta], [])
-
-
-def shift_clock(*, partition: Partition, to: int, simulated: bool) -> Call:
-    """Move namespace time forward; ``to`` is the offset, or the virtual clock, to be reached."""
-    return Call(load("shift_clock"), [partition.meta], [to, int(simulated)])
-
-
 def drop_worker(
     *,
     partition: Partition,

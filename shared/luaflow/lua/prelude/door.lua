@@ -200,7 +200,13 @@ local function line(run, seq)
   return run.lines and run.lines[seq] or run.last_line
 end
 
---- Open a run: its step function, its stack function, its line function.
+-- Event ids of the messages nobody has taken, as text; nil when they are those of the last time.
+local function unread(run)
+  if not run.mail_changed then return nil end
+  return N.table.concat(mailbox.unread_ids(run), ",")
+end
+
+--- Open a run: the functions step, stack, line and unread.
 function K.open(info_text, log_replay)
   local run = S.new_run()
   local info = decode(info_text)
@@ -218,7 +224,8 @@ function K.open(info_text, log_replay)
   local function feed(op, now, length, size, replaying, fresh, a, b, c)
     return step(run, op, now, length, size, replaying, fresh, a, b, c)
   end
-  return feed, function() return stack(run) end, function(seq) return line(run, seq) end
+  return feed, function() return stack(run) end, function(seq) return line(run, seq) end,
+    function() return unread(run) end
 end
 
 -- Whoever a run is, its top level may ask.

@@ -57,7 +57,7 @@ r.news, r.task, r.entry = news, '', ''
 if r.sticky ~= sticky and not closing then rcall('HSET', wf_key, 'sticky', sticky) end
 r.sticky, r.worker = sticky, worker
 run_operations(r, i)
-local keep = news > 0 or more == 1
+local keep = r.news > 0 or more == 1
 if r.status == 'running' then
   if keep then
     -- never leave news without a task: the worker goes on with it, under a new turn

@@ -9,7 +9,13 @@
 --                                     any more, see continue_slice); entry is in its stream
 --   decided news                      last event seen by a decision; fed events after it
 --   cid ans refused shut lost fails stuck   last commit and its answer; refusals; what went wrong
+--   unread                            messages up to `decided` that the code has not taken
 --   told told_len                     last refused close, and the events there were
+local MESSAGE = {
+  WorkflowExecutionSignaled = true, WorkflowExecutionUpdateAdmitted = true,
+  WorkflowExecutionCancelRequested = true
+}
+
 local function load_run()
   local v = rcall('HMGET', run_key, 'wid', 'status', 'queue', 'len', 'size', 'ts', 'turn', 'task',
     'worker', 'sticky', 'decided', 'news', 'cid', 'ans', 'refused', 'shut', 'entry', 'lost', 'parent',
