@@ -11,8 +11,10 @@ import pytest
 from tests.support.engine import Engine, Make, until, within
 from tests.support.mutants import kernel_mutant, mutant, patience, proves, replaced
 
+from luaflow.client import starting
 from luaflow.client.handle import Handle
 from luaflow.replay import decider
+from luaflow_worker import engines, taking
 from luaflow_worker.place import Place
 from luaflow_worker.workflow_tasks import WorkflowTasks
 
@@ -302,3 +304,27 @@ async def test_what_a_terminated_run_saw_and_did_not_take_is_listed(engine: Engi
     await handle.terminate()
     assert (await engine.history(handle))[-1].body["unread"] == [ignored[0].id]
     assert (await engine.fields(handle))["unread"] == str(ignored[0].id)
+
+
+@proves(replaced(taking, "check_runtime", lambda _: None))
+async def test_a_run_of_a_later_runtime_waits_for_its_worker(engine: Engine) -> None:
+    """An older worker hands it back and says why; one of the newer release goes on (design 8)."""
+    await engine.deploy({"flow": "local function main() return 1 end"})
+    failed, fail = asyncio.Event(), WorkflowTasks._fail
+
+    async def told(self: WorkflowTasks, *args: Any) -> None:
+        await fail(self, *args)
+        failed.set()
+
+    with patch.object(starting, "RUNTIME_VERSION", 2):
+        handle = await engine.start("flow")
+    with patch.object(WorkflowTasks, "_fail", told):
+        old = await engine.worker()
+        await within(failed.wait())
+        await engine.retire(old)
+    stuck = orjson.loads((await engine.fields(handle))["stuck"])
+    assert (stuck["reason"], "version 2" in stuck["message"]) == ("runtime", True)
+    await engine.scheduler()
+    with patch.object(engines, "RUNTIME_VERSION", 2):
+        await engine.worker()
+        assert await handle.result(timeout=patience()) == 1

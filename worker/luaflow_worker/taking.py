@@ -18,7 +18,7 @@ from luaflow.store.keys import Partition
 from luaflow.store.link import Call
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
-from luaflow_worker.engines import Engines
+from luaflow_worker.engines import Engines, check_runtime
 from luaflow_worker.live import Cache, Clock, Live
 from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.place import make_place
@@ -159,6 +159,7 @@ async def bring_to_life(
         events = events + await read_events(store, task.route, events[-1].id + 1, task.length)
     live = task.cached
     if live is None:
+        check_runtime(events[0].body)
         code = await engines.get(events[0].body["bundle"])
         place = make_place(store, task.route, events[0], task.parent, code.bundle)
         info = run_info(store.namespace, *task.route[1:3], place.started, code.bundle, place.pid)

@@ -13,6 +13,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from luaflow.client.client import Client
+from luaflow.domain.events import RUNTIME_VERSION
 from luaflow.errors import InvalidArgument
 from luaflow.observe.turning import Turning
 from luaflow.registry.app import App, load_app
@@ -224,7 +225,7 @@ class Worker:
             "role": self.config.role,
             "identity": self.options.identity,
             "activities_running": len(self.activities.running),
-            "runtime_version": 1,
+            "runtime_version": RUNTIME_VERSION,
         }
 
     # -- tasks -----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from luaflow.client.messages import Closed, deliver, terminate
 from luaflow.client.payloads import Message, check_size, dump, identity, signals
 from luaflow.client.session import Session, asked_as
 from luaflow.domain import values
-from luaflow.domain.events import FORMAT
+from luaflow.domain.events import FORMAT, RUNTIME_VERSION
 from luaflow.domain.ids import Pid, check_name, new_run_id
 from luaflow.domain.options import StartOptions, parse_start_options
 from luaflow.errors import AlreadyExists, NotFound, Refused
@@ -24,8 +24,6 @@ from luaflow.store.transitions import Route
 
 log = logging.getLogger(__name__)
 
-RUNTIME: Final = 1
-"""The runtime version new runs begin with (design 8)."""
 TRIES: Final = 10
 """How often a start begins anew because the run it found ended meanwhile."""
 _SIGNALED: Final = "WorkflowExecutionSignaled"
@@ -125,7 +123,7 @@ def _started(
 ) -> dict[str, Any]:
     body: dict[str, Any] = {
         "v": FORMAT,
-        "rv": RUNTIME,
+        "rv": RUNTIME_VERSION,
         "type": deployed.type,
         "workflow_id": route.workflow_id,
         "run_id": route.run_id,
