@@ -108,6 +108,7 @@ class Worker:
             slots=slots,
             eager=self.config.role == "all" and not options.disable_eager_activities,
             eager_slots=options.max_concurrent_eager_activity_execution_size,
+            per_second=options.worker_activities_per_second,
             registered=self._served().get,
         )
 
@@ -122,6 +123,7 @@ class Worker:
             deliver=self._courier.tell,
             cache_size=self.config.cache,
             local_slots=options.max_concurrent_local_activity_execution_size,
+            local_per_second=options.worker_local_activities_per_second,
         )
 
     @property

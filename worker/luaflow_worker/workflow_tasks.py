@@ -55,13 +55,14 @@ class WorkflowTasks:
         deliver: Callable[[int, set[int]], None],
         cache_size: int = 1000,
         local_slots: int = 1000,
+        local_per_second: float = 0.0,
     ) -> None:
         """``deliver(sender, receivers)`` is told of partitions with fresh messages in an outbox."""
         self._store = store
         self._worker = worker
         self._engines = engines
         self._activities = activities
-        self.locals = LocalActivities(activities.run_here, local_slots)
+        self.locals = LocalActivities(activities.run_here, local_slots, local_per_second)
         self._metrics = metrics
         self._deliver = deliver
         self._sticky = worker if cache_size else ""
