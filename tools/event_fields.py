@@ -36,9 +36,10 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
     "WorkflowTaskCompleted": (
         (
             "A worker decided on everything up to event `seen`; the events of its commands follow. "
-            "`continued`: the code asked for continue-as-new."
+            "`continued`: the code asked for continue-as-new; `more`: the decision was full, the "
+            "next one goes on at once."
         ),
-        "seen worker continued",
+        "seen worker continued more",
     ),
     "ActivityTaskScheduled": (
         "The code called an activity; `options` as the code gave them.",
@@ -105,8 +106,17 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
         "The code ended with an error of kind Canceled after it was asked to.",
         "failure unread",
     ),
-    "WorkflowExecutionTerminated": ("Somebody ended the run.", "reason identity unread"),
-    "WorkflowExecutionTimedOut": ("The run was out of time.", "failure unread"),
+    "WorkflowExecutionTerminated": (
+        (
+            "Somebody ended the run. `unread`: messages it never took, by event id; "
+            "`unread_after`: there were many, and every message after this event is unread, too."
+        ),
+        "reason identity unread unread_after",
+    ),
+    "WorkflowExecutionTimedOut": (
+        "The run was out of time. `unread` and `unread_after` as when it is terminated.",
+        "failure unread unread_after",
+    ),
     "WorkflowExecutionContinuedAsNew": (
         "The next run of the same workflow id took over.",
         "new_run_id workflow_type input unread",

@@ -36,6 +36,10 @@ def _input(function: F) -> F:
     )(function)
 
 
+_REQUEST_ID: dict[str, Any] = {
+    "metavar": "ID",
+    "help": "Done once, however often it is called.",
+}
 _START_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("-t", "--type"), {"required": True, "help": "The workflow type, or its entry id."}),
     (("-w", "--workflow-id"), {"metavar": "ID", "help": "Its id; a generated one without."}),
@@ -48,7 +52,7 @@ _START_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--start-delay",), {"metavar": "TIME", "help": "Wait before the first task."}),
     (("--memo",), {"multiple": True, "metavar": "KEY=JSON", "help": "Shown by describe."}),
     (("--search-attribute",), {"multiple": True, "metavar": "KEY=JSON", "help": "For list."}),
-    (("--request-id",), {"metavar": "ID", "help": "Done once, however often it is called."}),
+    (("--request-id",), _REQUEST_ID),
 )
 
 
@@ -226,26 +230,47 @@ def show(workflow_id: str, run_id: str | None, *, follow: bool) -> None:
     run(work())
 
 
+def _once(function: F) -> F:
+    return click.option("--request-id", **_REQUEST_ID)(function)
+
+
 @workflow.command()
 @_target
 @click.option("-n", "--name", required=True, help="The name of the signal.")
 @_input
+@_once
 @common()
 def signal(
-    workflow_id: str, run_id: str | None, name: str, inputs: tuple[str, ...], input_file: str | None
+    workflow_id: str,
+    run_id: str | None,
+    name: str,
+    inputs: tuple[str, ...],
+    input_file: str | None,
+    request_id: str | None,
 ) -> None:
     """Send a signal to a workflow."""
     payloads = parse_inputs(inputs, input_file)
-    _ask(workflow_id, run_id, lambda handle: handle.signal(name, *payloads), "signaled")
+
+    def verb(handle: Handle) -> Any:
+        return handle.signal(name, *payloads, request_id=request_id)
+
+    _ask(workflow_id, run_id, verb, "signaled")
 
 
 @workflow.command()
 @_target
 @click.option("--reason", help="What the workflow is told.")
+@_once
 @common()
-def cancel(workflow_id: str, run_id: str | None, reason: str | None) -> None:
+def cancel(
+    workflow_id: str, run_id: str | None, reason: str | None, request_id: str | None
+) -> None:
     """Ask a workflow to end; its code decides how."""
-    _ask(workflow_id, run_id, lambda handle: handle.cancel(reason), "asked to cancel")
+
+    def verb(handle: Handle) -> Any:
+        return handle.cancel(reason, request_id=request_id)
+
+    _ask(workflow_id, run_id, verb, "asked to cancel")
 
 
 @workflow.command()

@@ -91,11 +91,21 @@ class Step(NamedTuple):
 
 
 def dates(set_key: str, pairs: Sequence[bytes]) -> list[Date]:
-    """The dates of a ``due`` answer: member, score, member, score …"""
-    return [
+    """The dates of a ``due`` answer: member, score, member, score … in the order they fell due.
+
+    The server orders those of one moment by their text, 10 before 9: a run's timers fire in the
+    order it started them.
+    """
+    found = [
         Date(set_key, bytes(member).decode(), bytes(score).decode())
         for member, score in zip(pairs[::2], pairs[1::2], strict=True)
     ]
+    return sorted(found, key=_order)
+
+
+def _order(date: Date) -> tuple[float, str, int]:
+    seq = date.member.rpartition("|")[2]
+    return float(date.score), date.kind, int(seq) if seq.isdecimal() else 0
 
 
 async def read_states(

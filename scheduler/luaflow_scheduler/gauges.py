@@ -17,8 +17,8 @@ from prometheus_client.registry import Collector
 
 from luaflow.errors import Unavailable
 from luaflow.service import Service
-from luaflow.store import keys
-from luaflow.store.link import Arg
+from luaflow.store import liveness
+from luaflow.store.link import Arg, Call
 from luaflow.store.store import Store
 from luaflow_scheduler.queues import Queues
 from luaflow_scheduler.sweep import OPEN
@@ -75,20 +75,15 @@ class Gauges(Service, Collector):
         """Let another scheduler lead at once."""
         self._reading = None
         self._leads.set(0)
-        key = keys.leader(self._store.namespace)
         with contextlib.suppress(Unavailable):  # then the key goes by itself
-            (holder,) = await self._store.link.batch([("GET", key)])
-            if holder == self._id.encode():
-                await self._store.link.batch([("DEL", key)])
+            await self._store.link.batch([self._ask_to_lead(0)])
 
     async def _lead(self) -> bool:
-        key = keys.leader(self._store.namespace)
-        made, holder = await self._store.read(
-            ("SET", key, self._id, "NX", "PX", LEASE_MS), ("GET", key)
-        )
-        if made is None and holder == self._id.encode():
-            await self._store.read(("PEXPIRE", key, LEASE_MS))
-        return bool(holder == self._id.encode())
+        answer = await self._store.one(self._ask_to_lead(LEASE_MS))
+        return bool(answer[0] == b"ok")
+
+    def _ask_to_lead(self, ms: int) -> Call:
+        return liveness.lead(namespace=self._store.namespace, scheduler=self._id, ms=ms)
 
     async def _read(self) -> Reading:
         partitions = self._store.partitions

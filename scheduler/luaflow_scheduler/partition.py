@@ -98,7 +98,7 @@ class PartitionWatch(Service):
         """Claim outboxes for a second and have them carried; timers do not wait for that."""
         p, receivers = self._partition, [int(d.run_id) for d in outboxes]
         await self._store.run(
-            *(delivery.forget_messages(partition=p, receiver=n, numbers=()) for n in receivers)
+            *(delivery.forget_messages(partition=p, receiver=n, delivered=()) for n in receivers)
         )
         self._courier.tell(p.number, receivers)
 

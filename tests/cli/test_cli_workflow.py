@@ -221,6 +221,16 @@ def test_start_of_a_running_id_says_so(luaflow: Commands) -> None:
     assert set(found) == {"workflow_id", "run_id", "pid"}
 
 
+def test_a_request_id_is_done_once(luaflow: Commands) -> None:
+    """signal and cancel with the same --request-id are done once, and both times fine."""
+    luaflow("workflow", "start", "-t", "app:pay", "-w", "w1")
+    for verb, *more in 2 * (("signal", "-n", "go"), ("cancel",)):
+        answer = luaflow("workflow", verb, "-w", "w1", *more, "--request-id", "r1")
+        assert answer.code == 0, answer.err
+    lines = luaflow("workflow", "show", "-w", "w1", "-o", "json").out.splitlines()
+    assert len(lines) == 3
+
+
 def test_stack_of_a_stuck_run(luaflow: Commands, tmp_path: Path) -> None:
     """A run that cannot go on is not said to wait for nothing: first why, then the stack."""
     lua = "return {main = function() local a = process.listen('go'):receive() return a end}\n"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 from tests.protocol.invariants import problems_of
+from tests.support.clock import shift
 
 from luaflow.domain.events import CLOSING_EVENT, Event
 from luaflow.domain.ids import new_run_id, partition_of
@@ -248,12 +249,7 @@ class Hand:
 
     async def shift(self, ms: int) -> None:
         """Move both clocks of all partitions."""
-        await self.store.run(
-            *(
-                transitions.shift_clock(partition=p, ms=ms, simulated=True)
-                for p in self.store.partitions
-            )
-        )
+        await shift(self.store, ms)
 
     async def expire(self, route: Route, score: str | None = None) -> Answer:
         """End the lease of the run's task, as a scheduler would."""
@@ -300,6 +296,12 @@ class Hand:
             Event(int(bytes(i).split(b"-")[0]), int(f[1]), bytes(f[3]).decode(), bytes(f[5]))
             for i, f in entries
         ]
+
+    async def outbox(self, sender: int, receiver: int) -> list[tuple[int, int]]:
+        """Number and epoch of each message that waits there."""
+        key = self.store.partitions[sender].outbox(receiver)
+        (entries,) = await self.store.read(("XRANGE", key, "-", "+"))
+        return [(int(bytes(i).split(b"-")[0]), int(fields[1])) for i, fields in entries]
 
     async def types(self, route: Route) -> list[str]:
         """The types of the run's events."""

@@ -18,16 +18,15 @@ from tests.protocol.hand import (
 )
 
 from luaflow.domain.events import CLOSING_EVENT
-from luaflow.store import attempts, delivery, transitions
+from luaflow.store import attempts, delivery, liveness, tasks, transitions, upkeep
 from luaflow.store.attempts import Proof
 from luaflow.store.delivery import Stamp
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call
-from luaflow.store.scripts import load
 from luaflow.store.transitions import RequestId, Route
 
 Scene = Callable[[Hand], Awaitable[Call]]
-ASK = RequestId("session", 3, 1)
+ASK = RequestId("session", 3, 1, "signal:mine")
 STAMP = Stamp(3, 1, 1)
 NEXT = "n" * 32
 
@@ -48,8 +47,9 @@ async def _start(hand: Hand) -> Call:
 
 async def _message(hand: Hand) -> Call:
     route, _ = await hand.idle()
+    kind = "WorkflowExecutionSignaled"
     return transitions.message(
-        route=route, type="WorkflowExecutionSignaled", body=b"{}", request=ASK
+        route=route, type=kind, body=b"{}", more=[(kind, b"{}")], request=ASK
     )
 
 
@@ -264,20 +264,42 @@ async def _due(hand: Hand) -> Call:
 
 
 async def _settings(hand: Hand) -> Call:
-    return transitions.settings(partition=hand.store.partitions[0], version=9, fields=("lease", 1))
+    return upkeep.settings(partition=hand.store.partitions[0], version=9, fields=("lease", 1))
+
+
+async def _head_room(hand: Hand) -> Call:
+    return upkeep.head_room(partition=hand.store.partitions[0], percent=90)
 
 
 async def _shift(hand: Hand) -> Call:
-    return transitions.shift_clock(partition=hand.store.partitions[0], ms=5, simulated=True)
+    p, to = hand.store.partitions[0], 1_000_000_000_005
+    return upkeep.shift_clock(partition=p, to=to, simulated=True)
 
 
 async def _confirm(hand: Hand) -> Call:
-    return Call(load("confirm"), [hand.store.partitions[0].meta], [])
+    return upkeep.confirm(partition=hand.store.partitions[0])
 
 
 async def _drop(hand: Hand) -> Call:
-    route = await hand.start()
-    return transitions.drop_worker(partition=route.partition, worker="a", queues=[QUEUE])
+    p = hand.store.partition("w")
+    await hand.store.one(tasks.groups([p.sticky("a")]))
+    route, _ = await hand.idle(sticky="a")
+    await hand.tell(route)
+    task = ((await hand.state(route))["entry"], route)
+    return transitions.drop_worker(partition=p, worker="a", queues=[QUEUE], tasks=[task])
+
+
+async def _announce(hand: Hand) -> Call:
+    return liveness.announce(namespace=hand.store.namespace, worker="a", record=b"{}")
+
+
+async def _lead(hand: Hand) -> Call:
+    return liveness.lead(namespace=hand.store.namespace, scheduler="a", ms=60_000)
+
+
+async def _make_groups(hand: Hand) -> Call:
+    p = hand.store.partitions[0]
+    return tasks.groups([p.workflow_queue(QUEUE), p.sticky("a")])
 
 
 async def _put_off(hand: Hand) -> Call:
@@ -405,7 +427,8 @@ async def _deliver_start(hand: Hand) -> Call:
 async def _forget(hand: Hand) -> Call:
     p = hand.store.partition("w")
     await hand.idle("w", *request(1, 3, {"workflow_id": "x"}), others=[p.outbox(3)])
-    return delivery.forget_messages(partition=p, receiver=3, numbers=[1])
+    waiting = await hand.outbox(p.number, 3)
+    return delivery.forget_messages(partition=p, receiver=3, delivered=waiting)
 
 
 SCENES: dict[str, Scene] = {
@@ -432,9 +455,13 @@ SCENES: dict[str, Scene] = {
     "remove_run": _remove,
     "due": _due,
     "settings": _settings,
+    "head_room": _head_room,
     "shift_clock": _shift,
     "confirm": _confirm,
     "drop_worker": _drop,
+    "announce": _announce,
+    "lead": _lead,
+    "make_groups": _make_groups,
     "put_off": _put_off,
     "take_activity": _take_activity,
     "finish_activity": _finish,
@@ -463,7 +490,7 @@ async def dump(hand: Hand) -> dict[str, bytes]:
     names: set[str] = set()
     cursor = "0"
     while True:
-        pattern = f"lf:{{{store.namespace}:*"
+        pattern = f"lf:{{{store.namespace}[:}}]*"
         ((next_, found),) = await store.read(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
         names |= {bytes(key).decode() for key in found}
         cursor = bytes(next_).decode()
@@ -472,6 +499,21 @@ async def dump(hand: Hand) -> dict[str, bytes]:
     ordered = sorted(names)
     contents = await store.read(*(("DUMP", key) for key in ordered)) if ordered else []
     return {key: bytes(content) for key, content in zip(ordered, contents, strict=True)}
+
+
+async def fail_over(
+    hand: Hand, before: dict[str, bytes], server: str = "", *, prefix: str = ""
+) -> None:
+    """Go back to what a replica had (``dump``), as a fail-over does that lost acknowledged writes.
+
+    ``server`` is the run id of the new primary, where it matters that there is one; ``prefix`` is
+    that of the one partition that fails over.
+    """
+    lost = {key: ("DEL", key) for key in await dump(hand)}
+    kept = {key: ("RESTORE", key, 0, value) for key, value in before.items()}
+    for commands in (lost, kept):
+        await hand.store.read(*(c for key, c in commands.items() if key.startswith(prefix)))
+    hand.store.link.server = server or hand.store.link.server
 
 
 def partition_of_call(hand: Hand, call: Call) -> Partition:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.protocol.hand import LEASE, QUEUE, Hand, activity, completed, eager
+from tests.protocol.scenes import dump
 from tests.support.mutants import mutant, proves, replaced
 
 from luaflow.domain.failure import timeout
+from luaflow.errors import LuaflowError
 from luaflow.store import attempts
 from luaflow.store.attempts import Proof
 from luaflow.store.transitions import Route
@@ -58,6 +61,20 @@ async def test_repeated_take_gets_its_answer(hand: Hand) -> None:
     route = await queued(hand)
     first = await hand.take_activity(route)
     assert await hand.take_activity(route) == first
+
+
+@proves(mutant("take_activity", "(a.state == 'r' or a.state == 'c')", "a.state == 'r'"))
+async def test_repeated_take_of_an_attempt_to_cancel_gets_its_answer(hand: Hand) -> None:
+    """A cancel request that came in between changes nothing: else nobody would run it (3.3)."""
+    route = await queued(hand)
+    first = await hand.take_activity(route)
+    await hand.tell(route)
+    await hand.commit(await hand.take(route), "R", 2, b'{"seq":2,"target":1}', 1)
+    assert await hand.take_activity(route) == first
+    call = attempts.renew_activity(
+        partition=route.partition, run_id=route.run_id, seq="1", token="a.t"
+    )
+    assert (await hand.store.one(call))[0] == b"cancel"
 
 
 @proves(replaced(verdicts, "_why", lambda *_: "heartbeat"))
@@ -204,3 +221,32 @@ async def test_attempts_of_a_closed_run_are_void(hand: Hand) -> None:
     call = attempts.renew_activity(partition=p, run_id=route.run_id, seq="1", token="a.t")
     assert (await hand.store.one(call))[0] == b"fenced"
     assert (await hand.finish(route, 1, "a.t"))[0] == b"fenced"
+
+
+EVENT_FIRST = (
+    "  append(r, ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4]))\n",
+    "  forget_activity(ARGV[i])\n",
+)
+
+
+@proves(
+    mutant("commit", "".join(EVENT_FIRST), "".join(reversed(EVENT_FIRST))),
+    mutant(
+        "finish_activity",
+        "tell(r, type, body)\nforget_activity(seq)",
+        "forget_activity(seq)\ntell(r, type, body)",
+    ),
+)
+async def test_a_result_without_an_event_keeps_its_activity(hand: Hand) -> None:
+    """A history that takes no event (it is corrupt) fails the script, which has changed nothing."""
+    route, task = await hand.idle("w", *eager(1))
+    history = route.partition.hist(route.run_id)
+    await hand.store.read(("XADD", history, "99-0", "a", "b"))
+    before = await dump(hand)
+    now = int((await hand.state(route))["ts"])
+    with pytest.raises(LuaflowError, match="XADD"):
+        await hand.commit(task, fused=True, results=[completed(1, "a.t", now)])
+    with pytest.raises(LuaflowError, match="XADD"):
+        await hand.finish(route, 1, "a.t")
+    assert await dump(hand) == before
+    await hand.store.read(("XDEL", history, "99-0"))

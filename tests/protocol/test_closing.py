@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import orjson
+import pytest
 from tests.protocol.hand import Hand, close, completed, eager
 from tests.support.mutants import mutant, proves
 
+from luaflow.client.client import Client
+from luaflow.errors import Refused
 from luaflow.store import delivery
 from luaflow.store.delivery import Stamp
 
@@ -24,7 +27,7 @@ async def test_close_over_unseen_messages_is_refused(hand: Hand) -> None:
     assert (await hand.state(route))["status"] == "running"
 
 
-@proves(mutant("includes/decide", "  WorkflowExecutionCancelRequested = true\n", "\n"))
+@proves(mutant("includes/run", "  WorkflowExecutionCancelRequested = true\n", "\n"))
 async def test_cancel_request_is_a_message(hand: Hand) -> None:
     """A cancel request refuses a close as a signal does."""
     route = await hand.start()
@@ -61,6 +64,23 @@ async def test_third_refusal_shuts_the_mailbox(hand: Hand) -> None:
         assert (await hand.commit(task, *close(), seen=seen))[0] == b"messages"
     assert (await hand.tell(route))[0] == b"busy"
     assert (await hand.commit(task, *close(), seen=task.seen + 3))[0] == b"ok"
+
+
+@proves(
+    mutant("commit", "if told[1] == cid then", "if false then"),
+    mutant("commit", "    r.len = tonumber(told[2])\n", "\n"),
+)
+async def test_repeated_refused_close_counts_once(hand: Hand) -> None:
+    """Its answer was lost: the repeat gets it again, and does not shut the mailbox (3.3)."""
+    route = await hand.start()
+    task = await hand.take(route)
+    await hand.tell(route)
+    first = await hand.commit(task, *close(), cid="a.77")
+    assert first[0] == b"messages"
+    await hand.tell(route)
+    for _ in range(3):
+        assert await hand.commit(task, *close(), cid="a.77") == first
+    assert (await hand.tell(route))[0] == b"ok"
 
 
 async def _shut(hand: Hand) -> tuple:  # type: ignore[type-arg]
@@ -128,11 +148,7 @@ async def test_a_closed_run_is_not_terminated(hand: Hand) -> None:
     assert (await hand.end(route))[0] == b"closed"
 
 
-@proves(
-    mutant(
-        "includes/close", "'\"unread\":[' .. table.concat(unread, ',') .. ']}'", "'\"unread\":[]}'"
-    )
-)
+@proves(mutant("includes/close", "'\"unread\":[' .. table.concat(unread, ',')", "'\"unread\":['"))
 async def test_terminated_run_lists_what_it_left_unread(hand: Hand) -> None:
     """The closing event names the messages that no decision saw (3.5)."""
     route, _ = await hand.idle()
@@ -171,7 +187,7 @@ async def test_late_messages_go_with_the_next_run(hand: Hand) -> None:
     assert [e.body["name"] for e in carried] == ["seen", "late"]
 
 
-@proves(mutant("includes/decide", "  WorkflowExecutionCancelRequested = true\n", "\n"))
+@proves(mutant("includes/run", "  WorkflowExecutionCancelRequested = true\n", "\n"))
 async def test_cancel_goes_with_the_next_run(hand: Hand) -> None:
     """A cancel request reaches the code, though it came in the moment of continue-as-new."""
     route, _ = await hand.idle()
@@ -203,8 +219,8 @@ async def test_repeated_continue_as_new_opens_one_run(hand: Hand) -> None:
 @proves(
     mutant(
         "message",
-        "current ~= run_id and (r.status == 'continued_as_new'",
-        "current ~= run_id and (false",
+        "local follow = r.status == 'continued_as_new'",
+        "local follow = false",
     )
 )
 async def test_message_follows_the_chain(hand: Hand) -> None:
@@ -216,3 +232,41 @@ async def test_message_follows_the_chain(hand: Hand) -> None:
     assert (await hand.tell(route, "late"))[0] == b"ok"
     (signal,) = (await hand.events(route._replace(run_id=NEXT)))[1:]
     assert orjson.loads(signal.raw)["name"] == "late"
+
+
+OF_ITS_CHAIN = "follow and (w[4] or '') == r.first"
+
+
+@proves(mutant("message", OF_ITS_CHAIN, "follow"))
+async def test_message_follows_no_other_chain(hand: Hand) -> None:
+    """The chain is over and its workflow id was started anew: that run is not the one meant."""
+    route, _ = await hand.idle()
+    await hand.tell(route)
+    await hand.carry_on(await hand.take(route), NEXT)
+    second = route._replace(run_id=NEXT)
+    last = "l" * 32
+    await hand.carry_on(await hand.take(second), last)
+    assert (await hand.tell(route, "to the third"))[0] == b"ok"
+    await hand.end(route._replace(run_id=last))
+    other = await hand.start()
+    for one in (route, second):
+        assert (await hand.tell(one, "late"))[0] == b"closed"
+        with pytest.raises(Refused):
+            await Client(hand.store).get_handle("w", one.run_id).terminate()
+    assert await hand.types(other) == ["WorkflowExecutionStarted"]
+
+
+@proves(
+    mutant("continue_slice", "first = r.first", "first = next_run"),
+    mutant("includes/open", "    'first', o.first)\n", "    'first', run_id)\n"),
+)
+async def test_message_follows_a_chain_made_in_slices(hand: Hand) -> None:
+    """The next run of a run with many messages belongs to its chain as well."""
+    route, _ = await hand.idle()
+    await hand.tell_many(route, ["s"] * 501)
+    task = await hand.take(route)
+    await hand.carry_on(task, NEXT, unread=range(task.seen - 500, task.seen + 1))
+    for _ in range(2):
+        await hand.slice(route)
+    assert (await hand.tell(route, "late"))[0] == b"ok"
+    assert (await hand.types(route._replace(run_id=NEXT)))[-1] == "WorkflowExecutionSignaled"

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
+from unittest.mock import patch
 
-from tests.support.engine import Engine, until, within
-from tests.support.mutants import kernel_mutant, patience, proves, replaced
+import orjson
+import pytest
+from tests.support.engine import Engine, Make, until, within
+from tests.support.mutants import kernel_mutant, mutant, patience, proves, replaced
 
+from luaflow.client import starting
 from luaflow.client.handle import Handle
 from luaflow.replay import decider
+from luaflow_worker import engines, taking
+from luaflow_worker.place import Place
+from luaflow_worker.workflow_tasks import WorkflowTasks
 
 HANDED = """
 local workflow = require("workflow")
@@ -91,3 +99,232 @@ async def test_the_context_of_a_child_is_not_looked_into(engine: Engine) -> None
     await engine.worker()
     handle = await engine.start("parent", {"wait": True})
     assert await handle.result(timeout=patience()) is True
+
+
+LARGE = """
+local funcs, workflow = require("funcs"), require("workflow")
+local function main(what)
+  local large = ("x"):rep(1500)
+  local _, err
+  if what == "activity" then _, err = funcs.call("app:step", large) end
+  if what == "local" then _, err = funcs.call("app:near", large) end
+  if what == "child" then _, err = process.exec("app:flow", "app:worker", large) end
+  if what == "signal" then _, err = process.send("{app:client@app:worker|other}", "s", large) end
+  return err and err:kind()
+end
+"""
+
+
+@pytest.mark.parametrize("what", ["activity", "local", "child", "signal"])
+@proves(replaced(Place, "check_size", lambda *_: None))
+async def test_what_is_too_large_is_answered(make_engine: Make, what: str) -> None:
+    """A payload over the limit fails the call that has it, with kind Invalid; the run goes on."""
+    engine = await make_engine(payload_max_bytes=1000, payload_warn_bytes=500)
+    step = "local function main() return 1 end"
+    await engine.deploy({"flow": LARGE}, activities={"step": step, "near": step}, local=("near",))
+    await engine.scheduler()
+    await engine.worker()
+    handle = await engine.start("flow", what)
+    assert await handle.result(timeout=patience()) == "Invalid"
+
+
+RECORDED = """
+local workflow = require("workflow")
+local function main()
+  workflow.side_effect(function() return ("x"):rep(100000) end)
+  return workflow.info().run_id
+end
+"""
+
+
+async def test_a_recorded_value_that_is_too_large_fails_the_task(make_engine: Make) -> None:
+    """The code has it already, so it cannot be refused: the run is stuck, and says why."""
+    engine = await make_engine(payload_max_bytes=1000, payload_warn_bytes=500)
+    await engine.deploy({"flow": RECORDED})
+    failed, fail = asyncio.Event(), WorkflowTasks._fail
+
+    async def told(self: WorkflowTasks, *args: Any) -> None:
+        await fail(self, *args)
+        failed.set()
+
+    with patch.object(WorkflowTasks, "_fail", told):
+        await engine.worker()
+        handle = await engine.start("flow")
+        await within(failed.wait())
+    stuck = orjson.loads((await engine.fields(handle))["stuck"])
+    assert "side_effect" in stuck["message"]
+    assert "1000" in stuck["message"]
+    await handle.terminate()
+
+
+FAN_OUT = """
+local funcs = require("funcs")
+local function main(n, how)
+  local all = {}
+  for i = 1, n do all[i] = funcs.async("app:step", i) end
+  local sum = 0
+  for i = 1, n do sum = sum + all[i]:response():receive():data() end
+  return sum
+end
+"""
+STEP = "local function main(n) return n end"
+
+
+@proves(kernel_mutant("scheduler", "run.given >= MAX_DECISION", "false"))
+async def test_a_large_fan_out_is_many_decisions(engine: Engine) -> None:
+    """A decision has 500 commands at most, and the next one follows at once (5.8)."""
+    await engine.deploy({"flow": FAN_OUT}, activities={"step": STEP})
+    await engine.worker()
+    handle = await engine.start("flow", 1700)
+    assert await handle.result(timeout=3 * patience()) == 1700 * 1701 // 2
+    events = await engine.history(handle)
+    full = [e for e in events if e.type == "WorkflowTaskCompleted" and e.body.get("more")]
+    assert len(full) == 3
+    counts = [0]
+    for event in events:
+        if event.type == "WorkflowTaskCompleted":
+            counts.append(0)
+        counts[-1] += event.type == "ActivityTaskScheduled"
+    assert max(counts) == 500
+
+
+NAPS = """
+local time = require("time")
+local function main(n)
+  for i = 1, n do time.after("1h") end
+  return n
+end
+"""
+
+
+@proves(mutant("commit", "or more == 1", ""))
+async def test_a_full_decision_is_followed_by_another(engine: Engine) -> None:
+    """Although nothing new stands in the history."""
+    await engine.deploy({"flow": NAPS})
+    await engine.worker()
+    handle = await engine.start("flow", 600)
+    assert await handle.result(timeout=patience()) == 600
+
+
+async def test_a_worker_lost_between_two_of_its_decisions_is_replaced(make_engine: Make) -> None:
+    """The lease ends, and another worker goes on where the history says there is more."""
+    engine = await make_engine(lease_ms=300)
+    await engine.deploy({"flow": NAPS})
+    worker, cut = await engine.worker(), asyncio.Event()
+
+    async def die(self: WorkflowTasks, *args: Any) -> None:
+        cut.set()
+        await asyncio.Event().wait()
+
+    with patch.object(WorkflowTasks, "_settle", die):
+        handle = await engine.start("flow", 600)
+        await within(cut.wait())
+        await engine.kill(worker)
+    fields = await engine.fields(handle)
+    assert (fields["task"], fields["news"]) == ("taken", "0")
+    await engine.scheduler()
+    await engine.worker()
+    assert await handle.result(timeout=patience()) == 600
+
+
+SELF = """
+local workflow = require("workflow")
+local function main(how)
+  process.send(process.pid(), "again", 1)
+  if how == "end" then return "over" end
+  if how == "continue" then workflow.continue_as_new("read") end
+  local message = process.inbox():receive()
+  return {message:topic(), message:from() == process.pid(), workflow.history_size()}
+end
+"""
+
+
+@proves(
+    kernel_mutant("modules/process", "if to_self then return true end", ""),
+    mutant("includes/operations", "  r.news = r.news + 1\n  r.own", "  r.own"),
+)
+async def test_a_message_to_oneself_is_there_with_the_commit(engine: Engine) -> None:
+    """It takes no relay; the code is fed it in the next decision (5.2)."""
+    await engine.deploy({"flow": SELF})
+    worker = await engine.worker()
+    worker.workflows._deliver = lambda *_: None
+    handle = await engine.start("flow", "read")
+    topic, mine, size = await handle.result(timeout=patience())
+    assert (topic, mine) == ("again", True)
+    events = await engine.history(handle)
+    at = next(i for i, e in enumerate(events) if e.type == "WorkflowExecutionSignaled")
+    assert size == sum(len(e.raw) for e in events[: at + 1])
+
+
+@proves(mutant("includes/close", "ipairs(r.own or {})", "ipairs({})"))
+async def test_a_message_to_oneself_that_comes_too_late_is_listed(engine: Engine) -> None:
+    """The code returned in the decision that sent it."""
+    await engine.deploy({"flow": SELF})
+    await engine.worker()
+    handle = await engine.start("flow", "end")
+    assert await handle.result(timeout=patience()) == "over"
+    events = await engine.history(handle)
+    sent = next(e.id for e in events if e.type == "WorkflowExecutionSignaled")
+    assert events[-1].body["unread"] == [sent]
+
+
+@proves(mutant("continue_as_new", "list[#list + 1] = m end", "end"))
+async def test_a_message_to_oneself_goes_with_continue_as_new(engine: Engine) -> None:
+    """The next run gets that of the last decision of the one before, beside its own."""
+    await engine.deploy({"flow": SELF})
+    await engine.worker()
+    handle = await engine.start("flow", "continue")
+    await until(engine, handle, "WorkflowExecutionContinuedAsNew")
+    next_run = engine.client.get_handle(handle.workflow_id)
+    await next_run.result(timeout=patience())
+    assert (await engine.types(next_run)).count("WorkflowExecutionSignaled") == 2
+
+
+PICKY = """
+local function main()
+  local wanted = process.listen("wanted")
+  process.inbox()
+  while true do wanted:receive() end
+end
+"""
+
+
+@proves(mutant("includes/close", "or rcall('HGET', run_key, 'unread') or ''", "or ''"))
+async def test_what_a_terminated_run_saw_and_did_not_take_is_listed(engine: Engine) -> None:
+    """A decision has seen the message, and no receive has taken it (3.5)."""
+    await engine.deploy({"flow": PICKY})
+    await engine.worker()
+    handle = await engine.start("flow")
+    for name in ("wanted", "ignored", "wanted"):
+        await handle.signal(name)
+    async with asyncio.timeout(patience()):
+        while (await engine.fields(handle))["news"] != "0":
+            pass
+    ignored = [e for e in await engine.history(handle) if e.body.get("name") == "ignored"]
+    await handle.terminate()
+    assert (await engine.history(handle))[-1].body["unread"] == [ignored[0].id]
+    assert (await engine.fields(handle))["unread"] == str(ignored[0].id)
+
+
+@proves(replaced(taking, "check_runtime", lambda _: None))
+async def test_a_run_of_a_later_runtime_waits_for_its_worker(engine: Engine) -> None:
+    """An older worker hands it back and says why; one of the newer release goes on (design 8)."""
+    await engine.deploy({"flow": "local function main() return 1 end"})
+    failed, fail = asyncio.Event(), WorkflowTasks._fail
+
+    async def told(self: WorkflowTasks, *args: Any) -> None:
+        await fail(self, *args)
+        failed.set()
+
+    with patch.object(starting, "RUNTIME_VERSION", 2):
+        handle = await engine.start("flow")
+    with patch.object(WorkflowTasks, "_fail", told):
+        old = await engine.worker()
+        await within(failed.wait())
+        await engine.retire(old)
+    stuck = orjson.loads((await engine.fields(handle))["stuck"])
+    assert (stuck["reason"], "version 2" in stuck["message"]) == ("runtime", True)
+    await engine.scheduler()
+    with patch.object(engines, "RUNTIME_VERSION", 2):
+        await engine.worker()
+        assert await handle.result(timeout=patience()) == 1

@@ -226,7 +226,7 @@ NOBODY = "if not r or r.status ~= 'running' or r.task ~= 'continuing' then"
 
 
 @proves(
-    mutant("includes/close", "rcall('HGET', pend_key, 'n:unread') or nil", "nil"),
+    mutant("includes/close", "rcall('HGET', pend_key, 'n:unread') or", "nil or"),
     mutant("close_out", "rcall('UNLINK', KEYS[tonumber(ARGV[i + 1])])", "local _"),
     mutant("continue_slice", NOBODY, "if not r then"),
 )

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from unittest.mock import patch
+
+import pytest
 from tests.protocol.hand import Hand, close, eager, request, timer
 from tests.protocol.scenes import dump
 from tests.support.mutants import mutant, proves
 
+from luaflow.client.client import Client
+from luaflow.errors import NotFound, Refused
 from luaflow.store import delivery, transitions
+from luaflow.store.deployed import DeployedType
+from luaflow.store.keys import types
+from luaflow.store.transitions import Route
 
 
 @proves(mutant("remove_run", "if due > server_now then return { 'early' } end\n", "\n"))
@@ -40,6 +49,56 @@ async def test_nothing_of_a_removed_run_is_left(hand: Hand) -> None:
     } == set()
 
 
+@proves(
+    mutant("message", "return { 'gone' }", "return { 'moved', w[1] or '', w[2] or '', w[3] or '' }")
+)
+async def test_a_removed_runs_messages_are_nobody_elses(hand: Hand) -> None:
+    """Who names a run that is gone hears so; another run of the workflow id is not meant."""
+    first = await hand.start()
+    handle = Client(hand.store).get_handle("w", first.run_id)
+    await handle.signal("hello")
+    await expire(hand, first)
+    second = await hand.start()
+    for ask in (handle.signal, handle.cancel):
+        with pytest.raises(NotFound, match="no run"):
+            await ask("for the first run")
+    assert await hand.types(second) == ["WorkflowExecutionStarted"]
+
+
+async def expire(hand: Hand, route: Route) -> None:
+    """End a run and remove it when its retention is over."""
+    await hand.end(route)
+    await hand.shift(hand.store.settings.retention_ms)
+    call = transitions.remove_run(partition=route.partition, workflow_id="w", run_id=route.run_id)
+    assert (await hand.store.one(call))[0] == b"ok"
+
+
+async def test_a_message_to_whichever_run_finds_the_present_one(hand: Hand) -> None:
+    """The run that was found is removed before the message comes: the next one gets it."""
+    first = await hand.start()
+    await expire(hand, first)
+    second = await hand.start()
+    found = iter([first, second])
+    with patch.object(hand.store, "route", lambda *_: asyncio.sleep(0, next(found))):
+        await Client(hand.store).get_handle("w").signal("hello")
+    assert (await hand.types(second))[-1] == "WorkflowExecutionSignaled"
+
+
+async def test_a_workflow_id_without_its_run_holds_nobody_up(hand: Hand) -> None:
+    """Its run's hash is lost: who signals, starts or uses it hears so, soon."""
+    hand.excused = True
+    route = await hand.start()
+    client = Client(hand.store)
+    await hand.store.read(("DEL", *route.partition.of_run("w", route.run_id)[2:]))
+    with pytest.raises(NotFound):
+        await client.get_handle("w").signal("hello")
+    deployed = DeployedType("t", "app:t", "b", "q", "app:worker", "app:client")
+    table = types(hand.store.namespace)
+    await hand.store.read(("HSET", table, "t", deployed.to_bytes()))
+    with pytest.raises(Refused):
+        await client.signal_with_start("t", "hello", id="w")
+
+
 @proves(mutant("close_out", "rcall('ZREM', timers_key, 't|' .. tail)", "local _"))
 async def test_a_closed_run_leaves_no_dates(hand: Hand) -> None:
     """The closing task cleans what the run still waited for: timers, attempts, requests."""
@@ -66,12 +125,14 @@ async def test_children_are_told_once(hand: Hand) -> None:
     assert told == 1
 
 
-@proves(mutant("forget_messages", "rcall('XDEL', outbox_key, ARGV[i] .. '-0')", "local _"))
+@proves(mutant("forget_messages", "rcall('XDEL', outbox_key, id)", "local _"))
 async def test_delivered_messages_leave_the_outbox(hand: Hand) -> None:
     """An outbox holds what is not delivered, and an empty one is looked after no more."""
     p = hand.store.partition("w")
     await hand.idle("w", *request(1, 3, {"workflow_id": "x"}), others=[p.outbox(3)])
-    answer = await hand.store.one(delivery.forget_messages(partition=p, receiver=3, numbers=[1]))
+    waiting = await hand.outbox(p.number, 3)
+    forget = delivery.forget_messages(partition=p, receiver=3, delivered=waiting)
+    answer = await hand.store.one(forget)
     assert answer == [b"ok", 0]
     (date,) = await hand.store.read(("ZSCORE", p.leases, "o|3"))
     assert date is None

@@ -6,11 +6,13 @@ from typing import Any
 
 import orjson
 from tests.protocol.hand import Hand, request
+from tests.protocol.scenes import dump, fail_over
 from tests.support.mutants import mutant, proves, replaced
 
 from luaflow.store import delivery, relay
 from luaflow.store.delivery import Stamp
 from luaflow.store.link import Call
+from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 
 
@@ -95,9 +97,27 @@ async def test_another_server_raises_the_epoch(hand: Hand) -> None:
     await hand.tell(route)
     task = await hand.take(route)
     await hand.commit(task, *request(2, 3, letter), others=[p.outbox(3)])
-    (entries,) = await hand.store.read(("XRANGE", p.outbox(3), "-", "+"))
-    epochs = [int(fields[1]) for _, fields in entries]
-    assert epochs[1] == epochs[0] + 1, epochs
+    epochs = [epoch for _, epoch in await hand.outbox(p.number, 3)]
+    assert epochs[1] > epochs[0], epochs
+
+
+@proves(mutant("includes/partition", "math.max(epoch + 1, server_now)", "epoch + 1"))
+async def test_two_quick_fail_overs_name_two_epochs(hand: Hand) -> None:
+    """The second one loses the first one's epoch with the rest of its end: it gets another one."""
+    hand.excused = True  # the first request is lost with its primary
+    target, _ = await hand.idle(hand.id_in(5))
+    route, _ = await hand.idle(hand.id_in(0))
+    prefix = route.partition.prefix
+    before = await dump(hand)
+    epochs = []
+    for server, time in (("second", 1_790_000_123_457), ("third", 1_790_000_123_999)):
+        await fail_over(hand, before, server, prefix=prefix)
+        await hand.store.read(("HSET", route.partition.meta, "vtime", time))
+        await ask_for(hand, route, target)
+        epochs += [epoch for _, epoch in await hand.outbox(0, 5)]
+        await relay.drain_outbox(hand.store, 0, 5)
+    assert epochs == [1_790_000_123_457, 1_790_000_123_999]
+    assert await heard(hand, target) == ["s", "s"]
 
 
 @proves(
@@ -131,6 +151,19 @@ def to(workflow_id: str) -> dict[str, Any]:
     return {**message, **names, "body": {"name": "s", "input": []}}
 
 
+async def ask_for(hand: Hand, route: Route, target: Route) -> None:
+    """Let a waiting run signal ``target``, and want no answer."""
+    letter = {**to(target.workflow_id), "from": None}
+    receiver = target.partition.number
+    await hand.tell(route)
+    answer = await hand.commit(
+        await hand.take(route),
+        *request(1, receiver, letter),
+        others=[route.partition.outbox(receiver)],
+    )
+    assert answer[0] == b"ok"
+
+
 async def ask(hand: Hand, target: str) -> tuple[Route, int, int]:
     """A run in partition 0 whose first decision signals ``target``; sender, receiver."""
     sender = hand.id_in(0, but=target)
@@ -154,10 +187,12 @@ async def test_a_request_gets_one_answer(hand: Hand) -> None:
     target = await hand.start(hand.id_in(5))
     route, sender, receiver = await ask(hand, target.workflow_id)
     await relay.drain_outbox(hand.store, sender, receiver)
+    ((number, epoch),) = await hand.outbox(receiver, sender)
+    answer = Stamp(receiver, number + 1, epoch)
     await relay.drain_outbox(hand.store, receiver, sender)
     assert (await hand.types(route)).count("ExternalWorkflowExecutionSignaled") == 1
     again = delivery.deliver_outcome(
-        route=route, stamp=Stamp(receiver, 2, 1), seq=1, type="TimerFired", body=b"{}", final=True
+        route=route, stamp=answer, seq=1, type="TimerFired", body=b"{}", final=True
     )
     assert await hand.store.one(again) == [b"void"]
 
@@ -222,6 +257,47 @@ async def test_a_message_that_cannot_be_read_is_skipped(hand: Hand) -> None:
     drained = await relay.drain_outbox(hand.store, 0, 5)
     assert drained.settled == 2
     assert await heard(hand, target) == ["s"]
+
+
+@proves(mutant("forget_messages", "if entry and entry[2][2] == ARGV[i + 1] then", "if entry then"))
+async def test_a_slow_relay_spares_the_next_primarys_message(hand: Hand) -> None:
+    """A number given again after a fail-over is another message: the first one's end is not its."""
+    hand.excused = True  # the first request is lost with its primary
+    target, _ = await hand.idle(hand.id_in(5))
+    route, _ = await hand.idle(hand.id_in(0))
+    before = await dump(hand)
+    await ask_for(hand, route, target)
+    delivered = await hand.outbox(0, 5)  # a relay has read it, and delivers it …
+    await fail_over(hand, before, "the new primary")
+    await ask_for(hand, route, target)
+    assert [n for n, _ in await hand.outbox(0, 5)] == [n for n, _ in delivered]
+    forget = delivery.forget_messages(partition=route.partition, receiver=5, delivered=delivered)
+    assert (await hand.store.one(forget))[1] == 1
+    await relay.drain_outbox(hand.store, 0, 5)
+    assert await heard(hand, target) == ["s"]
+
+
+@proves(replaced(relay, "_to_nobody", _no_note), replaced(Store, "apart", Store.run))
+async def test_one_broken_target_is_answered_and_skipped(hand: Hand) -> None:
+    """One that makes its script fail can never be applied: who is behind it does not wait (3.6)."""
+    target, _ = await hand.idle(hand.id_in(5))
+    broken = await hand.start(hand.id_in(5, but=target.workflow_id))
+    sender = await hand.start(hand.id_in(0))
+    p, history = sender.partition, broken.partition.hist(broken.run_id)
+    await hand.store.read(("XADD", history, "99-0", "a", "b"))
+    me = {"p": p.number, "workflow_id": sender.workflow_id, "run_id": sender.run_id}
+    ops = [
+        *request(1, 5, {**to(broken.workflow_id), "from": me}),
+        *request(2, 5, {**to(target.workflow_id), "from": None}),
+    ]
+    await hand.commit(await hand.take(sender), *ops, others=[p.outbox(5)])
+    await relay.drain_outbox(hand.store, 0, 5)
+    await relay.drain_outbox(hand.store, 5, 0)
+    assert await heard(hand, target) == ["s"]
+    last = (await hand.events(sender))[-1]
+    assert last.type == "SignalExternalWorkflowExecutionFailed"
+    assert "XADD" in last.body["failure"]["message"]
+    await hand.store.read(("XDEL", history, "99-0"))
 
 
 def child(hand: Hand, number: int, run_id: str, reuse: str = "allow_duplicate") -> Call:

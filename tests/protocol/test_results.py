@@ -77,7 +77,7 @@ async def test_a_result_that_waits_for_a_decision_keeps_its_attempt(make_engine:
     engine = await make_engine(lease_ms=LEASE_MS)
     await engine.deploy({"flow": MEANWHILE}, python=PYTHON, local=("gate",))
     await engine.scheduler()
-    await engine.worker()
+    await engine.worker(drain_seconds=0.1)
     handle = await engine.start("flow")
     await begun("a")
     await handle.signal("go")
@@ -230,7 +230,7 @@ async def test_a_read_that_blocked_knows_what_was_taken_meanwhile(engine: Engine
     options = {"max_concurrent_activity_execution_size": 1}
     fine = "local function main() return 1 end"
     await engine.deploy({"flow": MANY, "fine": fine}, python=PYTHON, worker=options)
-    await engine.worker()
+    await engine.worker(drain_seconds=0.1)
     await blocked(engine)
     first = await engine.start("flow", "a", 1, True, id=engine.id_in(1, "s"))
     await begun("a1")
@@ -257,6 +257,19 @@ async def blocked(engine: Engine) -> None:
             lines = [line for line in bytes(text).decode().splitlines() if "activity-0" in line]
             if any("flags=b" in line for line in lines):
                 return
+
+
+@pytest.mark.parametrize(("option", "local"), [("worker", ()), ("worker_local", ("gate",))])
+async def test_activities_have_a_rate(engine: Engine, option: str, local: tuple[str, ...]) -> None:
+    """Fifty a second, in bursts of a second: sixty take more than the first fifty do."""
+    for n in range(1, 61):
+        gates.open_[f"g{n}"].set()
+    options = {f"{option}_activities_per_second": 50}
+    await engine.deploy({"flow": MANY}, python=PYTHON, local=local, worker=options)
+    await engine.worker()
+    began = asyncio.get_running_loop().time()
+    assert await engine.execute("flow", "g", 60, False) == 60
+    assert asyncio.get_running_loop().time() - began > 0.18
 
 
 # -- local activities ------------------------------------------------------------------------------
@@ -377,6 +390,6 @@ async def test_a_canceled_local_activity_is_not_waited_for(engine: Engine) -> No
     """The decision is committed although the activity would never end."""
     await engine.deploy({"flow": GIVEN_UP}, python=PYTHON, local=("gate",))
     await engine.scheduler()
-    await engine.worker()
+    await engine.worker(drain_seconds=0.1)
     handle = await engine.start("flow")
     assert await handle.result(timeout=patience()) == "gone on"

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from tests.protocol.hand import LEASE, Hand, close, timer
-from tests.protocol.scenes import dump
+from tests.protocol.scenes import dump, fail_over
 from tests.support.mutants import mutant, proves
 
 from luaflow.store import transitions
 
 NEXT = "n" * 32
-
-
-async def fail_over(hand: Hand, before: dict[str, bytes]) -> None:
-    """Go back to what a replica had, as a fail-over does that lost acknowledged writes."""
-    await hand.store.read(*(("DEL", key) for key in await dump(hand)))
-    await hand.store.read(*(("RESTORE", key, 0, value) for key, value in before.items()))
 
 
 @proves(mutant("includes/decide", "r.worker ~= worker or r.len < seen", "r.len < seen"))
@@ -69,11 +63,28 @@ async def test_a_decision_that_waits_opens_the_mailbox(hand: Hand) -> None:
     assert (await hand.tell(route))[0] == b"busy"
 
 
-@proves(mutant("includes/close", "r.decided + 1, r.len, 500", "1, 1, 500"))
-async def test_all_unread_messages_are_listed(hand: Hand) -> None:
-    """More than a page of messages nobody saw: the closing event names every one (3.5)."""
+@proves(
+    mutant("includes/close", "at < r.len and", "false and"),
+    mutant("includes/close", "'COUNT', 500", "'COUNT', 5000"),
+    mutant("includes/close", "late, r.decided + #late)", "late, r.decided)"),
+)
+async def test_all_unread_messages_are_told(hand: Hand) -> None:
+    """The closing event names what lies among 500 events nobody saw, and where the rest begins."""
     route = await hand.start()
-    for _ in range(520):
-        await hand.tell(route)
+    await hand.commit(await hand.take(route), *timer(1, 50))
+    await hand.tell_many(route, ["s"] * 600)
     await hand.end(route)
-    assert (await hand.events(route))[-1].body["unread"] == list(range(2, 522))
+    _, decision, started, *signals, end = await hand.events(route)
+    assert (decision.id, started.id, len(signals)) == (2, 3, 600)
+    assert end.body["unread"] == list(range(4, 502))
+    assert end.body["unread_after"] == 501
+
+
+@proves(mutant("includes/close", "at < r.len and", "true and"))
+async def test_no_more_unread_is_said_where_there_is_no_more(hand: Hand) -> None:
+    """A closing event that names all has no `unread_after`."""
+    route = await hand.start()
+    await hand.tell_many(route, ["s"] * 499)
+    await hand.end(route)
+    end = (await hand.events(route))[-1]
+    assert end.body == {"unread": list(range(2, 501))}

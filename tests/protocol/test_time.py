@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from tests.protocol.hand import Hand, completed, eager, timer
+from tests.support.clock import shift
 from tests.support.mutants import mutant, proves
 
-from luaflow.store import transitions
+from luaflow.store import transitions, upkeep
 
 
 @proves(mutant("fire_timer", "if due > now then return { 'early', due } end\n", "\n"))
@@ -70,14 +71,28 @@ async def test_namespace_time_stands_when_the_server_goes_back(hand: Hand) -> No
     assert stamps == sorted(stamps)
 
 
-@proves(mutant("shift_clock", "math.max(ms, 0))\nrcall('HDEL'", "ms)\nrcall('HDEL'"))
+@proves(mutant("shift_clock", "if step > 0 then", "if true then"))
 async def test_the_offset_only_grows(hand: Hand) -> None:
     """Time is never moved back."""
     p = hand.store.partitions[0]
     before = await hand.store.one(transitions.due(partition=p, limit=1, latest=1))
-    await hand.store.one(transitions.shift_clock(partition=p, ms=-50, simulated=True))
+    await hand.shift(-50)
     after = await hand.store.one(transitions.due(partition=p, limit=1, latest=1))
     assert after[0] >= before[0]
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+@proves(mutant("shift_clock", "field, to)", "field, to + step)"))
+async def test_a_repeated_shift_moves_the_clock_once(hand: Hand, simulated: bool) -> None:
+    """Its answer was lost: the repeat changes nothing and gets it again (3.3)."""
+    p = hand.store.partitions[0]
+    field = "vtime" if simulated else "offset"
+    (at,) = await hand.store.read(("HGET", p.meta, field))
+    to = int(at or 0) + 1000
+    call = upkeep.shift_clock(partition=p, to=to, simulated=simulated)
+    assert await hand.store.one(call) == await hand.store.one(call)
+    (now,) = await hand.store.read(("HGET", p.meta, field))
+    assert int(now) == to
 
 
 @proves(
@@ -95,9 +110,7 @@ async def test_leases_are_server_time(hand: Hand) -> None:
     task = await hand.take(route)
     others = [route.partition.activity_queue(QUEUE)]
     await hand.commit(task, *activity(1, start_limit=1000), others=others)
-    await hand.store.one(
-        transitions.shift_clock(partition=route.partition, ms=60_000, simulated=False)
-    )
+    await shift(hand.store, 60_000, [route.partition], simulated=False)
     _, _, timers, leases, *_ = await hand.store.one(
         transitions.due(partition=route.partition, limit=9, latest=1)
     )
@@ -118,7 +131,7 @@ async def test_a_start_delay_is_kept(hand: Hand) -> None:
     await hand.take(route)
 
 
-@proves(mutant("message", "  r.task = ''\n", "\n"))
+@proves(mutant("includes/run", "    r.task = ''\n", "\n"))
 async def test_a_message_ends_the_start_delay(hand: Hand) -> None:
     """A run that is signaled begins at once."""
     route = await hand.start(delay=50)

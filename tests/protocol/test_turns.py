@@ -102,7 +102,7 @@ async def test_fused_step_with_another_length_is_refused(hand: Hand) -> None:
     assert answer[0] == b"behind"
 
 
-@proves(mutant("commit", "  if news > 0 then\n", "  if false then\n"))
+@proves(mutant("commit", "local keep = r.news > 0 or", "local keep ="))
 async def test_commit_with_news_keeps_the_task(hand: Hand) -> None:
     """A commit that returns news goes on under a new turn, and a crash leaves the news a task."""
     route = await hand.start()

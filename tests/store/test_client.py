@@ -8,9 +8,10 @@ import threading
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
-from tests.support.player import Player
+from tests.support.player import Player, watch_subscriptions
 from tests.support.proxy import Proxy
 
 from luaflow.client import Client, SyncClient
@@ -53,19 +54,6 @@ async def types_of(client: Client, workflow_id: str) -> list[str]:
     return [event.type async for event in client.get_handle(workflow_id).history()]
 
 
-def watch_subscriptions(client: Client) -> asyncio.Event:
-    """An event that is set when the client has subscribed to something."""
-    done, push = asyncio.Event(), client.store.push
-    add = push.add
-
-    async def watched(channel: str, listener: Any) -> None:
-        await add(channel, listener)
-        done.set()
-
-    push.add = watched  # type: ignore[method-assign]
-    return done
-
-
 # -- start and result ------------------------------------------------------------------------
 
 
@@ -85,7 +73,7 @@ async def test_started_run_is_in_its_history(client: Client) -> None:
 
 async def test_result_is_pushed(client: Client, player: Player) -> None:
     """A result that is awaited before the end arrives with the end."""
-    subscribed = watch_subscriptions(client)
+    subscribed = watch_subscriptions(client.store)
     handle = await client.start("app:pay", id="w1")
     waiting = asyncio.create_task(handle.result())
     await subscribed.wait()
@@ -261,6 +249,46 @@ async def test_caller_given_request_id(client: Client, player: Player) -> None:
     assert await client.count() == 2
 
 
+async def test_request_id_of_a_start_that_signals(client: Client, player: Player) -> None:
+    """Done once: its signals go together to the run that exists, and to no later one."""
+    await client.start("app:pay", id="w1")
+    how: dict[str, Any] = {"id": "w1", "request_id": "r1", "messages": [("stop",)]}
+    first = await client.signal_with_start("app:pay", "go", **how)
+    async with await Client.connect(client.store.url, client.namespace) as other:
+        again = await other.signal_with_start("app:pay", "go", **how)
+    assert (again.run_id, again.existed) == (first.run_id, True)
+    signals = [e.body["name"] async for e in first.history() if "name" in e.body]
+    assert signals == ["go", "stop"]
+    await player.close("w1", result=1)
+    assert (await client.signal_with_start("app:pay", "go", **how)).run_id == first.run_id
+    assert await client.count() == 1
+
+
+async def test_request_id_of_a_message(client: Client) -> None:
+    """A signal and a cancel request are sent once for each id; each verb has its own ids."""
+    handle = await client.start("app:pay", id="w1", request_id="r1")
+    for one in (handle, client.get_handle("w1")):
+        await one.signal("go", 1, request_id="r1")
+        await one.signal("go", 2, request_id="r2")
+        await one.cancel("enough", request_id="r1")
+    sent = [e.body.get("input", e.body.get("reason")) async for e in handle.history()]
+    assert sent == [[], [1], [2], "enough"]
+
+
+@pytest.mark.parametrize("bad", ["", "x" * 201, "\ud800"])
+async def test_bad_request_id(client: Client, bad: str) -> None:
+    """An id that the server could not keep is refused before anything is sent."""
+    handle = await client.start("app:pay", id="w1")
+    for ask in (
+        client.start("app:pay", request_id=bad),
+        handle.signal("go", request_id=bad),
+        handle.cancel(request_id=bad),
+    ):
+        with pytest.raises(InvalidArgument, match="request id"):
+            await ask
+    assert await types_of(client, "w1") == ["WorkflowExecutionStarted"]
+
+
 async def test_cron_is_not_passed_over(client: Client) -> None:
     """An option luaflow does not carry out is refused, never ignored."""
     with pytest.raises(Refused, match="cron"):
@@ -397,7 +425,7 @@ async def test_result_survives_a_lost_connection(
 ) -> None:
     """An end told while the connection was down is found after the reconnect."""
     await client.start("app:pay", id="w1")
-    subscribed = watch_subscriptions(shaky)
+    subscribed = watch_subscriptions(shaky.store)
     waiting = asyncio.create_task(shaky.get_handle("w1").result())
     await subscribed.wait()
     await shaky.count()  # answered in order: the state was read before this
@@ -431,7 +459,7 @@ async def test_result_ends_when_the_server_stays_away(
         await Client.connect(proxy.url, client.namespace) as shaky,
     ):
         handle = await shaky.start("app:pay", id="w1")
-        subscribed = watch_subscriptions(shaky)
+        subscribed = watch_subscriptions(shaky.store)
         waiting = asyncio.create_task(handle.result())
         await subscribed.wait()
         await shaky.count()
@@ -468,7 +496,7 @@ async def test_result_survives_a_silent_connection(
     monkeypatch.setattr(link, "ANSWER_SECONDS", 0.2)
     await client.start("app:pay", id="w1")
     async with await Client.connect(proxy.url, client.namespace) as shaky:
-        subscribed = watch_subscriptions(shaky)
+        subscribed = watch_subscriptions(shaky.store)
         waiting = asyncio.create_task(shaky.get_handle("w1").result())
         await subscribed.wait()
         await shaky.count()
@@ -494,6 +522,17 @@ async def test_signal_follows_a_moving_run(client: Client, player: Player) -> No
     await handle.signal("go", 2)
     current = [e async for e in client.get_handle("w1").history()]
     assert [e.body.get("input") for e in current] == [[], [2]]
+
+
+async def test_signal_to_a_run_that_never_stays(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Following has an end: whatever is wrong, nobody spins for ever."""
+    handle = await client.start("app:pay", id="w1")
+    moved = [b"moved", b"r" * 32, b"orders", b""]
+    monkeypatch.setattr(client.store, "one", AsyncMock(return_value=moved))
+    with pytest.raises(Refused, match="moves faster"):
+        await handle.signal("go")
 
 
 async def test_signal_to_a_closed_run(client: Client, player: Player) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -11,11 +12,13 @@ from typing import Any
 
 import pytest
 import redis.asyncio
+from tests.support.player import watch_subscriptions
 from tests.support.runs import Ops, Runs
 
+from luaflow.client.client import Client
 from luaflow.embedded import EmbeddedServer
 from luaflow.errors import Unknown
-from luaflow.store import transitions
+from luaflow.store import liveness, tasks, transitions
 from luaflow.store.link import Link
 from luaflow.store.namespaces import Settings, create_namespace
 from luaflow.store.relay import drain_outbox
@@ -94,6 +97,17 @@ async def test_repeat_proves_nothing_by_itself(
     await other.close()
 
 
+async def test_being_there_is_not_confirmed(
+    store: Store, servers: tuple[EmbeddedServer, EmbeddedServer]
+) -> None:
+    """A worker says that it lives, and reads its queues, while the replica is away."""
+    os.kill(servers[1].pid, signal.SIGSTOP)
+    alive = liveness.announce(namespace="ns", worker="w1", record=b"{}")
+    groups = tasks.groups([store.partitions[0].workflow_queue("q")])
+    answers = [await store.one(call, patience=0.5) for call in (alive, groups)]
+    assert answers == [[b"ok"], [b"ok", 1]]
+
+
 async def test_unconfirmed_message_stays_in_its_outbox(
     store: Store, servers: tuple[EmbeddedServer, EmbeddedServer]
 ) -> None:
@@ -120,3 +134,26 @@ async def test_unconfirmed_message_stays_in_its_outbox(
     os.kill(servers[1].pid, signal.SIGCONT)
     done = await drain_outbox(store, sender.partition.number, receiver)
     assert (done.settled, done.left) == (1, 0)
+
+
+async def test_a_result_waits_for_the_replica(
+    store: Store, servers: tuple[EmbeddedServer, EmbeddedServer]
+) -> None:
+    """An end that no replica has is told to nobody: the run may go on after a fail-over."""
+    runs = Runs(store)
+    route = await runs.start("wf")
+    task = await runs.take(route)
+    handle = Client(store).get_handle("wf", route.run_id)
+    subscribed = watch_subscriptions(store)
+    waits = asyncio.create_task(handle.result())
+    await subscribed.wait()
+    os.kill(servers[1].pid, signal.SIGSTOP)
+    other = await Store.open(store.url, "ns")
+    other.link.confirm = ()  # a worker that does not wait
+    await Runs(other).commit(route, task, Ops().close(route.partition))
+    await other.close()
+    store.link.confirm = ("WAIT", 1, 100)
+    done, _ = await asyncio.wait([waits], timeout=0.5)
+    assert not done
+    os.kill(servers[1].pid, signal.SIGCONT)
+    assert await asyncio.wait_for(waits, 10) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import orjson
@@ -11,6 +11,7 @@ from tests.support.runs import Ops, Runs, names_in, open_store
 
 from luaflow.errors import InvalidArgument
 from luaflow.store.courier import Courier
+from luaflow.store.link import Arg
 from luaflow.store.relay import deliver, drain_outbox
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
@@ -181,7 +182,8 @@ async def test_outbox_of_two_epochs_is_drained(store: Store, runs: Runs) -> None
     await runs.commit(
         sender, Task(*task), Ops().request(p, 2, R, signal(sender, 2), {"kind": "signal"})
     )
-    assert [epoch for _, epoch, _ in await outbox(store, S, R)] == [1, 2]
+    (old, new) = (epoch for _, epoch, _ in await outbox(store, S, R))
+    assert old < new
     assert (await drain_outbox(store, S, R)).settled == 2
     got = [e.body["input"][0] for e in await runs.events(target) if e.type.endswith("Signaled")]
     assert got == [1, 2]
@@ -318,6 +320,45 @@ async def test_unreadable_message_is_answered_and_skipped(
     assert (await runs.types(target))[-1] == "WorkflowExecutionSignaled"
     got = [t for t in await runs.types(sender) if t.startswith(answer)] if answer else [1]
     assert len(got) == 1
+
+
+BROKEN: dict[str, Callable[[Route], tuple[Arg, ...]]] = {
+    "a history out of order": lambda r: ("XADD", r.partition.hist(r.run_id), "99-0", "a", "b"),
+    "a run of a wrong type": lambda r: ("SET", r.partition.run(r.run_id), "x"),
+    "a workflow id of a wrong type": lambda r: ("SET", r.partition.wf(r.workflow_id), "x"),
+    "a run without its fields": lambda r: ("HDEL", r.partition.run(r.run_id), "turn"),
+    "a parent nobody can read": lambda r: ("HSET", r.partition.run(r.run_id), "parent", "{"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+async def test_broken_target_stops_nobody(store: Store, runs: Runs, broken: str) -> None:
+    """Whatever is wrong with its keys: who asked is told, once, and the others are served."""
+    sick, well = names_in(R, 4, 2)
+    sender, patient = await runs.start(SENDER), await runs.start(sick)
+    target = await runs.start(well)
+    ops = Ops()
+    for n, (to, mail) in enumerate(
+        (
+            (well, signal(sender, 1, well)),
+            (sick, signal(sender, 2, sick)),
+            (sick, {"k": "end", "from": me(sender), "seq": 3, "workflow_id": sick, "body": {}}),
+            (sick, {**child(sender, 4), "workflow_id": sick}),
+            (well, signal(sender, 5, well)),
+        ),
+        1,
+    ):
+        record = {"kind": "signal", "workflow_id": to}
+        ops.request(sender.partition, n, R, mail, record)
+    await store.read(("DEL", patient.partition.wf(sick)) if "workflow id" in broken else ("PING",))
+    await store.read(BROKEN[broken](patient))
+    await runs.decide(sender, ops)
+    done = await drain_outbox(store, S, R)
+    assert (done.settled, done.left) == (5, 0)
+    await drain_outbox(store, R, S)
+    assert (await runs.types(target))[1:] == ["WorkflowExecutionSignaled"] * 2
+    answers = [e for e in await runs.events(sender) if e.body.get("seq") and "Init" not in e.type]
+    assert [e.body["seq"] for e in answers] == [1, 2, 3, 4, 5]
 
 
 async def test_message_without_json_is_skipped(store: Store, runs: Runs) -> None:

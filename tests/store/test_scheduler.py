@@ -7,11 +7,13 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.support.clock import shift
 from tests.support.runs import Clockwork, Ops, Runs, Task, names_in, open_store
 
 from luaflow.errors import LuaflowError
 from luaflow.store import attempts, transitions
 from luaflow.store.attempts import Proof
+from luaflow.store.leaving import drop_workers
 from luaflow.store.store import Store
 
 FAST = {"initial_interval_ms": 100, "backoff_coefficient": 2.0, "maximum_interval_ms": 1000}
@@ -69,6 +71,15 @@ async def test_fast_clock_cannot_fire_a_timer(runs: Runs) -> None:
     assert (await runs.types(route))[-1] == "TimerStarted"
 
 
+async def test_timers_of_one_moment_fire_in_their_order(runs: Runs, clock: Clockwork) -> None:
+    """Timers 9 and 10, started in this order and due at once: 10 does not come first."""
+    route = await runs.start("wf")
+    await runs.decide(route, Ops().timer(9, 10).timer(10, 10).timer(11, 9))
+    await clock.after(10)
+    fired = [e.body["seq"] for e in await runs.events(route) if e.type == "TimerFired"]
+    assert fired == [11, 9, 10]
+
+
 async def test_many_timers_fire_in_slices(runs: Runs, clock: Clockwork) -> None:
     """More timers than fit a slice all fire."""
     routes = [await runs.start(f"wf{n}") for n in range(3)]
@@ -90,7 +101,7 @@ async def test_timer_reaches_the_worker_that_has_the_run(runs: Runs, clock: Cloc
     await clock.after(10)
     assert (await runs.state(route))["task"] == "sticky"
     assert await runs.read(p.sticky("w1"))
-    await runs.store.one(transitions.drop_worker(partition=p, worker="w1", queues=()))
+    assert await drop_workers(runs.store, [(p, "w1")])
 
 
 async def test_start_delay_ends(runs: Runs, clock: Clockwork) -> None:
@@ -240,9 +251,9 @@ async def test_stale_scheduler_cannot_end_an_attempt(runs: Runs) -> None:
     await runs.take_activity(route, 1)
     member = f"a|{route.run_id}|1"
     (score,) = await runs.store.read(("ZSCORE", p.leases, member))
-    shift = transitions.shift_clock(partition=p, ms=5_000, simulated=True)
+    await shift(runs.store, 5_000)
     renew = attempts.renew_activity(partition=p, run_id=route.run_id, seq="1", token="tok")
-    await runs.store.run(shift, renew)
+    await runs.store.one(renew)
     proof = Proof(state="r/1", member=member, score=bytes(score).decode())
     end = attempts.finish_activity(
         route=route, seq="1", proof=proof, type="ActivityTaskTimedOut", body=b"{}"
@@ -416,7 +427,7 @@ async def test_unread_sticky_task_moves_to_the_queue(runs: Runs, clock: Clockwor
     assert length == 0
     assert await runs.take(route, "w2")
     assert clock.count("luaflow_leases_expired_total", kind="sticky") == 1
-    await runs.store.one(transitions.drop_worker(partition=p, worker="w1", queues=()))
+    assert await drop_workers(runs.store, [(p, "w1")])
 
 
 async def test_lease_end_opens_the_mailbox(store: Store, runs: Runs, clock: Clockwork) -> None:
@@ -489,8 +500,8 @@ async def test_children_hear_of_an_end_long_ago(store: Store, runs: Runs, clock:
     p = route.partition
     await runs.decide(route, Ops().timer(1, 10**12).close(p))
     remove = transitions.remove_run(partition=p, workflow_id="wf", run_id=route.run_id)
-    shift = transitions.shift_clock(partition=p, ms=store.settings.retention_ms, simulated=True)
-    assert (await store.run(shift, remove))[1] == [b"open"]
+    await shift(store, store.settings.retention_ms)
+    assert await store.one(remove) == [b"open"]
     await clock.after(1_000)
     assert await runs.members(p.timers) == []
     assert (await store.one(remove))[0] == b"gone"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-import redis.asyncio
 from tests.support.runs import Clockwork, Ops, Runs, open_store
 
 from luaflow.store import attempts, keys, transitions
@@ -16,8 +15,7 @@ from luaflow_scheduler.sweep import Sweep
 
 @pytest.fixture
 async def store(redis_url: str, namespace: str) -> AsyncIterator[Store]:
-    # a lease of 1 ms: how long ago an entry was read is real time, which tests do not wait for
-    store = await open_store(redis_url, namespace, partitions=1, lease_ms=1)
+    store = await open_store(redis_url, namespace, partitions=1)
     yield store
     await store.close()
 
@@ -66,9 +64,12 @@ async def test_entries_that_vanished_are_rebuilt(store: Store, runs: Runs, sweep
 
 
 async def test_task_read_by_a_dead_worker_comes_back(
-    store: Store, runs: Runs, sweep: Sweep, raw: redis.asyncio.Redis
+    store: Store, runs: Runs, sweep: Sweep
 ) -> None:
-    """What a worker read and never took is queued again; its name leaves the groups."""
+    """What a worker read and never took is queued again; its name leaves the groups.
+
+    No time passes here, neither real nor simulated: two looks in a row find it.
+    """
     route = await runs.start("wf")
     p = route.partition
     await runs.decide(route, Ops().activity(p, 1).timer(2, 1))
@@ -76,9 +77,8 @@ async def test_task_read_by_a_dead_worker_comes_back(
     assert await runs.read(p.workflow_queue("q"), "dead")
     assert await runs.read(p.activity_queue("q"), "dead")
     await visit(store, sweep)  # learns the queue from the open run
-    await raw.blpop([f"lf:{store.namespace}:never"], timeout=0.01)
-    await visit(store, sweep)
-    await visit(store, sweep)
+    assert await visit(store, sweep) == 0
+    assert await visit(store, sweep) == 2
     assert await runs.read(p.workflow_queue("q"), "w2")
     await runs.take_activity(route, 1, worker="w2")
     for stream in (p.workflow_queue("q"), p.activity_queue("q")):
@@ -86,8 +86,45 @@ async def test_task_read_by_a_dead_worker_comes_back(
         assert [bytes(c[1]) for c in groups] == [b"w2"]
 
 
+async def test_slow_reader_is_no_second_one(store: Store, runs: Runs, sweep: Sweep) -> None:
+    """A task requeued while its reader was only slow: the run's state decides who has it."""
+    route = await runs.start("wf")
+    p, turn = route.partition, int((await runs.state(route))["turn"])
+    entry = await runs.read(p.workflow_queue("q"), "slow")
+    for _ in range(3):
+        await visit(store, sweep)
+    late = transitions.take_workflow(
+        partition=p,
+        run_id=route.run_id,
+        stream=p.workflow_queue("q"),
+        turn=turn,
+        worker="slow",
+        entry=entry or "",
+    )
+    assert (await store.one(late))[0] == b"gone"
+    await runs.take(route, "fast")
+    assert (await store.one(late))[0] == b"gone"
+
+
+async def test_task_that_was_taken_is_not_requeued(store: Store, runs: Runs, sweep: Sweep) -> None:
+    """Looks that meet a queue at work find other entries each time, and touch none."""
+    for n in range(4):
+        route = await runs.start(f"wf{n}")
+        entry = await runs.read(route.partition.workflow_queue("q"), "w1")
+        assert await visit(store, sweep) == 0
+        call = transitions.take_workflow(
+            partition=route.partition,
+            run_id=route.run_id,
+            stream=route.partition.workflow_queue("q"),
+            turn=1,
+            worker="w1",
+            entry=entry or "",
+        )
+        assert (await store.one(call))[0] == b"ok"
+
+
 async def test_entry_of_a_closed_run_leaves_the_group(
-    store: Store, runs: Runs, sweep: Sweep, raw: redis.asyncio.Redis
+    store: Store, runs: Runs, sweep: Sweep
 ) -> None:
     """An entry read by a dead worker whose run has ended is only removed."""
     route, other = await runs.start("wf"), await runs.start("other")
@@ -97,9 +134,8 @@ async def test_entry_of_a_closed_run_leaves_the_group(
     await store.read(("XDEL", p.activity_queue("q"), entry or ""))
     assert await runs.read(p.workflow_queue("q"), "dead")
     await store.read(("HSET", p.run(other.run_id), "status", "completed"))
-    await visit(store, sweep)
-    await raw.blpop([f"lf:{store.namespace}:never"], timeout=0.01)
-    await visit(store, sweep)
+    for _ in range(3):
+        await visit(store, sweep)
     pending = await store.read(
         *(("XPENDING", s, keys.GROUP) for s in (p.workflow_queue("q"), p.activity_queue("q")))
     )
@@ -114,7 +150,7 @@ async def test_worker_that_is_gone_is_forgotten(store: Store, runs: Runs, sweep:
     for worker in ("w1", "w2"):
         await runs.read(p.sticky(worker), worker)
     await store.read(
-        ("SET", keys.worker(namespace, "w2"), "{}", "PX", 60_000),
+        ("HSET", keys.worker(namespace, "w2"), "record", "{}"),
         ("ZADD", keys.workers(namespace), 1, "w1", 1, "w2"),
     )
     await visit(store, sweep)
@@ -125,6 +161,21 @@ async def test_worker_that_is_gone_is_forgotten(store: Store, runs: Runs, sweep:
     await visit(store, sweep)
     left = await store.read(("EXISTS", p.sticky("w2")), ("EXISTS", keys.workers(namespace)))
     assert left == [0, 0]
+
+
+async def test_tasks_of_a_gone_worker_are_for_all(store: Store, runs: Runs, sweep: Sweep) -> None:
+    """What waits for it alone is queued with its burial, and not when a deadline ends."""
+    route = await runs.start("wf")
+    p = route.partition
+    await runs.read(p.sticky("w1"))
+    await store.read(("ZADD", keys.workers(store.namespace), 1, "w1"))
+    await runs.commit(route, await runs.take(route), Ops().timer(1, 10), sticky="w1")
+    await Clockwork(store).after(10)
+    assert (await runs.state(route))["task"] == "sticky"
+    await visit(store, sweep)
+    assert (await runs.state(route))["task"] == "queued"
+    assert await runs.read(p.workflow_queue("q"), "w2")
+    assert await runs.members(keys.workers(store.namespace)) == []
 
 
 async def test_entry_of_an_older_turn_is_only_removed(store: Store, runs: Runs) -> None:

@@ -9,11 +9,15 @@ import redis
 from lupa import lua54
 from tests.protocol.conftest import hand
 from tests.protocol.hand import Hand
-from tests.protocol.scenes import SCENES, dump
+from tests.protocol.scenes import SCENES, dump, partition_of_call
 
+from luaflow.store import delivery
+from luaflow.store.delivery import Stamp
 from luaflow.store.link import Call
 
 __all__ = ["hand"]
+
+EPOCH = 1_790_000_123_457
 
 SHIM = b"""
 local text, keys, args, send = ...
@@ -73,11 +77,8 @@ def run_in_54(server: redis.Redis, call: Call, first: str) -> Any:
     return plain(lua.execute(SHIM, text, lua.table_from(keys), lua.table_from(args), send))
 
 
-@pytest.mark.parametrize("scene", SCENES)
-async def test_the_same_in_54(hand: Hand, redis_url: str, scene: str) -> None:
-    """The same answer, and the same state byte for byte."""
-    hand.excused = True
-    call = await SCENES[scene](hand)
+async def the_same(hand: Hand, redis_url: str, call: Call) -> None:
+    """A call gets the same answer, and leaves the same state byte for byte."""
     before = await dump(hand)
     answer = await hand.store.one(call)
     expected = await dump(hand)
@@ -92,5 +93,31 @@ async def test_the_same_in_54(hand: Hand, redis_url: str, scene: str) -> None:
     after = await dump(hand)
     assert set(after) == set(expected)
     changed = {k for k in after if after[k] != expected[k]}
-    # the server names the entries of queues by the moment: they stand in these keys
-    assert {k.split("}:")[1].split(":")[0] for k in changed} <= {"tq", "sticky", "run", "pend"}
+    # the moment is in them: the server names the entries of queues by it, workers were seen then
+    moments = {"tq", "sticky", "run", "pend", "workers"}
+    assert {k.split("}:")[1].split(":")[0] for k in changed} <= moments
+
+
+@pytest.mark.parametrize("scene", SCENES)
+async def test_the_same_in_54(hand: Hand, redis_url: str, scene: str) -> None:
+    """Each script, at a moment at which it does its whole work."""
+    hand.excused = True
+    await the_same(hand, redis_url, await SCENES[scene](hand))
+
+
+async def test_an_epoch_keeps_its_digits(hand: Hand, redis_url: str) -> None:
+    """A new primary's epoch is a time of 13 digits; messages and marks hold all of them."""
+    hand.excused = True
+    call = await SCENES["commit"](hand)
+    p = partition_of_call(hand, call)
+    hand.store.link.server = "another"
+    await hand.store.read(("HSET", p.meta, "vtime", EPOCH))
+    await the_same(hand, redis_url, call)
+    ((number, epoch),) = await hand.outbox(p.number, 3)
+    assert epoch == EPOCH
+    route = await hand.start("another")
+    call = delivery.deliver_message(
+        route=route, stamp=Stamp(3, number, epoch), type="x", body=b"{}", yes=b"", no=b""
+    )
+    await the_same(hand, redis_url, call)
+    assert await hand.store.read(("HGET", route.partition.mark(3), "e")) == [b"%d" % EPOCH]

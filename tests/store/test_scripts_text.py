@@ -167,8 +167,8 @@ LOOPS = {
     r"for \w+ = [\w, +-]+, #(ARGV|KEYS)(, \d)? do",
     r"for \w+ = 1, results do|for _ = 1, results do",
     r"for i = rest, rest \+ carried - 1 do",
-    r"for from = r\.decided \+ 1, r\.len, 500 do",
-    r"for n = math\.max\(low, lowest - 500\), lowest - 1 do",
+    r"for n = kept, upto - 1 do",  # at most 500
+    r"for _, m in ipairs\(r\.own or \{\}\)",  # what this call has written
     r"while i <= #ARGV do i = OPS",
 }
 """Every loop there is: over what the caller sent, or over what was read with a bound."""

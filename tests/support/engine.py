@@ -26,7 +26,7 @@ from luaflow.lua.vm import Engine as LuaEngine
 from luaflow.registry.app import load_app
 from luaflow.replay.decider import Execution
 from luaflow.replay.loading import pid_of, run_info, source_of
-from luaflow.store import relay, transitions
+from luaflow.store import relay
 from luaflow.store.courier import Courier
 from luaflow.store.keys import Partition
 from luaflow.store.link import Link
@@ -38,6 +38,7 @@ from luaflow_scheduler.dates import Date
 from luaflow_scheduler.scheduler import Scheduler
 from luaflow_worker.worker import Worker, WorkerConfig
 from tests.protocol.invariants import problems_of, read_partition
+from tests.support.clock import shift
 from tests.support.keys import forget
 from tests.support.linting import linted
 from tests.support.mutants import patience
@@ -172,6 +173,20 @@ class Engine:
         """The types of the events of the handle's run."""
         return [event.type for event in await self.history(handle)]
 
+    async def until(self, handle: Handle, type: str) -> None:
+        """Wait for an event of a type: a blocking read of the history, no polling."""
+        hist = self.store.partition(handle.workflow_id).hist(str(handle.run_id))
+        reader, last, found = Reader(self.store.url), "0", False
+        try:
+            async with asyncio.timeout(patience()):
+                while not found:
+                    answer = await reader.read("XREAD", "BLOCK", 3000, "STREAMS", hist, last)
+                    for entry, fields in answer[0][1] if answer else ():
+                        last = bytes(entry).decode()
+                        found = found or fields[3] == type.encode()
+        finally:
+            await reader.close()
+
     async def fields(self, handle: Handle) -> dict[str, str]:
         """The hash of the handle's run."""
         assert handle.run_id
@@ -182,13 +197,7 @@ class Engine:
 
     async def shift(self, ms: int) -> None:
         """Move namespace time (and all time, in a simulated namespace) in every partition."""
-        simulated = self.store.settings.simulated
-        await self.store.run(
-            *(
-                transitions.shift_clock(partition=p, ms=ms, simulated=simulated)
-                for p in self.store.partitions
-            )
-        )
+        await shift(self.store, ms)
 
     def id_in(self, partition: int, prefix: str = "w") -> str:
         """A workflow id of a partition."""

@@ -9,6 +9,8 @@ import re
 
 from redis import Redis
 
+from luaflow.store import keys
+
 # Of fixed number for each partition or queue: they stay as long as the namespace.
 PERMANENT = {"meta", "timers", "leases", "gc", "vis", "tq", "outbox", "mark"}
 # Deleted together with the key of the same name in another family.
@@ -24,7 +26,8 @@ def leftover_keys(server: Redis, namespace: str) -> list[str]:
     partitions = re.compile(
         rf"lf:\{{{re.escape(namespace)}:\d+\}}:(?P<family>[^:]+)(?::(?P<rest>.*))?\Z", re.DOTALL
     )
-    shared = re.compile(rf"lf:{re.escape(namespace)}:(?P<family>[^:]+)(?::.*)?\Z", re.DOTALL)
+    name = re.escape(namespace)
+    shared = re.compile(rf"lf:(?:{name}|\{{{name}\}}):(?P<family>[^:]+)(?::.*)?\Z", re.DOTALL)
     return sorted(
         name
         for key in server.scan_iter(match="lf:*", count=1000)
@@ -34,7 +37,7 @@ def leftover_keys(server: Redis, namespace: str) -> list[str]:
 
 def forget(server: Redis, namespace: str) -> None:
     """Delete all keys of the namespace."""
-    for pattern in (f"lf:{{{namespace}:*", f"lf:{namespace}:*"):
+    for pattern in (f"lf:{{{namespace}[:}}]*", f"lf:{namespace}:*"):
         for key in server.scan_iter(match=pattern, count=1000):
             server.unlink(key)
     server.hdel("lf:namespaces", namespace)
@@ -51,7 +54,7 @@ def _accounted_for(
     if family in PERMANENT | LIVING or server.ttl(name) != -1:
         return True
     namespace = name[name.index("{") + 1 : name.index("}")].rpartition(":")[0]
-    if family == "sticky" and server.zscore(f"lf:{namespace}:workers", found["rest"]) is not None:
+    if family == "sticky" and server.zscore(keys.workers(namespace), found["rest"]) is not None:
         return True  # of a worker that is listed: schedulers remove it with the worker
     owner = OWNED_BY.get(family)
     if owner is None:

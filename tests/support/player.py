@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import uuid
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -124,3 +125,15 @@ class Player:
         answer = await self.store.one(call)
         assert answer[0] == b"ok", answer
         return task.route
+
+
+def watch_subscriptions(store: Store) -> asyncio.Event:
+    """An event that is set when somebody has subscribed to something."""
+    done, add = asyncio.Event(), store.push.add
+
+    async def watched(channel: str, listener: Any) -> None:
+        await add(channel, listener)
+        done.set()
+
+    store.push.add = watched  # type: ignore[method-assign]
+    return done

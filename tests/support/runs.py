@@ -22,6 +22,7 @@ from luaflow.store.tasks import make_groups
 from luaflow.store.transitions import COMMIT_KEYS, Route
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.partition import PartitionWatch
+from tests.support.clock import shift
 
 QUEUE = "q"
 WORKER = "w1"
@@ -266,12 +267,7 @@ class Clockwork:
 
     async def after(self, ms: int) -> None:
         """Let time pass, then do what is due."""
-        await self.store.run(
-            *(
-                transitions.shift_clock(partition=p, ms=ms, simulated=True)
-                for p in self.store.partitions
-            )
-        )
+        await shift(self.store, ms)
         await self.settle()
 
     def count(self, name: str, **labels: str) -> float:

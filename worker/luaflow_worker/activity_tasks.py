@@ -30,6 +30,7 @@ from luaflow_worker.live import Live, Result
 from luaflow_worker.metrics import AttemptOutcome, WorkerMetrics
 from luaflow_worker.proposal import Eager
 from luaflow_worker.python_activities import PythonActivities
+from luaflow_worker.rate import Rate
 from luaflow_worker.renewals import Renewals
 
 log = logging.getLogger(__name__)
@@ -61,11 +62,13 @@ class ActivityTasks:
         slots: int = 1000,
         eager: bool = True,
         eager_slots: int = 0,
+        per_second: float = 0.0,
         registered: Callable[[str], CallableEntry | None],
     ) -> None:
         """``registered(name)`` is the entry this worker runs under an activity name, or None.
 
-        Of the ``slots``, eager activities take ``eager_slots`` at most (0: all).
+        Of the ``slots``, eager activities take ``eager_slots`` at most (0: all); ``per_second`` may
+        start (0: any number).
         """
         self._store = store
         self._worker = worker
@@ -81,6 +84,7 @@ class ActivityTasks:
         self.running: dict[str, Attempt] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self.freed = asyncio.Event()
+        self._rate = Rate(per_second, self.freed.set)
         self._taking = 0
         self._renewals = Renewals(store, self._spawn)
 
@@ -96,6 +100,7 @@ class ActivityTasks:
         if self._registered(name) is None or not self._eager_may_start():
             return None
         self._reserved += 1
+        self._rate.take()
         return self._token()
 
     def _eager_may_start(self) -> bool:
@@ -181,11 +186,13 @@ class ActivityTasks:
     def handle(self, entries: Sequence[ActivityEntry]) -> None:
         """Take tasks read from a stream and run them, in the background."""
         self._taking += len(entries)
+        self._rate.take(len(entries))
         self._spawn(self._handle(entries))
 
     def free(self) -> int:
         """Return how many attempts more this worker may start."""
-        return self.slots - len(self.running) - self._taking - self._reserved
+        free = self.slots - len(self.running) - self._taking - self._reserved
+        return self._rate.allowed(free) if free > 0 else free
 
     async def _handle(self, entries: Sequence[ActivityEntry]) -> None:
         try:

@@ -43,10 +43,12 @@ def start_child(proposal: Proposal, c: Command) -> None:
         known = proposal.types.workflows.get(name)
         if known is None:
             raise _Missing(f"no deployed workflow is called '{name}': run 'luaflow deploy'")
+        proposal.place.check_size(c.data or b"[]", f"the arguments of {name}")
         workflow_id = check_workflow_id(options.id or f"{proposal.place.route.run_id}_{c.seq}")
     except (Invalid, InvalidArgument) as error:
         kind = "NotFound" if isinstance(error, _Missing) else "Invalid"
         failure = Failure(kind, error.message, retryable=False).to_json()
+        body["input"] = []  # it may be what is too large
         proposal.answer_myself(
             c.seq, INITIATED, proposal.record(body), FAILED, {"seq": c.seq, "failure": failure}
         )

@@ -49,7 +49,7 @@ def continue_call(
         attempt=1,
         run_timeout=started.get("run_timeout_ms", 0),
         started=orjson.dumps(started),
-        unread=[*decision.unread, *(extra.get("unread") or [])],
+        unread=[*(decision.unread or []), *(extra.get("unread") or [])],
         operations=proposal.operations,
         others=proposal.keys,
     )

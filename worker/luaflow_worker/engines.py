@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
 
+from luaflow.domain.events import RUNTIME_VERSION
 from luaflow.errors import LuaflowError
 from luaflow.lua.vm import Engine
 from luaflow.registry.bundle import Bundle
@@ -20,6 +22,20 @@ MAX_ENGINES = 200
 
 class MissingBundle(LuaflowError):
     """The code of this run is not in Redis."""
+
+
+class NewerRuntime(LuaflowError):
+    """The run needs a later version of the runtime than this worker has."""
+
+
+def check_runtime(started: Mapping[str, Any]) -> None:
+    """Raise NewerRuntime for a run whose first event names a later runtime (design 8)."""
+    needed = int(started.get("rv", 1))
+    if needed > RUNTIME_VERSION:
+        raise NewerRuntime(
+            f"the run needs runtime version {needed}, this worker has {RUNTIME_VERSION}: "
+            "start a worker of a newer release, and it goes on there"
+        )
 
 
 class Code(NamedTuple):

@@ -9,10 +9,10 @@ import orjson
 from luaflow.errors import LuaflowError, Unavailable, Unknown
 from luaflow.lua.vm import ActivationFault, LoadError
 from luaflow.replay.decider import NonDeterminism
-from luaflow_worker.engines import MissingBundle
+from luaflow_worker.engines import MissingBundle, NewerRuntime
 from luaflow_worker.metrics import Reason
 
-FAULTS = (NonDeterminism, ActivationFault, LoadError, MissingBundle)
+FAULTS = (NonDeterminism, ActivationFault, LoadError, MissingBundle, NewerRuntime)
 """What fails a workflow task, never the run."""
 
 MESSAGE_CHARACTERS = 4000
@@ -37,6 +37,8 @@ def reason_of(fault: LuaflowError) -> Reason:
         return "nondeterminism"
     if isinstance(fault, MissingBundle):
         return "bundle"
+    if isinstance(fault, NewerRuntime):
+        return "runtime"
     if isinstance(fault, LoadError):
         return "load"
     if not isinstance(fault, ActivationFault):

@@ -19,6 +19,7 @@ from luaflow.lua.vm import Command
 from luaflow.replay.decider import Decision
 from luaflow_worker.attempt import Attempt, Outcome, Verdict, verdict
 from luaflow_worker.live import Live
+from luaflow_worker.rate import Rate
 from luaflow_worker.steps import Step
 
 RETRY_SECONDS = 60.0
@@ -33,10 +34,11 @@ Ended = tuple[bool, Any, bytes]
 class LocalActivities:
     """Runs the local activities of decisions, ``slots`` of them at a time."""
 
-    def __init__(self, run: Run, slots: int) -> None:
-        """``run`` runs one attempt to its end."""
+    def __init__(self, run: Run, slots: int, per_second: float = 0.0) -> None:
+        """``run`` runs one attempt to its end; ``per_second`` start at most (0: any number)."""
         self._run = run
         self._slots = asyncio.Semaphore(slots)
+        self._rate = Rate(per_second)
         self.waiting: set[str] = set()
         """The ids of runs whose decision waits for some."""
 
@@ -97,6 +99,7 @@ class LocalActivities:
     async def _attempt(self, attempt: Attempt, end: float | None) -> Outcome:
         try:
             async with asyncio.timeout_at(end), self._slots:
+                await self._rate.wait()
                 return await self._run(attempt)
         except TimeoutError:
             return Outcome(failure=timeout(SCHEDULE_TO_CLOSE))

@@ -33,7 +33,7 @@ OTHER = "other"
 
 Outcome = Literal["completed", "failed", "canceled", "terminated", "timed_out", "continued_as_new"]
 """How a workflow closed: its status."""
-Reason = Literal["nondeterminism", "cpu", "memory", "load", "bundle", "engine"]
+Reason = Literal["nondeterminism", "cpu", "memory", "load", "bundle", "runtime", "engine"]
 """Why a workflow task failed."""
 AttemptOutcome = Literal["completed", "failed", "retried", "canceled", "fenced"]
 """How an attempt of an activity ended; retried: it failed and another attempt follows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ from luaflow.registry.bundle import Bundle
 from luaflow.replay.loading import pid_of
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -29,6 +32,7 @@ class Place:
     parent: dict[str, Any] | None
     partitions: int
     payload_max: int
+    payload_warn: int
     activity_options: Mapping[str, Mapping[str, Any]]
     search: dict[str, Any] = field(default_factory=dict)
     memo: dict[str, Any] = field(default_factory=dict)
@@ -40,10 +44,19 @@ class Place:
         return pid_of(self.started)
 
     def check_size(self, data: bytes, what: str) -> None:
-        """Raise Invalid for data over the namespace's limit of a payload."""
-        if len(data) > self.payload_max:
+        """Raise Invalid for data over the namespace's limit of a payload; warn of much."""
+        size = len(data)
+        if size > self.payload_max:
             limit = f"the limit is {self.payload_max}: pass a reference instead"
-            raise Invalid(f"{what} has {len(data)} bytes; {limit}")
+            raise Invalid(f"{what} has {size} bytes; {limit}")
+        if size > self.payload_warn:
+            log.warning(
+                "workflow %s: %s has %d bytes; from %d on, pass a reference instead",
+                self.route.workflow_id,
+                what,
+                size,
+                self.payload_warn,
+            )
 
 
 def make_place(store: Store, route: Route, first: Event, parent: str, bundle: Bundle) -> Place:
@@ -60,6 +73,7 @@ def make_place(store: Store, route: Route, first: Event, parent: str, bundle: Bu
         partitions=len(store.partitions),
         activity_options=bundle.activity_options,
         payload_max=store.settings.payload_max_bytes,
+        payload_warn=store.settings.payload_warn_bytes,
         search=dict(started.get("search_attributes") or {}),
         memo=dict(started.get("memo") or {}),
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Container, MutableMapping
+from collections.abc import Callable, Container, MutableMapping, Sequence
 from typing import Any
 
 import orjson
 
 from luaflow.service import Service
-from luaflow.store import keys, transitions
+from luaflow.store import keys, liveness, transitions
+from luaflow.store.leaving import drop_workers
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 
@@ -18,11 +19,18 @@ from luaflow.store.transitions import Route
 class Presence(Service):
     """Says that the worker lives; its record expires a minute after it does not."""
 
-    def __init__(self, store: Store, worker: str, describe: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        worker: str,
+        queues: Sequence[str],
+        describe: Callable[[], dict[str, Any]],
+    ) -> None:
         """``describe()`` is what the record says besides host and process id."""
         super().__init__("presence")
         self._store = store
         self._worker = worker
+        self._queues = queues
         self._describe = describe
 
     async def open(self) -> None:
@@ -30,12 +38,16 @@ class Presence(Service):
         await self._tell()
 
     async def close(self) -> None:
-        """Say good-bye."""
+        """Hand over what waits for this worker alone, then say good-bye.
+
+        A worker that could not stays listed, without a record: schedulers bury it like a dead one.
+        """
         namespace = self._store.namespace
-        await self._store.read(
-            ("DEL", keys.worker(namespace, self._worker)),
-            ("ZREM", keys.workers(namespace), self._worker),
-        )
+        places = [(p, self._worker) for p in self._store.partitions]
+        done = await drop_workers(self._store, places, self._queues)
+        await self._store.read(("DEL", keys.worker(namespace, self._worker)))
+        if len(done) == len(places):
+            await self._store.read(("ZREM", keys.workers(namespace), self._worker))
 
     async def round(self) -> None:
         """Wait, then say it again."""
@@ -46,11 +58,8 @@ class Presence(Service):
     async def _tell(self) -> None:
         namespace = self._store.namespace
         record = {"host": socket.gethostname(), "process": os.getpid(), **self._describe()}
-        ((seconds, micros),) = await self._store.read(("TIME",))
-        now = int(seconds) * 1000 + int(micros) // 1000
-        await self._store.read(
-            ("SET", keys.worker(namespace, self._worker), orjson.dumps(record), "PX", 60_000),
-            ("ZADD", keys.workers(namespace), now, self._worker),
+        await self._store.one(
+            liveness.announce(namespace=namespace, worker=self._worker, record=orjson.dumps(record))
         )
 
 

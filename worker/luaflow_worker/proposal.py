@@ -7,7 +7,7 @@ for byte.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -15,7 +15,7 @@ import orjson
 from luaflow.domain import failure as failures
 from luaflow.domain.events import CLOSING_EVENT
 from luaflow.domain.failure import Failure
-from luaflow.domain.ids import parse_pid, partition_of
+from luaflow.domain.ids import partition_of
 from luaflow.domain.messages import child_outcome, outcome
 from luaflow.domain.options import ActivityOptions, parse_activity_options
 from luaflow.domain.retry import RetryPolicy
@@ -23,26 +23,17 @@ from luaflow.lua.vm import Command
 from luaflow.replay.decider import Decision
 from luaflow.store.transitions import COMMIT_KEYS
 from luaflow_worker.children import Types, start_child
+from luaflow_worker.faults import EngineFault
 from luaflow_worker.metrics import Outcome
+from luaflow_worker.others import tell_other
 from luaflow_worker.place import Place
 
-_EXTERNAL = {
-    "signal": (
-        "SignalExternalWorkflowExecutionInitiated",
-        "ExternalWorkflowExecutionSignaled",
-        "SignalExternalWorkflowExecutionFailed",
-    ),
-    "cancel": (
-        "RequestCancelExternalWorkflowExecutionInitiated",
-        "ExternalWorkflowExecutionCancelRequested",
-        "RequestCancelExternalWorkflowExecutionFailed",
-    ),
-    "terminate": (
-        "TerminateExternalWorkflowExecutionInitiated",
-        "ExternalWorkflowExecutionTerminated",
-        "TerminateExternalWorkflowExecutionFailed",
-    ),
-}
+ENVELOPE_BYTES = 65_536
+"""What an event may have besides its payload: names, options, context."""
+
+
+UNREAD_IDS = 500
+"""Unread messages that a run names one by one."""
 
 
 class Eager(NamedTuple):
@@ -77,6 +68,7 @@ class Proposal:
         self.bodies: list[bytes] = []
         self.eager: list[Eager] = []
         self.receivers: set[int] = set()
+        self.to_self = False
         self.status: Outcome = "continued_as_new"
         self._keep = keep
         self._first_key = first_key
@@ -94,6 +86,8 @@ class Proposal:
                 _SPELL[command.op](self, command)
         if decision.status in ("done", "failed"):
             self._close(decision)
+        elif decision.status == "wait" and decision.unread is not None:
+            self._unread(decision.unread)
 
     # -- activities and timers -------------------------------------------------------------------
 
@@ -205,42 +199,8 @@ class Proposal:
         start_child(self, c)
 
     def external(self, c: Command) -> None:
-        """Signal, cancel or terminate another workflow."""
-        initiated, ok, failed = _EXTERNAL[c.op]
-        to, extra = _text(c.name), _json(c.extra) or {}
-        pid = parse_pid(to)
-        target = pid.uniq if pid else self.place.children.get(extra.get("child", 0))
-        body: dict[str, Any] = {"seq": c.seq, "to": to}
-        message: dict[str, Any] = {
-            "k": "message",
-            "from": self.me,
-            "seq": c.seq,
-            "ok": ok,
-            "failed": failed,
-        }
-        if c.op == "signal":
-            body |= {"name": extra.get("topic", ""), "input": orjson.Fragment(c.data or b"[]")}
-            message |= {
-                "type": "WorkflowExecutionSignaled",
-                "body": {**_without(body), "from": self.place.pid},
-            }
-        elif c.op == "cancel":
-            body |= {"reason": extra.get("reason")}
-            message |= {"type": "WorkflowExecutionCancelRequested"}
-            message["body"] = {"reason": extra.get("reason"), "from": self.place.pid}
-        else:
-            message |= {"k": "end", "body": {"reason": f"terminated by {self.place.pid}"}}
-        if target is None:
-            text = f"could not resolve '{to}' as PID or registered name"
-            outcome = {
-                "seq": c.seq,
-                "failure": Failure("NotFound", text, retryable=False).to_json(),
-            }
-            self.answer_myself(c.seq, initiated, self.record(body), failed, outcome)
-            return
-        message["workflow_id"] = target
-        record = {"kind": c.op, "workflow_id": target}
-        self.request(c.seq, initiated, self.record(body), target, orjson.dumps(message), record)
+        """Signal, cancel or terminate another workflow, or signal this one."""
+        tell_other(self, c)
 
     @property
     def me(self) -> dict[str, Any]:
@@ -307,9 +267,9 @@ class Proposal:
             if failure is None
             else {"failure": orjson.Fragment(failure)}
         )
-        body: dict[str, Any] = dict(slot)
-        if decision.unread:
-            body["unread"] = decision.unread
+        if decision.unread or self.to_self:
+            # listed by the script: the ids of messages to oneself are known there only
+            self._unread(decision.unread or [])
         key, receiver, message = 0, 0, b""
         if self.place.parent:
             receiver = self.place.parent["p"]
@@ -321,18 +281,31 @@ class Proposal:
             "Z",
             status,
             CLOSING_EVENT[status],
-            self.record(body),
+            self.record(slot),
             key,
             receiver,
             message,
             "close",
         ]
 
+    def _unread(self, ids: Sequence[int]) -> None:
+        """Say which messages up to ``seen`` the code has not taken; '>': there are more."""
+        text = ",".join(map(str, ids[:UNREAD_IDS]))
+        self.operations += ["U", f"{text}>" if len(ids) > UNREAD_IDS else text]
+
     # -- parts -----------------------------------------------------------------------------------
 
     def record(self, body: Mapping[str, Any]) -> bytes:
-        """Return the JSON of an event body, and remember it: its size counts in the history's."""
+        """Return the JSON of an event body, and remember it: its size counts in the history's.
+
+        Raises EngineFault for one that is too large and cannot be refused any more (a recorded
+        value, attributes): the task fails, and says so.
+        """
         text = orjson.dumps(body)
+        if len(text) > self.place.payload_max + ENVELOPE_BYTES:
+            what = body.get("marker") or next(iter(body.keys() - {"seq"}), "value")
+            limit = f"the limit is {self.place.payload_max}: record a reference instead"
+            raise EngineFault(f"the event of {what} has {len(text)} bytes; {limit}")
         self.bodies.append(text)
         return text
 
@@ -360,10 +333,6 @@ def _json(data: bytes | None) -> Any:
 
 def _text(data: bytes | None) -> str:
     return (data or b"").decode(errors="replace")
-
-
-def _without(body: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in body.items() if k not in ("seq", "to")}
 
 
 _SPELL: dict[str, Callable[[Proposal, Command], None]] = {

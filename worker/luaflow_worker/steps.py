@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 
@@ -22,7 +22,8 @@ from luaflow_worker.live import Live, Result
 from luaflow_worker.proposal import Eager, Proposal
 
 MOST_COMMANDS = 5000
-"""What one decision may ask for: its script stops the whole server while it writes them."""
+"""What a decision may ask for at most: it is full at 500, but where code cannot be paused (in a
+callback of the library) it goes on, and its script stops the whole server while it writes that."""
 
 
 class Activities(Protocol):
@@ -80,6 +81,13 @@ class Step:
         self.decision = execution.decide(self.seen + len(self.results))
 
     @property
+    def sent_to_itself(self) -> bool:
+        """Whether the run goes on with messages that it sent to itself."""
+        assert self.decision is not None
+        assert self.proposal is not None
+        return self.proposal.to_self and self.decision.status == "wait"
+
+    @property
     def needs_task(self) -> bool:
         """Whether a fused step must wait for a task: its results are reported the plain way first.
 
@@ -120,8 +128,10 @@ def spell(
             f" {MOST_COMMANDS}: wait for some of them before asking for more"
         )
     continued = decision.status == "continued"
-    said = {"seen": decision.seen, "worker": worker}
-    body = orjson.dumps(said | {"continued": True} if continued else said)
+    said: dict[str, Any] = {"seen": decision.seen, "worker": worker}
+    if continued or decision.more:
+        said["continued" if continued else "more"] = True
+    body = orjson.dumps(said)
     first_key = transitions.CONTINUE_KEYS if continued else transitions.COMMIT_KEYS
     proposal = step.proposal = Proposal(live.place, types, keep, first_key)
     proposal.bodies.append(body)
@@ -136,6 +146,7 @@ def spell(
         worker=worker,
         fused=step.fused,
         sticky=sticky,
+        more=decision.more,
         decision=body,
         results=[(*result, step.stamp) for result in step.results],
         operations=proposal.operations,

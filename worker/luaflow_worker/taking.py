@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -14,9 +15,10 @@ from luaflow.replay.decider import Execution, NonDeterminism, explained
 from luaflow.replay.loading import run_info
 from luaflow.store import transitions
 from luaflow.store.keys import Partition
+from luaflow.store.link import Call
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
-from luaflow_worker.engines import Engines
+from luaflow_worker.engines import Engines, check_runtime
 from luaflow_worker.live import Cache, Clock, Live
 from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.place import make_place
@@ -79,6 +81,28 @@ async def read_events(store: Store, route: Route, first: int, last: int) -> list
     return events
 
 
+def _busy(cache: Cache, run_id: str) -> Live | None:
+    """The run in memory, from now on busy; None when it is not there, or busy already."""
+    live = cache.get(run_id)
+    if live is None or live.busy or live.dropped:
+        return None
+    live.busy = True
+    return live
+
+
+def _call(worker: str, e: Entry, live: Live | None) -> Call:
+    return transitions.take_workflow(
+        partition=e.partition,
+        run_id=e.run_id,
+        stream=e.stream,
+        turn=e.turn,
+        worker=worker,
+        entry=e.entry,
+        cached_cid=live.cid if live else "",
+        cached=live.length if live else 0,
+    )
+
+
 async def take(
     store: Store,
     worker: str,
@@ -93,28 +117,9 @@ async def take(
     ``stale(live)`` is told of a cached run that somebody else decided since, ``free(live)`` of one
     whose task is not ours: what its activities returned meanwhile must not be forgotten.
     """
-    calls, lives = [], []
-    for e in entries:
-        live = cache.get(e.run_id)
-        if live is not None and (live.busy or live.dropped):
-            live = None
-        if live is not None:
-            live.busy = True
-        lives.append(live)
-        calls.append(
-            transitions.take_workflow(
-                partition=e.partition,
-                run_id=e.run_id,
-                stream=e.stream,
-                turn=e.turn,
-                worker=worker,
-                entry=e.entry,
-                cached_cid=live.cid if live else "",
-                cached=live.length if live else 0,
-            )
-        )
+    lives = [_busy(cache, e.run_id) for e in entries]
     try:
-        answers = await store.apart(*calls)
+        answers = await store.apart(*map(_call, itertools.repeat(worker), entries, lives))
     except BaseException:
         for live in lives:
             if live is not None:
@@ -154,6 +159,7 @@ async def bring_to_life(
         events = events + await read_events(store, task.route, events[-1].id + 1, task.length)
     live = task.cached
     if live is None:
+        check_runtime(events[0].body)
         code = await engines.get(events[0].body["bundle"])
         place = make_place(store, task.route, events[0], task.parent, code.bundle)
         info = run_info(store.namespace, *task.route[1:3], place.started, code.bundle, place.pid)

@@ -13,12 +13,12 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from luaflow.client.client import Client
+from luaflow.domain.events import RUNTIME_VERSION
 from luaflow.errors import InvalidArgument
 from luaflow.observe.turning import Turning
 from luaflow.registry.app import App, load_app
 from luaflow.registry.entries import CallableEntry, WorkerOptions
 from luaflow.service import Service
-from luaflow.store import transitions
 from luaflow.store.courier import Courier
 from luaflow.store.store import Store
 from luaflow.store.tasks import Found
@@ -74,41 +74,9 @@ class Worker:
         self.app = load_app(config.app) if config.app else App(Path(), {})
         self.options = self._options()
         self._courier = Courier(store)
-        cpu = (self.options.deadlock_detection_timeout_ms or 1000) / 1000
-        payload_max = store.settings.payload_max_bytes
-        slots = self.options.max_concurrent_activity_execution_size
-        self._python = PythonActivities(
-            self.app.root, threads=min(slots, MAX_THREADS), payload_max=payload_max
-        )
-        host = FunctionHost(
-            self.app,
-            self._python,
-            ClientWorld(Client(store)),
-            node=self.id,
-            cpu_seconds=cpu,
-            payload_max=payload_max,
-        )
-        self.activities = ActivityTasks(
-            store,
-            self.id,
-            host,
-            self._python,
-            self.metrics,
-            slots=slots,
-            eager=config.role == "all" and not self.options.disable_eager_activities,
-            eager_slots=self.options.max_concurrent_eager_activity_execution_size,
-            registered=self._served().get,
-        )
-        self.workflows = WorkflowTasks(
-            store,
-            self.id,
-            Engines(store, cpu_seconds=cpu, log_replay=self.options.enable_logging_in_replay),
-            self.activities,
-            self.metrics,
-            deliver=self._courier.tell,
-            cache_size=config.cache,
-            local_slots=self.options.max_concurrent_local_activity_execution_size,
-        )
+        self._cpu = (self.options.deadlock_detection_timeout_ms or 1000) / 1000
+        self.activities = self._make_activities()
+        self.workflows = self._make_workflows()
         self._services: list[Service] = []
         self.metrics.slots_used("workflow", lambda: self.workflows.active)
         self.metrics.slots_used("activity", lambda: len(self.activities.running))
@@ -116,6 +84,47 @@ class Worker:
         self.draining = False
         self._turning = Turning()
         self.alive = self._turning.alive
+
+    def _make_activities(self) -> ActivityTasks:
+        options, payload_max = self.options, self.store.settings.payload_max_bytes
+        slots = options.max_concurrent_activity_execution_size
+        self._python = PythonActivities(
+            self.app.root, threads=min(slots, MAX_THREADS), payload_max=payload_max
+        )
+        host = FunctionHost(
+            self.app,
+            self._python,
+            ClientWorld(Client(self.store)),
+            node=self.id,
+            cpu_seconds=self._cpu,
+            payload_max=payload_max,
+        )
+        return ActivityTasks(
+            self.store,
+            self.id,
+            host,
+            self._python,
+            self.metrics,
+            slots=slots,
+            eager=self.config.role == "all" and not options.disable_eager_activities,
+            eager_slots=options.max_concurrent_eager_activity_execution_size,
+            per_second=options.worker_activities_per_second,
+            registered=self._served().get,
+        )
+
+    def _make_workflows(self) -> WorkflowTasks:
+        options = self.options
+        return WorkflowTasks(
+            self.store,
+            self.id,
+            Engines(self.store, cpu_seconds=self._cpu, log_replay=options.enable_logging_in_replay),
+            self.activities,
+            self.metrics,
+            deliver=self._courier.tell,
+            cache_size=self.config.cache,
+            local_slots=options.max_concurrent_local_activity_execution_size,
+            local_per_second=options.worker_local_activities_per_second,
+        )
 
     @property
     def drain_seconds(self) -> float:
@@ -146,7 +155,7 @@ class Worker:
         """Start to serve; returns when the worker reads its queues."""
         role, options = self.config.role, self.options
         self._turning.start()
-        self._services = [Presence(self.store, self.id, self._describe)]
+        self._services = [Presence(self.store, self.id, self.config.queues, self._describe)]
         if role != "activity" and not options.disable_workflow_worker:
             slots = options.max_concurrent_workflow_task_execution_size
             streams = [p.sticky(self.id) for p in self.store.partitions]
@@ -203,19 +212,9 @@ class Worker:
         await self._courier.close()
         for service in reversed(self._services):
             await service.stop()
-        await self._leave()
         self._python.close()
         self._turning.stop()
         log.info("worker %s has drained", self.id)
-
-    async def _leave(self) -> None:
-        """Let go of the sticky streams; tasks still in one leave it when their deadline passes."""
-        await self.store.run(
-            *(
-                transitions.drop_worker(partition=p, worker=self.id, queues=self.config.queues)
-                for p in self.store.partitions
-            )
-        )
 
     @property
     def healthy(self) -> bool:
@@ -228,7 +227,7 @@ class Worker:
             "role": self.config.role,
             "identity": self.options.identity,
             "activities_running": len(self.activities.running),
-            "runtime_version": 1,
+            "runtime_version": RUNTIME_VERSION,
         }
 
     # -- tasks -----------------------------------------------------------------------------------

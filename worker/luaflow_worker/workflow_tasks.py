@@ -55,13 +55,14 @@ class WorkflowTasks:
         deliver: Callable[[int, set[int]], None],
         cache_size: int = 1000,
         local_slots: int = 1000,
+        local_per_second: float = 0.0,
     ) -> None:
         """``deliver(sender, receivers)`` is told of partitions with fresh messages in an outbox."""
         self._store = store
         self._worker = worker
         self._engines = engines
         self._activities = activities
-        self.locals = LocalActivities(activities.run_here, local_slots)
+        self.locals = LocalActivities(activities.run_here, local_slots, local_per_second)
         self._metrics = metrics
         self._deliver = deliver
         self._sticky = worker if cache_size else ""
@@ -237,7 +238,10 @@ class WorkflowTasks:
         if verdict == "ok":
             late = parse_events(answer[6])
             before, known = int(answer[2]), step.seen + len(late)
-            if known < before and not step.fused:
+            if step.sent_to_itself:  # what the commit wrote is news, too
+                first = step.seen + len(step.results) + 1
+                late = await read_events(self._store, step.live.place.route, first, int(answer[3]))
+            elif known < before and not step.fused:
                 late += await read_events(self._store, step.live.place.route, known + 1, before)
             return self._accepted(step, answer, late, at)
         live = step.live
@@ -256,7 +260,8 @@ class WorkflowTasks:
         assert proposal is not None
         _, turn, _, length, now, keep, _ = answer
         live.execution.absorb(late)
-        live.execution.count(sum(map(len, proposal.bodies)))
+        if not step.sent_to_itself:
+            live.execution.count(sum(map(len, proposal.bodies)))
         live.cid, live.turn, live.length = step.cid, int(turn), int(length)
         live.clock = Clock(int(now), at)
         self._metrics.task_done(at - step.since)

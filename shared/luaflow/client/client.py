@@ -65,8 +65,9 @@ class Client:
 
         ``options`` are the start options of Lua code (``{"workflow.run_timeout": "1h"}``);
         ``messages`` are signals that come before all others, each ``(name, payload, …)``. A
-        start with the same ``request_id`` is done once, however often it is called. The handle's
-        ``existed`` says whether the id ran already and that run is the handle's.
+        start with the same ``request_id`` is done once, however often it is called, messages for a
+        run that exists included. The handle's ``existed`` says whether the id ran already and that
+        run is the handle's.
 
         The last four are what Lua's spawn says: ``name`` (the id unless one is given), ``host``
         (the worker entry to run on), ``context`` (what ``ctx`` answers), ``sender`` (the PID that

@@ -9,7 +9,7 @@ from typing import Any
 from luaflow.client import looking
 from luaflow.client.messages import deliver, terminate
 from luaflow.client.payloads import check_size, dump, signal_body
-from luaflow.client.session import Session
+from luaflow.client.session import Session, asked_as
 from luaflow.domain import values
 from luaflow.domain.events import CLOSING, Event
 from luaflow.domain.failure import Failure, terminated
@@ -59,7 +59,8 @@ class Handle:
 
         ``timeout`` is in seconds; TimeoutError after it. Raises WorkflowFailed (with the failure
         and the status) for every other end, NotFound when there is no such run, Unavailable when
-        the server is gone and does not come back within half a minute.
+        the server is gone and does not come back within half a minute, Unknown when the end was not
+        confirmed by then, which the namespace's durability asks for.
         """
         async with asyncio.timeout(timeout):
             run_id = self.run_id or (await self._reach()).run_id
@@ -69,22 +70,34 @@ class Handle:
                     return _outcome(self.workflow_id, type, body)
                 run_id = body["new_run_id"]
 
-    async def signal(self, name: str, *payloads: Any, sender: str | None = None) -> None:
+    async def signal(
+        self,
+        name: str,
+        *payloads: Any,
+        sender: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
         """Send a signal: when this returns it is in the history.
 
-        ``sender`` is the PID that ``msg:from()`` answers. Raises NotFound, Refused when the run
-        is closed, InvalidArgument for bad values.
+        ``sender`` is the PID that ``msg:from()`` answers. Signals of the same ``request_id`` are
+        one, whoever sends them to this workflow id (it remembers the last 1,000). Raises NotFound,
+        Refused when the run is closed, InvalidArgument for bad values.
         """
         if not name:
             raise InvalidArgument("a signal needs a name")
         body = signal_body(name, payloads, self._store.settings, sender)
-        self._keep(await self._message("WorkflowExecutionSignaled", body))
+        asked = asked_as("signal", request_id)
+        self._keep(await self._message("WorkflowExecutionSignaled", body, asked))
 
-    async def cancel(self, reason: str | None = None) -> None:
-        """Ask the run to end; its code decides how. Raises NotFound, Refused when it is closed."""
+    async def cancel(self, reason: str | None = None, *, request_id: str | None = None) -> None:
+        """Ask the run to end; its code decides how. Raises NotFound, Refused when it is closed.
+
+        Of the same ``request_id`` it is one request, as with ``signal``.
+        """
         body = dump({"reason": reason} if reason else {})
         check_size(body, self._store.settings, "the reason")
-        self._keep(await self._message("WorkflowExecutionCancelRequested", body))
+        asked = asked_as("cancel", request_id)
+        self._keep(await self._message("WorkflowExecutionCancelRequested", body, asked))
 
     async def terminate(self, reason: str | None = None) -> None:
         """End the run at once, whatever its code does. Raises NotFound, Refused when closed."""
@@ -143,9 +156,17 @@ class Handle:
     async def _reach(self) -> Route:
         return await self._store.route(self.workflow_id, self.run_id)
 
-    async def _message(self, type: str, body: bytes) -> Route:
-        route = self._route or await self._reach()
-        return await deliver(self._store, self._session, route, type, body)
+    async def _message(self, type: str, body: bytes, asked: str) -> Route:
+        last = None
+        while True:
+            route = self._route or await self._reach()
+            try:
+                return await deliver(self._store, self._session, route, type, body, asked=asked)
+            except NotFound:
+                # removed since it was looked for: another run may have the id by now
+                if self._route or route.run_id == last:
+                    raise
+                last = route.run_id
 
     def _keep(self, route: Route) -> None:
         """Remember where the run was reached; without a run id each call asks anew."""
@@ -157,13 +178,14 @@ class Handle:
         told: asyncio.Queue[bytes | None] = asyncio.Queue()
         push = self._store.push
         channel = self._partition.done(run_id)
-        # subscribe, then read, then wait: an end between the first two is told twice, never missed
+        # subscribe, then read, then wait: an end between the first two is told twice, never missed;
+        # where the durability asks for more than one server's word, what is told is but a hint
         try:
             await push.add(channel, told.put_nowait)
             news: bytes | None = None
             while True:
                 type, _, raw = (news or b"").partition(b"\n")
-                if raw:
+                if raw and not self._store.confirms:
                     return type.decode(), Event(0, 0, "", raw).body
                 if event := await self._last_event(run_id):
                     return event.type, event.body
@@ -174,10 +196,14 @@ class Handle:
             await push.remove(channel, told.put_nowait)
 
     async def _last_event(self, run_id: str) -> Event | None:
-        status, entries = await self._store.read(
-            ("HGET", self._partition.run(run_id), "status"),
-            ("XREVRANGE", self._partition.hist(run_id), "+", "-", "COUNT", 1),
-        )
+        """The end of a run, None while it has none; never one that may be lost (design 5.5)."""
+        store, p = self._store, self._partition
+        state = ("HGET", p.run(run_id), "status")
+        last = ("XREVRANGE", p.hist(run_id), "+", "-", "COUNT", 1)
+        status, entries = await store.read(state, last)
+        if status not in {None, b"running"} and store.confirms:
+            # read again, with the confirmation: the first answer may be another server's
+            status, entries = await store.confirmed(p, state, last)
         if status is None or not entries:
             raise NotFound(f"the workflow {self.workflow_id!r} has no run {run_id!r}")
         return None if status == b"running" else looking.event_of(entries[0])

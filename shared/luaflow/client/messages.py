@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -23,21 +23,37 @@ BUSY_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2)
 """Pauses between two tries while a run's mailbox is shut (design 5.3); the last one goes on."""
 
 
-async def deliver(store: Store, session: Session, route: Route, type: str, body: bytes) -> Route:
+class Closed(Refused):
+    """The run is closed."""
+
+
+async def deliver(
+    store: Store,
+    session: Session,
+    route: Route,
+    type: str,
+    body: bytes,
+    *,
+    more: Sequence[tuple[str, bytes]] = (),
+    asked: str = "",
+) -> Route:
     """Put a message into the history of a run, wherever it has moved; return where it was.
 
-    Raises NotFound when there is no such run, Refused when it is closed or its mailbox stays shut.
+    ``more`` messages go with it; ``asked`` is the request's id, see ``session.asked_as``.
+
+    Raises NotFound when there is no such run, Closed, or Refused when its mailbox stays shut.
     """
-    with session.request(route.partition.number) as number:
+    with session.request(route.partition.number, asked) as request:
 
         def make(at: Route) -> Call:
-            return transitions.message(route=at, type=type, body=body, request=number)
+            return transitions.message(route=at, type=type, body=body, more=more, request=request)
 
         route, answer = await _reach_open_mailbox(store, route, make)
     if answer[0] == b"gone":
-        raise NotFound(f"there is no workflow with the id {route.workflow_id!r}")
+        raise NotFound(f"the workflow {route.workflow_id!r} has no run {route.run_id!r} any more")
     if answer[0] == b"closed":
-        raise _not_running(route, answer)
+        status = bytes(answer[1]).decode()
+        raise Closed(f"the workflow {route.workflow_id!r} is not running, it is {status}")
     return route
 
 
@@ -88,10 +104,23 @@ async def terminate(store: Store, session: Session, route: Route, reason: str | 
             raise NotFound(f"there is no workflow with the id {route.workflow_id!r}")
         if answer[1] != b"continued_as_new":
             return False
-        now = await store.route(route.workflow_id)
-        if now.run_id == route.run_id:
+        now = await _present(store, route)
+        if now is None or now.run_id == route.run_id:
             return False
         route = now
+
+
+async def _present(store: Store, route: Route) -> Route | None:
+    """Where the chain of a run is now; None when another one has its workflow id."""
+    p, workflow_id = route.partition, route.workflow_id
+    found, first = await store.read(
+        ("HMGET", p.wf(workflow_id), "run", "queue", "sticky", "first"),
+        ("HGET", p.run(route.run_id), "first"),
+    )
+    if found[0] is None or (found[3] or b"") != (first or b""):
+        return None
+    run, queue, sticky = (bytes(f or b"").decode() for f in found[:3])
+    return Route(p, workflow_id, run, queue, sticky)
 
 
 async def _parent(store: Store, route: Route) -> dict[str, Any] | None:
@@ -104,8 +133,3 @@ def _outcome(route: Route, parent: dict[str, Any]) -> bytes:
     """The news for the parent of a terminated run."""
     slot = {"failure": terminated().to_json()}
     return child_outcome(parent, route.workflow_id, route.run_id, "terminated", slot)
-
-
-def _not_running(route: Route, answer: list[Any]) -> Refused:
-    status = bytes(answer[1]).decode()
-    return Refused(f"the workflow {route.workflow_id!r} is not running, it is {status}")

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from luaflow.client.messages import deliver, terminate
+from luaflow.client.messages import Closed, deliver, terminate
 from luaflow.client.payloads import Message, check_size, dump, identity, signals
-from luaflow.client.session import Session
+from luaflow.client.session import Session, asked_as
 from luaflow.domain import values
-from luaflow.domain.events import FORMAT
+from luaflow.domain.events import FORMAT, RUNTIME_VERSION
 from luaflow.domain.ids import Pid, check_name, new_run_id
 from luaflow.domain.options import StartOptions, parse_start_options
-from luaflow.errors import AlreadyExists, Refused
+from luaflow.errors import AlreadyExists, NotFound, Refused
 from luaflow.store import transitions
 from luaflow.store.deployed import DeployedType, host_of, resolve
 from luaflow.store.store import Store
@@ -24,8 +24,8 @@ from luaflow.store.transitions import Route
 
 log = logging.getLogger(__name__)
 
-RUNTIME: Final = 1
-"""The runtime version new runs begin with (design 8)."""
+TRIES: Final = 10
+"""How often a start begins anew because the run it found ended meanwhile."""
 _SIGNALED: Final = "WorkflowExecutionSignaled"
 
 
@@ -38,6 +38,7 @@ class Request:
     options: StartOptions
     body: bytes
     messages: list[bytes]
+    asked: str
 
     @property
     def pid(self) -> str:
@@ -84,7 +85,7 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
     Raises NotFound for a type nobody deployed, InvalidArgument for bad options, ids and values,
     Refused for payloads over the limit and for options that luaflow does not carry out.
     """
-    options = how.read()
+    options, asked = how.read(), asked_as("start", how.request_id)
     workflow_id = options.id or _fresh(type, how.request_id)
     partition = store.partition(workflow_id)
     deployed = await resolve(store, type)
@@ -99,7 +100,7 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
     body = dump(_started(route, deployed, options, args, how))
     check_size(body, store.settings, f"the input of workflow {workflow_id!r}")
     messages = signals(how.messages, store.settings, how.sender)
-    return Request(route, deployed, options, body, messages)
+    return Request(route, deployed, options, body, messages, asked)
 
 
 def _fresh(type: str, request_id: str | None) -> str:
@@ -122,7 +123,7 @@ def _started(
 ) -> dict[str, Any]:
     body: dict[str, Any] = {
         "v": FORMAT,
-        "rv": RUNTIME,
+        "rv": RUNTIME_VERSION,
         "type": deployed.type,
         "workflow_id": route.workflow_id,
         "run_id": route.run_id,
@@ -153,20 +154,21 @@ def _started(
 async def open_run(store: Store, session: Session, request: Request) -> str:
     """Start the run as its id policies say; return the run id that the workflow id now has.
 
-    A run that exists and may be used gets the startup messages instead. Raises AlreadyExists.
+    A run that exists and may be used gets the startup messages instead. Raises AlreadyExists, and
+    Refused when the server's memory is nearly full, or when the run that exists takes none.
     """
     workflow_id, options = request.route.workflow_id, request.options
     ending = options.id_conflict_policy == "terminate_existing"
     ending = ending or options.id_reuse_policy == "terminate_if_running"
     using = options.id_conflict_policy == "use_existing" and not ending
-    left = list(request.messages)
-    while True:
-        kind, run_id, *rest = await _send(store, session, request, left)
+    for _ in range(TRIES):
+        kind, run_id, *rest = await _send(store, session, request)
         if kind == "started":
             return run_id
+        if kind == "full":  # what stands in the place of the run id is how full
+            raise Refused(_full(run_id))
         if kind == "running" and using:
-            left = await _hand_over(store, session, workflow_id, run_id, left)
-            if not left:
+            if await _hand_over(store, session, request, run_id):
                 return run_id
         elif kind == "running" and ending:
             reason = "a new run of its workflow id was started"
@@ -174,23 +176,21 @@ async def open_run(store: Store, session: Session, request: Request) -> str:
         else:
             status = rest[0] if rest else "running"
             raise AlreadyExists(_exists(workflow_id, run_id, status, options), run_id=run_id)
+    raise Refused(f"the runs of {workflow_id!r} end before they can be used or ended: try again")
 
 
-async def _send(
-    store: Store, session: Session, request: Request, messages: list[bytes]
-) -> list[str]:
+async def _send(store: Store, session: Session, request: Request) -> list[str]:
     route, deployed, options = request.route, request.deployed, request.options
-    conflict = "fail" if options.id_conflict_policy == "fail" else "use_existing"
-    reuse = options.id_reuse_policy
+    conflict, reuse = options.id_conflict_policy, options.id_reuse_policy
     if reuse == "terminate_if_running":
-        conflict, reuse = "use_existing", "allow_duplicate"
-    with session.request(route.partition.number) as number:
+        conflict, reuse = "terminate_existing", "allow_duplicate"
+    with session.request(route.partition.number, request.asked) as number:
         call = transitions.start(
             route=route,
             type=deployed.type,
             bundle=deployed.bundle,
             started=request.body,
-            messages=[(_SIGNALED, body) for body in messages],
+            messages=[(_SIGNALED, body) for body in request.messages],
             conflict=conflict,
             reuse=reuse,
             delay=options.start_delay_ms or 0,
@@ -202,17 +202,24 @@ async def _send(
     return [bytes(part).decode() for part in answer if isinstance(part, bytes)]
 
 
-async def _hand_over(
-    store: Store, session: Session, workflow_id: str, run_id: str, messages: list[bytes]
-) -> list[bytes]:
-    """Give startup messages to the run that exists; return those it did not live to get."""
-    route = Route(store.partition(workflow_id), workflow_id, run_id, "", "")
-    for n, body in enumerate(messages):
-        try:
-            route = await deliver(store, session, route, _SIGNALED, body)
-        except Refused:  # it ended in between: the rest begins the next run
-            return messages[n:]
-    return []
+async def _hand_over(store: Store, session: Session, request: Request, run_id: str) -> bool:
+    """Give the startup messages to the run that exists, together; False when it ended before."""
+    if not request.messages:
+        return True
+    first, *more = ((_SIGNALED, body) for body in request.messages)
+    route = Route(request.route.partition, request.route.workflow_id, run_id, "")
+    try:
+        await deliver(store, session, route, *first, more=more, asked=request.asked)
+    except (Closed, NotFound):
+        return False
+    return True
+
+
+def _full(percent: str) -> str:
+    return (
+        f"Redis uses {percent}% of its memory: new starts are refused, running work goes on; raise "
+        "maxmemory or shorten the retention"
+    )
 
 
 def _exists(workflow_id: str, run_id: str, status: str, options: StartOptions) -> str:

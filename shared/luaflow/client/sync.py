@@ -68,13 +68,13 @@ class SyncHandle:
         """See ``Handle.result``."""
         return self._loop.run(self._handle.result(timeout))
 
-    def signal(self, name: str, *payloads: Any) -> None:
+    def signal(self, name: str, *payloads: Any, request_id: str | None = None) -> None:
         """See ``Handle.signal``."""
-        self._loop.run(self._handle.signal(name, *payloads))
+        self._loop.run(self._handle.signal(name, *payloads, request_id=request_id))
 
-    def cancel(self, reason: str | None = None) -> None:
+    def cancel(self, reason: str | None = None, *, request_id: str | None = None) -> None:
         """See ``Handle.cancel``."""
-        self._loop.run(self._handle.cancel(reason))
+        self._loop.run(self._handle.cancel(reason, request_id=request_id))
 
     def terminate(self, reason: str | None = None) -> None:
         """See ``Handle.terminate``."""

@@ -15,6 +15,9 @@ import orjson
 FORMAT = 1
 """Version of the event format; the first event of every history names it (field ``v``)."""
 
+RUNTIME_VERSION = 1
+"""Version of prelude, scheduler and modules that new runs begin with (``rv``; design 8)."""
+
 STARTED = "WorkflowExecutionStarted"
 TASK_COMPLETED = "WorkflowTaskCompleted"
 

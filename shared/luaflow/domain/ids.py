@@ -14,6 +14,7 @@ from typing import NamedTuple
 from luaflow.errors import InvalidArgument
 
 MAX_WORKFLOW_ID = 200
+MAX_REQUEST_ID = 200
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f{}|]")
 _PID = re.compile(r"\{(?:(?P<node>[^@{}|]*)@)?(?P<host>[^|{}]*)\|(?P<uniq>[^{}]+)\}\Z")
@@ -49,6 +50,19 @@ def check_name(name: str, what: str) -> str:
             "(1-63 characters, the first a letter or a digit)"
         )
     return name
+
+
+def check_request_id(request_id: str) -> str:
+    """Return the id a caller gave its request, or raise InvalidArgument: the server keeps many."""
+    if not 1 <= len(request_id) <= MAX_REQUEST_ID:
+        raise InvalidArgument(
+            f"a request id has 1-{MAX_REQUEST_ID} characters, this one has {len(request_id)}"
+        )
+    try:
+        request_id.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(f"the request id {request_id!r} is not valid UTF-8") from None
+    return request_id
 
 
 def partition_of(key: str, partitions: int) -> int:

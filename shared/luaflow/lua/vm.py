@@ -82,7 +82,9 @@ class Command(NamedTuple):
 
 
 class Activation(NamedTuple):
-    """What one step did. `status`: wait | done | failed | continued | service | ended.
+    """What one step did. `status`: wait | more | done | failed | continued | service | ended.
+
+    `more`: the decision is full (500 commands); the code goes on in the next one, fed b"more".
 
     `result` (done) and `failure` (failed) are JSON; `service` is (name, values...) to be answered
     by `step(b"reply", ...)`; `ahead` counts the batch's messages not fed yet; `unread` the event
@@ -179,9 +181,13 @@ class Engine:
 
 
 class Run:
-    """One run inside an engine. `replaying` mutes logs and leaves `Command.data` unwritten."""
+    """One run inside an engine.
 
-    __slots__ = ("_line", "_stack", "_step", "engine", "log", "replaying")
+    `replaying` mutes logs and leaves `Command.data` unwritten; `fresh` is to be set when a decision
+    begins.
+    """
+
+    __slots__ = ("_line", "_stack", "_step", "_unread", "engine", "fresh", "log", "replaying")
 
     def __init__(
         self,
@@ -189,10 +195,13 @@ class Run:
         step: Callable[..., Any],
         stack: Callable[..., Any],
         line: Callable[..., Any],
+        unread: Callable[..., Any],
     ) -> None:
         self.engine = engine
         self._line = line
+        self._unread = unread
         self.replaying = False
+        self.fresh = True
         self.log: Log | None = None
         self._step = step
         self._stack = stack
@@ -208,10 +217,11 @@ class Run:
         commands: list[Command] = []
         while True:
             try:
-                out = self._step(op, now_ms, length, size, self.replaying, *args)
+                out = self._step(op, now_ms, length, size, self.replaying, self.fresh, *args)
             except _lupa.LuaError as error:
                 starved = isinstance(error, _lupa.LuaMemoryError)
                 self._broken("memory" if starved else "kernel", str(error))
+            self.fresh = False
             status, ahead, text, unread, count, values = out[:6]
             end = 6 + 5 * count
             if len(out) > end + values:
@@ -226,8 +236,8 @@ class Run:
                 answer = PURE_SERVICES[out[end]](*out[end + 1 : end + values])
                 op, args = b"reply", (to_json(list(answer)),)
                 continue
-            if status == b"wait":
-                return Activation("wait", commands, None, None, None, ahead)
+            if status in (b"wait", b"more"):
+                return Activation(_text(status), commands, None, None, None, ahead)
             if status == b"service":
                 service = (_text(out[end]), *out[end + 1 : end + values])
                 return Activation("service", commands, None, None, service, ahead)
@@ -241,9 +251,14 @@ class Run:
         """Where command `seq` was given (file:line), else the last one; '' in an untraced run."""
         return _text(self._line(seq))
 
+    def unread(self) -> list[int] | None:
+        """The event ids of messages nobody has taken; None when they are those of the last time."""
+        text = self._unread()
+        return None if text is None else [int(part) for part in text.split(b",") if part]
+
     def close(self) -> None:
         """Forget the run; its memory goes with the next collection."""
-        self._step = self._stack = self._line = _closed
+        self._step = self._stack = self._line = self._unread = _closed
 
     def _write_logs(self, flat: tuple[Any, ...]) -> None:
         if self.log is not None:

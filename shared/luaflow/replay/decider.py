@@ -52,15 +52,18 @@ class NonDeterminism(LuaflowError):
 class Decision:
     """What the code asks for after a batch: commands in order, and whether it came to an end.
 
-    ``status``: wait | done | failed | continued. ``result`` and ``failure`` are JSON bytes.
+    ``status``: wait | done | failed | continued. ``result`` and ``failure`` are JSON bytes. With
+    ``more`` it is full: the code asks for more in the next decision, which follows at once.
+    ``unread`` are the messages nobody has taken; None: as the last decision said.
     """
 
     seen: int
     commands: list[Command] = field(default_factory=list)
     status: str = "wait"
+    more: bool = False
     result: bytes | None = None
     failure: bytes | None = None
-    unread: list[int] = field(default_factory=list)
+    unread: list[int] | None = None
 
 
 Values = Callable[[str], Any]
@@ -119,6 +122,7 @@ class Execution:
         """
         self._begin(seen)
         self.upto = seen
+        self._look_for_unread()
         return self._decision
 
     def feed_local(self, command: Command, ok: bool, value: Any, encoded: bytes) -> Decision:
@@ -127,10 +131,19 @@ class Execution:
         marker = Command("local_activity", command.seq, command.name, encoded, b"1" if ok else b"0")
         self._decision.commands.append(marker)
         self._step(b"resolve", command.seq, ok, value)
+        self._look_for_unread()
         return self._decision
 
+    def _look_for_unread(self) -> None:
+        """Note which messages are unread, where that has changed."""
+        if self._decision.status == "wait":
+            ids = self.run.unread()
+            if ids is not None:
+                self._decision.unread = ids
+
     def _begin(self, seen: int) -> None:
-        self._decision = Decision(seen)
+        more, self._decision = self._decision.more, Decision(seen)
+        self.run.fresh = True
         due = 0
         while due < len(self._unseen) and self._unseen[due][0].id <= seen:
             due += 1
@@ -138,7 +151,7 @@ class Execution:
         messages = [m for m in batch if m[0].type in MESSAGES]
         if messages:
             self.run.step(b"ahead", self._now, self._length, 0, [_ahead(*m) for m in messages])
-        left = len(messages)
+        left = self._step(b"more").ahead if more else len(messages)
         for event, size in batch:
             if event.type == STARTED:
                 self._clock(event)
@@ -201,6 +214,8 @@ class Execution:
             if command.op == "child" and _waits(command):
                 self._waiting_children.add(command.seq)
             decision.commands.append(command)
+        if out.status in ("wait", "more"):
+            decision.more = out.status == "more"
         if out.status in ("done", "failed", "continued"):
             decision.status = out.status
             decision.result, decision.failure = out.result, out.failure

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from luaflow.domain.events import CLOSING, NEWS, STARTED, TASK_COMPLETED, Event
 
+SIGNALED = "WorkflowExecutionSignaled"
 _OPS = {
     "ActivityTaskScheduled": ("activity", "activity"),
     "ActivityTaskCancelRequested": ("cancel_activity", "target"),
@@ -38,6 +39,8 @@ def recorded_of(event: Event) -> Recorded | None:
         if marker in ("version", "local_activity"):
             return Recorded(marker, body["seq"], body["name"], event)
         return Recorded("marker", body["seq"], marker, event)
+    if event.type == SIGNALED:  # a message that the run sent to itself
+        return Recorded("signal", event.body["seq"], str(event.body["from"]), event)
     known = _OPS.get(event.type)
     if known:
         op, field = known
@@ -71,7 +74,7 @@ def turns(events: Sequence[Event]) -> Iterator[Turn]:
         if event.type != TASK_COMPLETED:
             continue
         commands, closing = [], None
-        while i < len(events) and events[i].type not in NEWS and events[i].type != TASK_COMPLETED:
+        while i < len(events) and _written_with(events[i]):
             if events[i].type in CLOSING:
                 closing = events[i]
             command = recorded_of(events[i])
@@ -82,6 +85,13 @@ def turns(events: Sequence[Event]) -> Iterator[Turn]:
         if continued and not any(c.op == "continue_as_new" for c in commands):
             commands.append(Recorded("continue_as_new", 0, "", event))
         yield Turn(event, event.body["seen"], commands, closing)
+
+
+def _written_with(event: Event) -> bool:
+    """Whether an event behind a WorkflowTaskCompleted is of the same commit."""
+    if event.type == SIGNALED:
+        return "seq" in event.body
+    return event.type not in NEWS and event.type != TASK_COMPLETED
 
 
 def batch_order(events: Sequence[Event]) -> list[Event]:

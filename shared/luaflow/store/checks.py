@@ -61,6 +61,16 @@ async def check_server(store: Store | Link, settings: Settings) -> list[Finding]
     ]
 
 
+async def memory_percent(store: Store) -> int | None:
+    """How much of its memory the server uses; 0 without a limit, None when it hides INFO."""
+    (text,) = await store.ask(("INFO", "memory"))
+    info = _info(text)
+    if "used_memory" not in info:
+        return None
+    limit = int(info.get("maxmemory", 0))
+    return int(info["used_memory"]) * 100 // limit if limit else 0
+
+
 async def check_at_start(store: Store) -> None:
     """Log what is wrong with the server; raise Refused when data would be lost on it."""
     findings = await check_server(store, store.settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from luaflow.store.keys import Partition
@@ -101,8 +102,10 @@ def deliver_start(
     return Call(load("deliver_start"), keys, args)
 
 
-def forget_messages(*, partition: Partition, receiver: int, numbers: Sequence[int]) -> Call:
-    """Remove delivered messages from the sender's outbox."""
+def forget_messages(
+    *, partition: Partition, receiver: int, delivered: Sequence[tuple[int, int]]
+) -> Call:
+    """Remove delivered messages, by number and epoch, from the sender's outbox."""
     p = partition
     keys = [p.meta, p.outbox(receiver), p.leases]
-    return Call(load("forget_messages"), keys, [receiver, *numbers])
+    return Call(load("forget_messages"), keys, [receiver, *chain.from_iterable(delivered)])

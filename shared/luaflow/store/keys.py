@@ -6,7 +6,7 @@ and runs unchanged on one server, on Sentinel and on Redis Cluster (design 4).
 =======================  ===========  ======================================================
 key (after the prefix)   type         holds
 =======================  ===========  ======================================================
-``wf:<workflow id>``     hash         current run, status, queue, sticky worker
+``wf:<workflow id>``     hash         current run, status, queue, sticky worker; request ids
 ``run:<run id>``         hash         mutable state of the run (see ``scripts/includes/run.lua``)
 ``hist:<run id>``        stream       the events, ids ``1-0 2-0 …``
 ``pend:<run id>``        hash         what the run waits for, by command number
@@ -22,9 +22,12 @@ key (after the prefix)   type         holds
 ``meta``                 hash         settings, clock, epoch, wake-up time of this partition
 =======================  ===========  ======================================================
 
+The last 1,000 request ids that callers gave are fields of ``wf``: ``q:<verb>:<id>`` says what was
+done, ``q#`` how many there were, ``q#0`` to ``q#999`` name them (``scripts/includes/asked.lua``).
+
 Outside partitions: ``lf:namespaces`` (hash: name -> settings), ``lf:<ns>:types``,
-``lf:<ns>:hosts``, ``lf:<ns>:bundle:<hash>``, ``lf:<ns>:workers``, ``lf:<ns>:worker:<id>``,
-``lf:<ns>:leader``.
+``lf:<ns>:hosts``, ``lf:<ns>:bundle:<hash>``; and under one hash tag, because scripts write them:
+``lf:{<ns>}:workers``, ``lf:{<ns>}:worker:<id>``, ``lf:{<ns>}:leader``.
 """
 
 from __future__ import annotations
@@ -119,14 +122,14 @@ def bundle(namespace: str, name: str) -> str:
 
 def workers(namespace: str) -> str:
     """Return the sorted set: worker incarnation -> server time of its last heartbeat (ms)."""
-    return f"lf:{namespace}:workers"
+    return f"lf:{{{namespace}}}:workers"
 
 
 def leader(namespace: str) -> str:
-    """Return the key that names the scheduler whose gauges count; a hint with a time to live."""
-    return f"lf:{namespace}:leader"
+    """Return the hash that names the scheduler whose gauges count; a hint with a time to live."""
+    return f"lf:{{{namespace}}}:leader"
 
 
 def worker(namespace: str, incarnation: str) -> str:
-    """Return the key of what a worker says of itself; it expires when the worker is gone."""
-    return f"lf:{namespace}:worker:{incarnation}"
+    """Return the hash of what a worker says of itself; it expires when the worker is gone."""
+    return f"lf:{{{namespace}}}:worker:{incarnation}"

@@ -37,12 +37,21 @@ class ConnectionLost(Unavailable):
     """The connection broke before the answer came: the call may or may not have run."""
 
 
+class ScriptFailed(LuaflowError):
+    """The keys of a transition make its script fail, whoever sends it and however often."""
+
+
 class Call(NamedTuple):
     """A script with its keys and arguments; the server's run id is put before the arguments."""
 
     script: Script
     keys: Sequence[str]
     args: Sequence[Arg]
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the durability level is waited for: of what changes the state of a partition."""
+        return self.script.keys[0] == "meta"
 
 
 def pack(command: tuple[Any, ...]) -> bytes:
@@ -65,6 +74,11 @@ class _Batch:
 def error_code(error: ResponseError) -> str:
     """Return the first word of a refusal (NOSCRIPT …); redis-py takes known ones off."""
     return error.status_code or str(error).partition(" ")[0]
+
+
+def failed_inside(error: ResponseError) -> bool:
+    """Whether a script failed by itself: over a key of a wrong type, a history that is corrupt."""
+    return error_code(error) in {"ERR", "WRONGTYPE"} and "user_script" in str(error)
 
 
 def make_connection(url: str, **options: Any) -> Connection:
@@ -208,7 +222,7 @@ class Link:
         if connection is None:
             raise ConnectionLost
         packed = [pack(self._spell(command, body=body)) for command in commands]
-        call = next((c for c in commands if isinstance(c, Call)), None)
+        call = next((c for c in commands if isinstance(c, Call) and c.confirmed), None)
         confirm = self.confirm if call else ()
         if call and confirm:
             # an answer may rest on somebody else's write; WAIT counts what follows one of ours

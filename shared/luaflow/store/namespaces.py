@@ -10,7 +10,7 @@ import orjson
 
 from luaflow.domain.ids import check_name
 from luaflow.errors import AlreadyExists, InvalidArgument, NotFound
-from luaflow.store import transitions
+from luaflow.store import upkeep
 from luaflow.store.keys import NAMESPACES, Partition
 from luaflow.store.link import Arg, Link
 
@@ -128,9 +128,7 @@ async def _spread(link: Link, namespace: str, settings: Settings) -> None:
     if settings.simulated and settings.version == 1:
         copy += ["vtime", 1_000_000_000_000]
     calls = [
-        transitions.settings(
-            partition=Partition(namespace, p), version=settings.version, fields=copy
-        )
+        upkeep.settings(partition=Partition(namespace, p), version=settings.version, fields=copy)
         for p in range(settings.partitions)
     ]
     for answer in await asyncio.gather(

@@ -11,15 +11,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
+from redis.exceptions import ResponseError
 
 from luaflow.domain import messages
 from luaflow.domain.failure import Failure, terminated
 from luaflow.domain.ids import partition_of
-from luaflow.errors import InvalidArgument
+from luaflow.errors import InvalidArgument, LuaflowError
 from luaflow.store import delivery
 from luaflow.store.delivery import Stamp
 from luaflow.store.keys import Partition
-from luaflow.store.link import Call
+from luaflow.store.link import Call, ScriptFailed
 from luaflow.store.store import PATIENCE_SECONDS, Store
 from luaflow.store.transitions import Route
 
@@ -49,6 +50,10 @@ class Verdict(NamedTuple):
     def settled(self) -> bool:
         """Whether the sender is done with the message."""
         return self.word in _SETTLED
+
+
+_BROKEN = Verdict("broken")
+"""Its target's keys make the script fail: an answer on the way to another one."""
 
 
 class Drained(NamedTuple):
@@ -101,10 +106,10 @@ async def drain_outbox(
     for the next drain; the outbox is looked after again within a second.
     """
     partition = store.partitions[sender]
-    settled, replies, done = 0, frozenset[int](), list[int]()
+    settled, replies, done = 0, frozenset[int](), list[tuple[int, int]]()
     for _ in range(PAGES):
         # one round trip: forget what is done, claim the rest, read on; what is read is confirmed
-        claim = delivery.forget_messages(partition=partition, receiver=receiver, numbers=done)
+        claim = delivery.forget_messages(partition=partition, receiver=receiver, delivered=done)
         answer, page = await store.run(
             claim,
             ("XRANGE", partition.outbox(receiver), "-", "+", "COUNT", PAGE),
@@ -114,12 +119,12 @@ async def drain_outbox(
         if not letters:
             return Drained(settled, left, replies)
         verdicts = await _carry(store, sender, receiver, letters, letters[0].number)
-        done = [x.number for x, v in zip(letters, verdicts, strict=False) if v.settled]
+        done = [(x.number, x.epoch) for x, v in zip(letters, verdicts, strict=False) if v.settled]
         settled += len(done)
         replies = replies.union(*(v.replies for v in verdicts))
         if not done:
             return Drained(settled, left, replies)
-    claim = delivery.forget_messages(partition=partition, receiver=receiver, numbers=done)
+    claim = delivery.forget_messages(partition=partition, receiver=receiver, delivered=done)
     return Drained(settled, int((await store.one(claim))[1]), replies)
 
 
@@ -134,32 +139,57 @@ async def _carry(
 ) -> list[Verdict]:
     """Deliver messages in one round trip; the verdicts go up to the first that must wait.
 
-    The mark keeps the order: once one must wait, the server answers ``gap`` to those behind it.
+    The mark keeps the order: once one must wait, the server answers ``gap`` to those behind it. One
+    that its target's keys make fail is answered and skipped: others wait behind it.
     """
     partition = store.partitions[receiver]
     mails = [_read(letter.text) for letter in letters]
+    stamps = [Stamp(sender, letter.number, letter.epoch, oldest) for letter in letters]
     verdicts: list[Verdict] = []
     moves = 0
     while len(verdicts) < len(letters):
         at = len(verdicts)
         targets = await _find(store, partition, mails[at:])
         made = [
-            _call(partition, Stamp(sender, letter.number, letter.epoch, oldest), mail, target)
-            for letter, mail, target in zip(letters[at:], mails[at:], targets, strict=True)
+            _call(partition, stamp, mail, target)
+            for stamp, mail, target in zip(stamps[at:], mails[at:], targets, strict=True)
         ]
-        answers = await store.run(*(call for call, _ in made))
+        answers = await store.apart(*(call for call, _ in made))
         got = [_verdict(a, replies) for a, (_, replies) in zip(answers, made, strict=True)]
         waits = next((v for v in got if not v.settled), None)
         verdicts += got if waits is None else got[: got.index(waits)]
+        if waits == _BROKEN:
+            n = len(verdicts)
+            waits = await _skip(store, partition, stamps[n], mails[n], answers[n - at])
+            if waits.settled:
+                verdicts.append(waits)
         # a start earlier in the same batch moves its workflow id: read again, go on from there
         moves = moves + 1 if len(verdicts) == at else 0
-        if waits and (waits.word != "moved" or moves > MOVES):
+        if waits and not waits.settled and (waits.word != "moved" or moves > MOVES):
             verdicts.append(waits)
             break
     return verdicts
 
 
+async def _skip(
+    store: Store, p: Partition, stamp: Stamp, mail: Mapping[str, Any], problem: object
+) -> Verdict:
+    """Take note of a message that can never be applied, and answer it."""
+    _complain(p, stamp, problem)
+    failure = Failure("Internal", f"the message cannot be applied: {problem}", retryable=False)
+    answer = await store.one(_to_nobody(p, stamp, _refusal(mail, failure)))
+    return _verdict(answer, (stamp.sender,) if mail.get("from") else ())
+
+
+def _complain(p: Partition, stamp: Stamp, problem: object) -> None:
+    log.error("message %d of partition %d to %d: %s", stamp.number, stamp.sender, p.number, problem)
+
+
 def _verdict(answer: Any, replies: tuple[int, ...]) -> Verdict:
+    if isinstance(answer, ScriptFailed):
+        return _BROKEN
+    if isinstance(answer, LuaflowError):
+        raise answer
     word = bytes(answer[0]).decode()
     return Verdict(word, replies if word in ("ok", "no") else ())
 
@@ -172,21 +202,27 @@ def _read(text: bytes) -> dict[str, Any]:
     return mail if isinstance(mail, dict) else {}
 
 
+def _target(fields: Sequence[bytes | None]) -> _Target:
+    run, queue, sticky = (bytes(f or b"").decode(errors="replace") for f in fields)
+    return _Target(run, queue, sticky)
+
+
 async def _find(store: Store, p: Partition, mails: Sequence[Mapping[str, Any]]) -> list[_Target]:
     """Return where each message is to arrive."""
     ids = [str(mail.get("workflow_id", "")) for mail in mails]
-    found = await store.read(*(("HMGET", p.wf(id_), "run", "queue", "sticky") for id_ in ids))
-    texts = [[bytes(f or b"").decode() for f in fields] for fields in found]
-    targets = [_Target(run, queue, sticky) for run, queue, sticky in texts]
+    # where a key has a wrong type, the message's script says so, and stops nobody else
+    found = await store.ask(*(("HMGET", p.wf(id_), "run", "queue", "sticky") for id_ in ids))
+    targets = [_Target("", "", "") if isinstance(f, ResponseError) else _target(f) for f in found]
     ask = [
         i
         for i, (mail, target) in enumerate(zip(mails, targets, strict=True))
         if target.run_id and (mail.get("k") == "end" or mail.get("child_of"))
     ]
     if ask:
-        parents = await store.read(*(("HGET", p.run(targets[i].run_id), "parent") for i in ask))
+        parents = await store.ask(*(("HGET", p.run(targets[i].run_id), "parent") for i in ask))
         for i, text in zip(ask, parents, strict=True):
-            targets[i] = targets[i]._replace(parent=orjson.loads(text) if text else None)
+            known = text and not isinstance(text, ResponseError)
+            targets[i] = targets[i]._replace(parent=_read(text) if known else None)
     return targets
 
 
@@ -212,7 +248,7 @@ def _call(
         problem = f"nobody knows messages of the kind {mail.get('k')!r}"
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         problem = f"the message cannot be read: {error!r}"
-    log.error("message %d of partition %d to %d: %s", stamp.number, stamp.sender, p.number, problem)
+    _complain(p, stamp, problem)
     refusal = _refusal(mail, Failure("Invalid", problem, retryable=False))
     return _to_nobody(p, stamp, refusal), answers
 

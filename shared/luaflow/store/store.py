@@ -16,8 +16,17 @@ from redis.exceptions import ResponseError
 
 from luaflow.domain.ids import check_workflow_id, partition_of
 from luaflow.errors import LuaflowError, NotFound, Refused, Unavailable, Unknown
+from luaflow.store import upkeep
 from luaflow.store.keys import Partition
-from luaflow.store.link import Arg, Call, ConnectionLost, Link, error_code
+from luaflow.store.link import (
+    Arg,
+    Call,
+    ConnectionLost,
+    Link,
+    ScriptFailed,
+    error_code,
+    failed_inside,
+)
 from luaflow.store.listen import RECONNECT_SECONDS, Subscriber
 from luaflow.store.namespaces import Settings, read_settings
 from luaflow.store.transitions import Route
@@ -25,6 +34,8 @@ from luaflow.store.transitions import Route
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 30.0
+MOVES = 100
+"""How often a run is followed that moves, between workers or to the next one of its chain."""
 _TRANSIENT = {
     "LOADING",
     "READONLY",
@@ -82,6 +93,22 @@ class Store:
     async def ask(self, *commands: tuple[Arg, ...]) -> list[Any]:
         """The same, but what the server refuses is answered by its error, and not raised."""
         return await self._repeat(commands, refusals=True)
+
+    @property
+    def confirms(self) -> bool:
+        """Whether what this server has may be lost with it before others have it.
+
+        Not so where each write is synced: there every answer, also a read's, waits for that.
+        """
+        return bool(self.link.confirm)
+
+    async def confirmed(self, p: Partition, *commands: tuple[Arg, ...]) -> list[Any]:
+        """Read what is told to somebody outside: others have what these answers rest on (5.5).
+
+        Raises Unknown where that cannot be had.
+        """
+        # WAIT behind a mere read proves nothing: a write of our own goes before it
+        return (await self.run(*commands, upkeep.confirm(partition=p)))[:-1]
 
     async def run(
         self, *calls: Call | tuple[Arg, ...], patience: float = PATIENCE_SECONDS
@@ -183,13 +210,17 @@ class Store:
         return Route(p, workflow_id, run, queue, sticky)
 
     async def reach(self, route: Route, make: Callable[[Route], Call]) -> tuple[Route, list[Any]]:
-        """Run a transition that needs the run's present place; follow it while it moves."""
-        while True:
+        """Run a transition that needs the run's present place; follow it while it moves.
+
+        Raises Refused when it moves on and on.
+        """
+        for _ in range(MOVES):
             answer = await self.one(make(route))
             if answer[0] != b"moved":
                 return route, answer
             run, queue, sticky = (bytes(f or b"").decode() for f in answer[1:4])
             route = Route(route.partition, route.workflow_id, run, queue or route.queue, sticky)
+        raise Refused(f"the workflow {route.workflow_id!r} moves faster than it can be followed")
 
 
 def _refusal(answer: ResponseError) -> LuaflowError:
@@ -198,4 +229,5 @@ def _refusal(answer: ResponseError) -> LuaflowError:
             "Redis is out of memory: new starts and signals are refused, running work goes on; "
             "raise maxmemory or shorten the retention"
         )
-    return LuaflowError(f"Redis answered: {answer}")
+    kind = ScriptFailed if failed_inside(answer) else LuaflowError
+    return kind(f"Redis answered: {answer}")

@@ -8,19 +8,26 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from luaflow.store.keys import GROUP
+from luaflow.store.link import Call
 from luaflow.store.reader import BLOCK_MS, Reader
+from luaflow.store.scripts import load
 from luaflow.store.store import Store
 
 Found = tuple[str, str, dict[bytes, bytes]]
 """A stream, the id of an entry in it, its fields."""
 
 
+def groups(streams: Sequence[str]) -> Call:
+    """Make the consumer groups of streams of one partition; those that exist stay as they are."""
+    return Call(load("make_groups"), streams, [])
+
+
 async def make_groups(store: Store, streams: Sequence[str]) -> None:
-    """Make the consumer groups of streams; those that exist stay as they are."""
-    commands = (("XGROUP", "CREATE", stream, GROUP, "0", "MKSTREAM") for stream in streams)
-    for answer in await store.ask(*commands):
-        if isinstance(answer, ResponseError) and "BUSYGROUP" not in str(answer):
-            raise answer
+    """The same for streams of any partitions."""
+    together: dict[str, list[str]] = {}
+    for stream in streams:
+        together.setdefault(stream.partition("}")[0], []).append(stream)
+    await store.run(*(groups(part) for part in together.values()))
 
 
 async def read_tasks(

@@ -25,11 +25,16 @@ class Route(NamedTuple):
 
 
 class RequestId(NamedTuple):
-    """The number of a client's request in its session (design 5.10); 0: no dedupe needed."""
+    """What a repeat of a request is recognised by (design 5.10).
+
+    Its number in its client's session (0: no dedupe needed), and the id that its caller gave it
+    ('': none): that is done once for each workflow id, whoever sends it, to whichever run.
+    """
 
     session: str = "-"
     number: int = 0
     lowest: int = 0
+    asked: str = ""
 
 
 NO_REQUEST = RequestId()
@@ -55,29 +60,32 @@ def start(
     p, wid, rid, queue, _ = route
     keys = [*p.of_run(wid, rid), p.workflow_queue(queue)]
     keys += [p.session(request.session), p.vis, p.timers, p.leases]
-    args: list[Arg] = [
-        request.session,
-        request.number,
-        request.lowest,
-        rid,
-        wid,
-        type,
-        queue,
-        bundle,
-    ]
+    args: list[Arg] = [*request, rid, wid, type, queue, bundle]
     args += [parent, conflict, reuse, attempt, delay, run_timeout, deadline, started]
     for name, body in messages:
         args += [name, body]
     return Call(load("start"), keys, args)
 
 
-def message(*, route: Route, type: str, body: bytes, request: RequestId = NO_REQUEST) -> Call:
-    """Put a signal, a cancel request or an update into the history of an open run."""
+def message(
+    *,
+    route: Route,
+    type: str,
+    body: bytes,
+    more: Sequence[tuple[str, bytes]] = (),
+    request: RequestId = NO_REQUEST,
+) -> Call:
+    """Put a signal, a cancel request or an update into the history of an open run.
+
+    ``more`` messages go with it, all or none.
+    """
     p, wid, rid, queue, sticky = route
     keys = [p.meta, p.wf(wid), p.run(rid), p.hist(rid), p.workflow_queue(queue), p.sticky(sticky)]
     keys += [p.session(request.session), p.leases, p.timers]
-    args: list[Arg] = [request.session, request.number, request.lowest, rid, queue, sticky]
-    return Call(load("message"), keys, [*args, type, body])
+    args: list[Arg] = [*request, rid, queue, sticky]
+    for name, text in ((type, body), *more):
+        args += [name, text]
+    return Call(load("message"), keys, args)
 
 
 def take_workflow(
@@ -110,8 +118,12 @@ def commit(
     results: Sequence[tuple[int, str, str, bytes, int]],
     operations: Sequence[Arg],
     others: Sequence[str],
+    more: bool = False,
 ) -> Call:
-    """Write one decision; ``others`` are the keys its operations name by index (from 10 on)."""
+    """Write one decision; ``others`` are the keys its operations name by index (from 10 on).
+
+    With ``more`` the code asks for more in the next decision: the worker keeps the task.
+    """
     p, wid, rid, _, _ = route
     keys = [
         p.meta,
@@ -132,9 +144,10 @@ def commit(
         worker,
         "fused" if fused else "plain",
         sticky,
+        int(more),
         decision,
+        len(results),
     ]
-    args.append(len(results))
     for result in results:
         args += result
     return Call(load("commit"), [*keys, *others], [*args, *operations])
@@ -339,21 +352,25 @@ def due(*, partition: Partition, limit: int, latest: int) -> Call:
     return Call(load("due"), [p.meta, p.timers, p.leases, p.gc], [limit, latest])
 
 
-def settings(*, partition: Partition, version: int, fields: Sequence[Arg]) -> Call:
-    """Write a partition's copy of the namespace settings, if it is newer."""
-    return Call(load("settings"), [partition.meta], [version, *fields])
+def drop_worker(
+    *,
+    partition: Partition,
+    worker: str,
+    queues: Sequence[str],
+    tasks: Sequence[tuple[str, Route]] = (),
+) -> Call:
+    """Remove a worker that is gone: its sticky stream, its name in the groups of ``queues``.
 
-
-def shift_clock(*, partition: Partition, ms: int, simulated: bool) -> Call:
-    """Move namespace time forward."""
-    return Call(load("shift_clock"), [partition.meta], [ms, int(simulated)])
-
-
-def drop_worker(*, partition: Partition, worker: str, queues: Sequence[str]) -> Call:
-    """Remove a worker that is gone: its sticky stream, its name in the groups of ``queues``."""
+    ``tasks`` are what was read of the stream, each with its run: they go to the shared queues.
+    """
     p = partition
-    streams = [s for queue in queues for s in (p.workflow_queue(queue), p.activity_queue(queue))]
-    return Call(load("drop_worker"), [p.meta, p.sticky(worker), *streams], [worker])
+    names = [p.meta, p.leases, p.sticky(worker)]
+    args: list[Arg] = [worker]
+    for entry, (_, wid, rid, queue, _) in tasks:
+        names += [p.wf(wid), p.run(rid), p.workflow_queue(queue)]
+        args += [entry, rid, queue]
+    names += [s for queue in queues for s in (p.workflow_queue(queue), p.activity_queue(queue))]
+    return Call(load("drop_worker"), names, args)
 
 
 def put_off(*, partition: Partition, set_key: str, member: str, score: str, delay: int) -> Call:

@@ -96,6 +96,11 @@ function ops.message(run)
   S.drive(run)
 end
 
+function ops.more(run)
+  S.unpause(run)
+  S.drive(run)
+end
+
 function ops.resolve(run, seq, ok, text)
   run.children[seq] = nil
   if run.pending[seq] then
@@ -159,9 +164,10 @@ local function act(run, op, a, b, c)
   settle(run, op)
 end
 
-local function step(run, op, now, length, size, replaying, a, b, c)
+local function step(run, op, now, length, size, replaying, fresh, a, b, c)
   if run.ended then return answer(run, "ended") end
   K.run, run.replaying = run, replaying
+  if fresh then run.given = 0 end -- a decision begins
   begin(cpu_seconds, memory_bytes, run.env)
   K.advance(run, now, length, size)
   local ok, e = pcall(act, run, op, a, b, c)
@@ -177,7 +183,7 @@ local function step(run, op, now, length, size, replaying, a, b, c)
   end
   if run.ended then return answer(run, run.status, run.answer, run.unread_ids) end
   if run.service then return answer(run, "service") end
-  return answer(run, "wait")
+  return answer(run, run.paused[1] and "more" or "wait")
 end
 
 -- Where every coroutine waits, oldest first, as text for people.
@@ -195,7 +201,13 @@ local function line(run, seq)
   return run.lines and run.lines[seq] or run.last_line
 end
 
---- Open a run: its step function, its stack function, its line function.
+-- Event ids of the messages nobody has taken, as text; nil when they are those of the last time.
+local function unread(run)
+  if not run.mail_changed then return nil end
+  return N.table.concat(mailbox.unread_ids(run), ",")
+end
+
+--- Open a run: the functions step, stack, line and unread.
 function K.open(info_text, log_replay)
   local run = S.new_run()
   local info = decode(info_text)
@@ -210,10 +222,11 @@ function K.open(info_text, log_replay)
   for _, id in N.ipairs(info.local_activities or {}) do run.local_activities[id] = true end
   mailbox.new(run)
   load.environment(run)
-  local function feed(op, now, length, size, replaying, a, b, c)
-    return step(run, op, now, length, size, replaying, a, b, c)
+  local function feed(op, now, length, size, replaying, fresh, a, b, c)
+    return step(run, op, now, length, size, replaying, fresh, a, b, c)
   end
-  return feed, function() return stack(run) end, function(seq) return line(run, seq) end
+  return feed, function() return stack(run) end, function(seq) return line(run, seq) end,
+    function() return unread(run) end
 end
 
 -- Whoever a run is, its top level may ask.
@@ -223,7 +236,7 @@ local NOBODY = '{"run_id":"check","workflow_id":"check","workflow_type":"check",
 --- Run the top level of the code in a run of its own: nil, or why it has no entry function.
 function K.check()
   local run_step = K.open(NOBODY, false)
-  local status, _, text = run_step("check", 0, 0, 0, true)
+  local status, _, text = run_step("check", 0, 0, 0, true, true)
   if status == "fault" then return "the code does not end its top level: " .. tostring(text) end
   if status == "failed" then return decode(text).message end
 end

@@ -12,6 +12,8 @@ K.scheduler = S
 
 -- The most commands of one activation: more is a loop that forgot to wait.
 local MAX_COMMANDS = 100000
+-- The commands of one decision: its script stops the whole server while it writes them.
+local MAX_DECISION = 500
 
 -- Tasks ----------------------------------------------------------------------------------------
 
@@ -71,6 +73,7 @@ function S.enter(what, at_once)
   if run.nout >= MAX_COMMANDS * 5 then
     raise("more than " .. MAX_COMMANDS .. " commands without waiting: work in smaller parts")
   end
+  if run.given >= MAX_DECISION and K.kind == "workflow" and isyieldable() then S.pause(run) end
   if run.interrupted and not at_once and run.task.shield == 0 then return S.canceled() end
 end
 
@@ -82,6 +85,20 @@ end
 function S.block(what)
   K.run.task.blocked = what
   return system_yield()
+end
+
+--- The decision is full: the running task goes on in the next one.
+function S.pause(run)
+  run.paused[#run.paused + 1] = run.task
+  run.task.blocked = "next decision"
+  system_yield()
+end
+
+--- The next decision has begun: those who found the last one full go on, in order.
+function S.unpause(run)
+  local paused = run.paused
+  run.paused = {}
+  for i = 1, #paused do S.wake(run, paused[i]) end
 end
 
 -- Commands -------------------------------------------------------------------------------------
@@ -98,7 +115,7 @@ function S.emit(op, name, data, extra)
   local run = K.run
   local seq, n, out = run.seq + 1, run.nout, run.out
   if run.lines then trace(run, seq) end
-  run.seq, run.nout = seq, n + 5
+  run.seq, run.nout, run.given = seq, n + 5, run.given + 1
   out[n + 1], out[n + 2], out[n + 3], out[n + 4], out[n + 5] = op, seq, name, data, extra
   return seq
 end
@@ -262,7 +279,7 @@ end
 
 --- What every coroutine waits for, when nothing can ever wake one; nil otherwise.
 function S.deadlock(run)
-  if run.npending > 0 or run.head <= run.tail then return nil end
+  if run.npending > 0 or run.head <= run.tail or run.paused[1] then return nil end
   if run.options.interrupt_on_cancel and not run.cancel_requested then return nil end
   local lines = {}
   local task = run.oldest
@@ -283,6 +300,6 @@ function S.new_run()
     queue = {}, head = 1, tail = 0, oldest = false, newest = false, last_task = 0, task = nil,
     pending = {}, npending = 0, seq = 0, out = {}, nout = 0,
     awaiting = {}, progress = false, interrupted = false, ended = false,
-    lines = false, last_line = "",
+    lines = false, last_line = "", given = 0, paused = {},
   }
 end

@@ -37,14 +37,17 @@ local deadline = rcall('ZSCORE', timers_key, 'X|' .. run_id)
 r.decided = seen
 append(r, 'WorkflowTaskCompleted', decision)
 run_operations(r, rest + carried)
-if not sliced then close_run(r, 'continued_as_new', 'WorkflowExecutionContinuedAsNew', closing) end
+if not sliced then
+  for _, m in ipairs(r.own or {}) do list[#list + 1] = m end
+  close_run(r, 'continued_as_new', 'WorkflowExecutionContinuedAsNew', closing)
+end
 rcall('HSET', run_key, 'cid', cid, 'next', next_run, 'ans',
   table.concat({ r.turn, before, r.len, now, 0 }, '|'))
 if sliced then
   r.news, r.task, r.entry = before - seen, 'continuing', ''
   if r.sticky ~= '' then rcall('HSET', wf_key, 'sticky', '') end
   r.sticky = ''
-  rcall('HDEL', run_key, 'refused', 'shut', 'lost', 'fails', 'stuck')
+  rcall('HDEL', run_key, 'refused', 'shut', 'lost', 'fails', 'stuck', 'unread')
   rcall('HSET', pend_key, 'n:next', next_run, 'n:slices', 0, 'n:from', 1, 'n:at', seen, 'n:len', 0,
     'n:size', 0, 'n:started', started, 'n:closing', closing, 'n:type', type, 'n:bundle', bundle,
     'n:attempt', attempt, 'n:run_timeout', run_timeout)
@@ -59,7 +62,7 @@ end
 -- the next run has the same place in the world: its parent, its execution deadline
 run_id, run_key, hist_key = next_run, newrun_key, newhist_key
 open_run({
-  wid = r.wid, type = type, queue = queue, bundle = bundle, parent = parent, attempt = attempt, delay = 0,
+  wid = r.wid, first = r.first, type = type, queue = queue, bundle = bundle, parent = parent, attempt = attempt, delay = 0,
   run_timeout = run_timeout, deadline = tonumber(deadline or '0')
 }, started, list)
 return { 'ok', r.turn, before, r.len, now, 0, {} }

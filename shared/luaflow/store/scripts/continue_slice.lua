@@ -45,7 +45,7 @@ end
 
 touch()
 local o = {
-  wid = r.wid, type = n[10], queue = queue, bundle = n[11], parent = r.parent, delay = 0,
+  wid = r.wid, first = r.first, type = n[10], queue = queue, bundle = n[11], parent = r.parent, delay = 0,
   attempt = tonumber(n[12]), run_timeout = tonumber(n[13])
 }
 local fresh, old_hist = new_run(o), hist_key

@@ -17,13 +17,7 @@ local open = r and r.status == 'running'
 if open and moved(r, queue, sticky) then return { 'moved', run_id, r.queue, r.sticky } end
 if open and r.shut then return { 'busy' } end
 touch()
-if open then
-  if r.task == 'delayed' then
-    rcall('ZREM', timers_key, 'd|' .. run_id)
-    r.task = ''
-  end
-  tell(r, type, body)
-end
+if open then tell(r, type, body) end
 local answer = open and yes or no
 local n = 0
 if answer ~= '' then n = post(outbox_key, sender, answer) end

@@ -23,7 +23,7 @@ end
 local list = {}
 for i = messages, #ARGV, 2 do list[#list + 1] = { ARGV[i], ARGV[i + 1] } end
 open_run({
-  wid = workflow_id, type = type, queue = queue, bundle = bundle, parent = parent, attempt = 1,
+  wid = workflow_id, first = run_id, type = type, queue = queue, bundle = bundle, parent = parent, attempt = 1,
   delay = #list == 0 and delay or 0, run_timeout = run_timeout,
   deadline = deadline < 0 and now - deadline or deadline
 }, started, list)

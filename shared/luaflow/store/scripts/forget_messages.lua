@@ -1,11 +1,17 @@
 -- forget_messages: delivered messages leave the outbox; an empty one is looked after no more.
 -- KEYS meta outbox leases
--- ARGV server receiver numbers...
+-- ARGV server receiver delivered...
+-- delivered: number and epoch of each: a fail-over that lost the end of the outbox gives a number again,
+-- and whoever delivered the first one knows nothing of the second
 -- Returns {'ok', left}
 --- include partition
 
 touch()
-for i = numbers, #ARGV do rcall('XDEL', outbox_key, ARGV[i] .. '-0') end
+for i = delivered, #ARGV, 2 do
+  local id = ARGV[i] .. '-0'
+  local entry = rcall('XRANGE', outbox_key, id, id)[1]
+  if entry and entry[2][2] == ARGV[i + 1] then rcall('XDEL', outbox_key, id) end
+end
 local left = rcall('XLEN', outbox_key)
 if left == 0 then
   rcall('ZREM', leases_key, 'o|' .. receiver)

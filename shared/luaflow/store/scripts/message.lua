@@ -1,28 +1,31 @@
--- message: puts a message (signal, cancel request, update) into the history of an open run.
+-- message: puts a message (signal, cancel request, update) into the history of an open run, or several
+-- of one request together.
 -- KEYS meta wf run hist tq sticky sess leases timers
--- ARGV server session request:int lowest:int run_id queue sticky type body
--- Returns {'ok', event id} | {'moved', run, queue, sticky} | {'closed', status} | {'busy'} | {'gone'}
+-- ARGV server session request:int lowest:int asked run_id queue sticky type body more...
+-- more: type, body, type, body …
+-- Returns {'ok', last event id} | {'moved', run, queue, sticky} | {'closed', status} | {'busy'} |
+--   {'gone'} (there is no such run: whoever did not mean this one in particular looks for the present one)
 --- include partition
 --- include session
+--- include asked
 --- include run
 
+local event = done_before()
+if event then return { 'ok', tonumber(event) } end
 if repeated() then return { 'ok', 0 } end
-local current = rcall('HGET', wf_key, 'run')
-if not current then return { 'gone' } end
-local r = load_run()
-if not r or current ~= run_id and (r.status == 'continued_as_new' or r.status == 'running') then
-  local w = rcall('HMGET', wf_key, 'run', 'queue', 'sticky')
+local w = rcall('HMGET', wf_key, 'run', 'queue', 'sticky', 'first')
+local r = w[1] and load_run()
+if not r then return { 'gone' } end
+local follow = r.status == 'continued_as_new' or r.status == 'running'
+if w[1] ~= run_id and follow and (w[4] or '') == r.first then
   return { 'moved', w[1], w[2], w[3] }
 end
 if r.status ~= 'running' then return { 'closed', r.status } end
 if moved(r, queue, sticky) then return { 'moved', run_id, r.queue, r.sticky } end
 if r.shut then return { 'busy' } end
 touch()
-remember()
-if r.task == 'delayed' then
-  -- a message does not wait for the start delay
-  rcall('ZREM', timers_key, 'd|' .. run_id)
-  r.task = ''
-end
 tell(r, type, body)
+for i = more, #ARGV, 2 do tell(r, ARGV[i], ARGV[i + 1]) end
+remember()
+note(r.len, run_id)
 return { 'ok', r.len }

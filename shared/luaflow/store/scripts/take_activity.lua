@@ -11,8 +11,9 @@ rcall('XACK', stream_key, 'w', entry)
 rcall('XDEL', stream_key, entry)
 local v = rcall('HMGET', run_key, 'status', 'type')
 local a = load_activity(seq)
--- the same token again: the answer to the first call was lost
-local again = a and a.token == token and a.state == 'r'
+-- the same token again: the answer to the first call was lost (and maybe it is to be canceled by now:
+-- its worker hears of that from the next renewal)
+local again = a and a.token == token and (a.state == 'r' or a.state == 'c')
 if v[1] ~= 'running' or not a or a.attempt ~= attempt or (a.state ~= 'q' and not again) then
   return { 'gone' }
 end

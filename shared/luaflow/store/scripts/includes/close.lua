@@ -16,20 +16,25 @@ local function close_run(r, status, kind, body)
   rcall('PUBLISH', string.sub(meta_key, 1, -5) .. 'done:' .. run_id, kind .. '\n' .. told)
 end
 
--- Ends a body given without its last brace: the messages no decision has seen are listed (design 3, 5).
-local function with_unread(r, body)
-  -- (of a run that was continuing as new also those that were on their way into the next one)
-  local unread = { rcall('HGET', pend_key, 'n:unread') or nil }
-  -- a page at a time: bodies may be large, and all of them are listed
-  for from = r.decided + 1, r.len, 500 do
-    local first, last = string.format('%d-0', from), string.format('%d-0', from + 499)
-    for _, e in ipairs(rcall('XRANGE', hist_key, first, last, 'COUNT', 500)) do
-      local t = e[2][4]
-      if t == 'WorkflowExecutionSignaled' or t == 'WorkflowExecutionUpdateAdmitted'
-          or t == 'WorkflowExecutionCancelRequested' then
-        unread[#unread + 1] = string.match(e[1], '^%d+')
-      end
-    end
+-- The fields of a closing event that list messages no code took (design 3, 5): `ids`, those the run
+-- sent itself in its last decision, and the events of `late`. '>' at the end of `ids`, and `at`, the last
+-- event looked at: there are more, and `unread_after` stands for them.
+local function listed(r, ids, late, at)
+  local more = string.sub(ids, -1) == '>'
+  local unread = { ids ~= '' and (more and string.sub(ids, 1, -2) or ids) or nil }
+  for _, m in ipairs(r.own or {}) do unread[#unread + 1] = m[3] end
+  for _, e in ipairs(late) do
+    if MESSAGE[e[2][4]] then unread[#unread + 1] = string.match(e[1], '^%d+') end
   end
-  return body .. (#body > 1 and ',' or '') .. '"unread":[' .. table.concat(unread, ',') .. ']}'
+  local after = more and string.match(ids, '(%d+)>$') or at < r.len and at
+  return (after and '"unread_after":' .. after .. ',' or '') .. '"unread":[' .. table.concat(unread, ',') .. ']'
+end
+
+-- Ends a body given without its last brace: what was not taken of what decisions saw, and what none saw.
+local function with_unread(r, body)
+  -- (a run that was continuing as new has named those that were on their way into the next one)
+  local ids = rcall('HGET', pend_key, 'n:unread') or rcall('HGET', run_key, 'unread') or ''
+  local first, last = string.format('%d-0', r.decided + 1), string.format('%d-0', r.len)
+  local late = r.len > r.decided and rcall('XRANGE', hist_key, first, last, 'COUNT', 500) or {}
+  return body .. (#body > 1 and ',' or '') .. listed(r, ids, late, r.decided + #late) .. '}'
 end

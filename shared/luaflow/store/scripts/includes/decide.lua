@@ -21,11 +21,6 @@ local function admit(r)
   return nil
 end
 
-local MESSAGE = {
-  WorkflowExecutionSignaled = true, WorkflowExecutionUpdateAdmitted = true,
-  WorkflowExecutionCancelRequested = true
-}
-
 -- Events after `seen`: only others write while a decision is made, and all they write is news. At
 -- most `limit` come back in a reply (the worker reads the rest); `messages` counts those of these.
 local function late_events(r, limit)

@@ -1,5 +1,5 @@
 -- Opens a run: state, first event, startup messages (in the same script), index, timeouts, first task.
--- o: wid type queue bundle parent attempt delay run_timeout deadline; messages: list of {type, body}
+-- o: wid first type queue bundle parent attempt delay run_timeout deadline; messages: list of {type, body}
 local function new_run(o)
   return {
     wid = o.wid, status = 'running', queue = o.queue, len = 0, size = 0, ts = now, turn = 0, task = '',
@@ -16,8 +16,9 @@ end
 
 -- Makes it the current run of its workflow id, and gives it its first task.
 local function enter_run(r, o)
-  rcall('HSET', wf_key, 'run', run_id, 'status', 'running', 'queue', o.queue, 'sticky', '')
-  rcall('HSET', run_key, 'wid', o.wid, 'type', o.type, 'status', 'running', 'queue', o.queue,
+  rcall('HSET', wf_key, 'run', run_id, 'status', 'running', 'queue', o.queue, 'sticky', '',
+    'first', o.first)
+  rcall('HSET', run_key, 'wid', o.wid, 'first', o.first, 'type', o.type, 'status', 'running', 'queue', o.queue,
     'bundle', o.bundle, 'parent', o.parent, 'start', now, 'attempt', o.attempt)
   rcall('ZADD', vis_key, 0, vis_member('status', 'running', now), 0, vis_member('type', o.type, now))
   if o.run_timeout > 0 then set_timer('x|' .. run_id, now + o.run_timeout) end

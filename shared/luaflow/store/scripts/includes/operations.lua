@@ -5,63 +5,38 @@
 --   R seq body target                        ask for the cancellation of activity `target`
 --   T seq body ms                            timer            t seq body target   timer canceled
 --   C seq type body key receiver message rec request to another workflow, through the outbox
+--   S type body                              a message to oneself: an event and news at once
+--   U ids                                    messages up to `seen` that the code has not taken
 --   H field value                            a field of the run that describe shows (attrs, memo)
 --   Z status type body key receiver message close   the end; key 0: nobody to tell
-local OPS = {}
+--- include activity_operations
 
 function OPS.E(r, i)
   append(r, ARGV[i + 1], ARGV[i + 2])
   return i + 3
 end
 
-function OPS.H(_, i)
-  rcall('HSET', run_key, ARGV[i + 1], ARGV[i + 2])
+function OPS.S(r, i)
+  append(r, ARGV[i + 1], ARGV[i + 2])
+  r.news = r.news + 1
+  r.own = r.own or {}
+  r.own[#r.own + 1] = { ARGV[i + 1], ARGV[i + 2], r.len }
   return i + 3
 end
 
-local function new_activity(r, i, state, token, owner, s2c, hb, s2e)
-  local seq = ARGV[i + 1]
-  append(r, 'ActivityTaskScheduled', ARGV[i + 2])
-  local a = {
-    state = state, attempt = 1, token = token, worker = owner, started = server_now, event = r.len,
-    scheduled = server_now, s2c = tonumber(s2c), hb = tonumber(hb), beat = server_now
-  }
-  save_activity(seq, a)
-  if ARGV[i + 3] ~= '' then rcall('HSET', pend_key, 'o:' .. seq, ARGV[i + 3]) end
-  s2e = tonumber(s2e)
-  if s2e > 0 then set_timer('c|' .. run_id .. '|' .. seq, now + s2e) end
-  return seq, a
-end
-
-function OPS.A(r, i)
-  local queue = KEYS[tonumber(ARGV[i + 4])]
-  local entry = rcall('XADD', queue, '*', 'r', run_id, 'w', r.wid, 's', ARGV[i + 1], 'n', 1)
-  local seq = new_activity(r, i, 'q', entry, '', ARGV[i + 5], ARGV[i + 6], ARGV[i + 8])
-  local s2s = tonumber(ARGV[i + 7])
-  if s2s > 0 then set_lease('s|' .. run_id .. '|' .. seq, server_now + s2s) end
-  return i + 9
-end
-
-function OPS.L(r, i)
-  local seq, a = new_activity(r, i, 'r', ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], ARGV[i + 8])
-  watch_activity(seq, a)
-  return i + 9
-end
-
-function OPS.R(r, i)
-  append(r, 'ActivityTaskCancelRequested', ARGV[i + 2])
-  local target = ARGV[i + 3]
-  local a = load_activity(target)
-  if a and (a.state == 'r' or a.state == 'c') then
-    a.state = 'c'
-    save_activity(target, a)
-  elseif a then
-    -- not running: a scheduler tells the end of it
-    a.state = 'x'
-    save_activity(target, a)
-    set_lease('a|' .. run_id .. '|' .. target, server_now)
+function OPS.U(r, i)
+  r.unread = ARGV[i + 1]
+  if r.unread == '' then
+    rcall('HDEL', run_key, 'unread')
+  else
+    rcall('HSET', run_key, 'unread', r.unread)
   end
-  return i + 4
+  return i + 2
+end
+
+function OPS.H(_, i)
+  rcall('HSET', run_key, ARGV[i + 1], ARGV[i + 2])
+  return i + 3
 end
 
 function OPS.T(r, i)
@@ -88,7 +63,9 @@ end
 
 function OPS.Z(r, i)
   if ARGV[i + 4] ~= '0' then post(KEYS[tonumber(ARGV[i + 4])], ARGV[i + 5], ARGV[i + 6]) end
-  close_run(r, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
+  local body = ARGV[i + 3]
+  if r.unread then body = string.sub(body, 1, -2) .. ',' .. listed(r, r.unread, {}, r.len) .. '}' end
+  close_run(r, ARGV[i + 1], ARGV[i + 2], body)
   return i + 8
 end
 

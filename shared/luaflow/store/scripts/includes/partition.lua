@@ -16,12 +16,14 @@ local epoch = tonumber(M[5] or '0')
 local wake = tonumber(M[6] or 'inf') or math.huge
 local lease_ms = tonumber(M[7] or '10000')
 
--- The first write of every script: remembers the time, and a new primary raises the epoch. A key of
--- a wrong type fails the script here, before anything is written (`typed` is made by the loader).
+-- The first write of every script: remembers the time, and a new primary raises the epoch: to the
+-- time, for a count would be lost with the end that a fail-over loses, and the next primary would give
+-- its number again. A key of a wrong type fails the script here, before anything is written (`typed`
+-- is made by the loader).
 local function touch()
   typed()
   if M[3] ~= server then
-    epoch = epoch + 1
+    epoch = math.max(epoch + 1, server_now)
     rcall('HSET', meta_key, 'server', server, 'epoch', epoch, 'last', now)
   elseif now > last then
     rcall('HSET', meta_key, 'last', now)

@@ -1,5 +1,7 @@
 -- The state of a run, and what may happen to it. Fields of the hash run:<run id>:
 --   wid type queue bundle parent      who it is; parent is JSON or ''
+--   first                             the run its chain began with: those that continued it as new
+--                                     have it, too, and the workflow id has that of its current run
 --   status start close                running | completed | …; times in ms
 --   len size ts                       events, bytes of their bodies, time of the last one
 --   turn task worker entry sticky     the right to decide (design 5.1): task is '' | queued |
@@ -7,17 +9,25 @@
 --                                     any more, see continue_slice); entry is in its stream
 --   decided news                      last event seen by a decision; fed events after it
 --   cid ans refused shut lost fails stuck   last commit and its answer; refusals; what went wrong
+--   unread                            messages up to `decided` that the code has not taken
+--   told told_len                     last refused close, and the events there were
+local MESSAGE = {
+  WorkflowExecutionSignaled = true, WorkflowExecutionUpdateAdmitted = true,
+  WorkflowExecutionCancelRequested = true
+}
+
 local function load_run()
   local v = rcall('HMGET', run_key, 'wid', 'status', 'queue', 'len', 'size', 'ts', 'turn', 'task',
     'worker', 'sticky', 'decided', 'news', 'cid', 'ans', 'refused', 'shut', 'entry', 'lost', 'parent',
-    'type', 'start', 'fails')
+    'type', 'start', 'fails', 'first')
   if not v[1] then return nil end
   return {
     wid = v[1], status = v[2], queue = v[3], len = tonumber(v[4]), size = tonumber(v[5]),
     ts = tonumber(v[6]), turn = tonumber(v[7]), task = v[8], worker = v[9], sticky = v[10],
     decided = tonumber(v[11]), news = tonumber(v[12]), cid = v[13], ans = v[14],
     refused = tonumber(v[15] or '0'), shut = v[16] == '1', entry = v[17], lost = tonumber(v[18] or '0'),
-    parent = v[19] or '', type = v[20], start = tonumber(v[21]), fails = tonumber(v[22] or '0')
+    parent = v[19] or '', type = v[20], start = tonumber(v[21]), fails = tonumber(v[22] or '0'),
+    first = v[23] or ''
   }
 end
 
@@ -62,6 +72,11 @@ end
 local function tell(r, kind, body)
   append(r, kind, body)
   r.news = r.news + 1
+  if r.task == 'delayed' then
+    -- a message does not wait for the start delay
+    rcall('ZREM', timers_key, 'd|' .. run_id)
+    r.task = ''
+  end
   schedule(r)
   save_run(r)
 end

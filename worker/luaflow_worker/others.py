@@ -1,0 +1,82 @@
+"""Messages to other workflows, and to oneself: signals, cancel requests, terminations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from luaflow.domain.failure import Failure, Invalid
+from luaflow.domain.ids import parse_pid
+from luaflow.lua.vm import Command
+
+if TYPE_CHECKING:
+    from luaflow_worker.proposal import Proposal
+
+SIGNALED = "WorkflowExecutionSignaled"
+_EVENTS = {
+    "signal": (
+        "SignalExternalWorkflowExecutionInitiated",
+        "ExternalWorkflowExecutionSignaled",
+        "SignalExternalWorkflowExecutionFailed",
+    ),
+    "cancel": (
+        "RequestCancelExternalWorkflowExecutionInitiated",
+        "ExternalWorkflowExecutionCancelRequested",
+        "RequestCancelExternalWorkflowExecutionFailed",
+    ),
+    "terminate": (
+        "TerminateExternalWorkflowExecutionInitiated",
+        "ExternalWorkflowExecutionTerminated",
+        "TerminateExternalWorkflowExecutionFailed",
+    ),
+}
+
+
+def tell_other(proposal: Proposal, c: Command) -> None:
+    """Signal, cancel or terminate another workflow; what cannot be sent is answered as refused."""
+    initiated, ok, failed = _EVENTS[c.op]
+    to = (c.name or b"").decode(errors="replace")
+    extra = orjson.loads(c.extra or b"{}")
+    pid = parse_pid(to)
+    target = pid.uniq if pid else proposal.place.children.get(extra.get("child", 0))
+    try:
+        if target is None:
+            raise Invalid(f"could not resolve '{to}' as PID or registered name")
+        proposal.place.check_size(c.data or b"", f"the message to {to}")
+    except Invalid as error:
+        kind = "NotFound" if target is None else "Invalid"
+        answer = {"seq": c.seq, "failure": Failure(kind, str(error), retryable=False).to_json()}
+        told = proposal.record({"seq": c.seq, "to": to})
+        proposal.answer_myself(c.seq, initiated, told, failed, answer)
+        return
+    said = _said(c, extra)
+    if c.op == "signal" and to == proposal.place.pid:
+        _tell_myself(proposal, c.seq, said)
+        return
+    message: dict[str, Any] = {"k": "message", "from": proposal.me, "seq": c.seq}
+    message |= {"ok": ok, "failed": failed, "workflow_id": target}
+    if c.op == "terminate":
+        message |= {"k": "end", "body": {"reason": f"terminated by {proposal.place.pid}"}}
+    else:
+        kind = SIGNALED if c.op == "signal" else "WorkflowExecutionCancelRequested"
+        message |= {"type": kind, "body": {**said, "from": proposal.place.pid}}
+    body = proposal.record({"seq": c.seq, "to": to, **said})
+    record = {"kind": c.op, "workflow_id": target}
+    proposal.request(c.seq, initiated, body, target, orjson.dumps(message), record)
+
+
+def _said(c: Command, extra: dict[str, Any]) -> dict[str, Any]:
+    if c.op == "signal":
+        return {"name": extra.get("topic", ""), "input": orjson.Fragment(c.data or b"[]")}
+    return {"reason": extra.get("reason")} if c.op == "cancel" else {}
+
+
+def _tell_myself(proposal: Proposal, seq: int, said: dict[str, Any]) -> None:
+    """A message to oneself is there with the commit (design 5.2).
+
+    It is the record of the command, too: other messages have no ``seq``.
+    """
+    body = orjson.dumps({"seq": seq, **said, "from": proposal.place.pid})
+    proposal.operations += ["S", SIGNALED, body]
+    proposal.to_self = True
