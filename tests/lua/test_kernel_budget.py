@@ -223,7 +223,7 @@ end
 """
 
 
-@proves(kernel_mutant("budget", "overfull() or ", ""))
+@proves(kernel_mutant("budget", "near and overfull() or ", ""))
 async def test_what_an_engine_keeps_has_a_bound() -> None:
     """Step by step, a run takes the engine over its bound: the step that does so is a fault."""
     shared = engine(KEEPER, total_bytes=16 * MIB)

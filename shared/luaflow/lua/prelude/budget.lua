@@ -23,10 +23,10 @@ local MESSAGE = {
 }
 
 local dead = nil -- "cpu" | "memory"
-local allowed = 1 / 0 -- CPU seconds of this activation
+local allowed = 0 -- CPU seconds of this activation
 -- By the clock of the process: the first look; when to ask for the other clock. Most steps end
 -- before their first look, or before they need the dearer clock at all.
-local started, deadline = nil, 0
+local started, deadline = nil, 1 / 0
 local ends = nil -- by the clock of the thread
 local ticks, looks = 0, 0 -- charged instructions since the last look at the clock; looks
 local second, last = 0, 0 -- the full second and the process's clock at the last look
@@ -171,7 +171,7 @@ end
 
 -- A step may add its limit to what is used, and the next one again: this ends it.
 local function overfull()
-  if not near or used_bytes() <= collect_at then return nil end
+  if used_bytes() <= collect_at then return nil end
   collectgarbage("collect")
   local used = used_bytes()
   if used > total_bytes then return "memory" end
@@ -204,8 +204,8 @@ function G.finish(err)
   if disarm then disarm(0, true) end
   if err then G.note(err) end
   local weak = K.libs.finish()
-  local reason = dead or overfull() or weak
+  local reason = dead or near and overfull() or weak
   sweep = reason ~= nil
-  dead, allowed, started, deadline, ends = nil, 1 / 0, nil, 0, nil
+  dead, deadline = nil, 1 / 0
   return reason
 end

@@ -82,9 +82,11 @@ local function rawget_user(t, key)
   return rawget(S.visible(t, "rawget"), key)
 end
 
--- The active run; its `metatables` are kept in sight: Lua asks a metatable at every use, so one that
--- was fine when it was set can get a field later. That is found when the activation ends.
-local active
+-- The metatables of each run (by its environment) are kept in sight: Lua asks a metatable at every
+-- use, so one that was fine when it was set can get a field later. That is found when the activation
+-- ends. Few runs have any.
+local metatables = setmetatable({}, {__mode = "k"})
+local active -- environment
 local closers = setmetatable({}, {__mode = "k"}) -- what `guarded` made
 
 local function no_weak_tables()
@@ -117,7 +119,7 @@ local function rawset_user(t, key, value)
   if mt then raise((rawget(mt, "__name") or "this object") .. " is read-only: rawset refused") end
   if key == nil then raise("table index is nil") end
   if key ~= key then raise("table index is NaN") end
-  if key == "__mode" and active.metatables and active.metatables[t] then no_weak_tables() end
+  if key == "__mode" and metatables[active] and metatables[active][t] then no_weak_tables() end
   return rawset(t, key, value)
 end
 
@@ -131,8 +133,12 @@ local function setmetatable_user(t, mt)
       raise("__gc is not available in " .. B.place .. ": close what you open, or use <close>")
     end
     if asks_weak(mt) then no_weak_tables() end
-    if not active.metatables then active.metatables = setmetatable({}, {__mode = "k"}) end
-    active.metatables[mt] = true
+    local own = metatables[active]
+    if not own then
+      own = setmetatable({}, {__mode = "k"})
+      metatables[active] = own
+    end
+    own[mt] = true
     if rawget(mt, "__metatable") == false then S.open_metatables[mt] = true end
   end
   return setmetatable(t, mt)
@@ -174,7 +180,7 @@ function B.environment(seed)
   local env = {}
   env._G = env
   local state = S.new_state()
-  state.random, state.metatables = K.random.new(seed), false
+  state.random = K.random.new(seed)
   states[env] = state
   return setmetatable(env, ENVIRONMENT)
 end
@@ -188,17 +194,19 @@ end
 
 --- An activation of the run of `env` begins.
 function B.begin(env)
-  active = states[env]
-  S.use(active)
-  K.random.use(active.random)
+  active = env
+  local state = states[env]
+  S.use(state)
+  K.random.use(state.random)
 end
 
 --- It ended: "weak" when a metatable asks for weak tables by now, else nil.
 function B.finish()
   S.use(nil)
   K.random.use(nil)
-  if not active.metatables then return nil end
-  for mt in next, active.metatables do
+  local own = metatables[active]
+  if not own then return nil end
+  for mt in next, own do
     if asks_weak(mt) then return "weak" end
   end
 end
