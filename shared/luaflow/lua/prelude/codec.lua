@@ -17,13 +17,22 @@ local MAX_DEPTH = 64 -- of luaflow.domain.values as well
 local empty_objects = K.decoder.empty_objects
 local Error = K.errors.class
 
-local plain_of = K.plain_of
+local plain_of, STATE = K.plain_of, K.STATE
 
 -- A refusal on its way through pcall; `explain` finds the words for it.
 local REFUSED = {}
 local function bad()
   error(REFUSED, 0)
 end
+
+--- The plain value of an object of the kernel: true and it, or false where it has none.
+function C.converted(convert, object)
+  local ok, plain = pcall(convert, object)
+  -- The end of the budget is no refusal.
+  if not ok and (plain == "not enough memory" or K.guard.dead()) then error(plain, 0) end
+  return ok, plain
+end
+local converted = C.converted
 
 local tagged -- the boundary's form, or that of the json module
 local limit
@@ -150,7 +159,10 @@ local function put_table(t, depth)
       return '{"$lf":"error","v":' .. put_failure(t, depth) .. "}"
     end
     local convert = plain_of[class]
-    if convert then return put(convert(t), depth + 1) end
+    if convert then
+      local ok, plain = converted(convert, t)
+      return ok and put(plain, depth + 1) or bad()
+    end
   end
   local n, keys, plain, count = shape(t)
   if n then return put_list(t, n, depth + 1) end
@@ -240,9 +252,15 @@ local function check(v, depth)
     if depth >= MAX_DEPTH then return false end
     local class = raw_metatable(v)
     if class then
-      if class == Error then return not v._details or check(v._details, depth + 1) end
+      if class == Error then
+        local details = v[STATE].details
+        return not details or check(details, depth + 1)
+      end
       local convert = plain_of[class]
-      if convert then return check(convert(v), depth + 1) end
+      if convert then
+        local ok, plain = converted(convert, v)
+        return ok and check(plain, depth + 1)
+      end
     end
     for key, item in next, v do
       if not RANK[type(key)] or not check(item, depth + 1) then return false end

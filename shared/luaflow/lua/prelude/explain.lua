@@ -42,10 +42,15 @@ local function walk_table(t, depth, path, limit, tagged)
   end
   local class = raw_metatable(t)
   if class == K.errors.class then
-    return tagged and t._details and walk(t._details, depth + 1, path, limit, tagged) or nil
+    local details = t[K.STATE].details
+    return tagged and details and walk(details, depth + 1, path, limit, tagged) or nil
   end
   local convert = class and K.plain_of[class]
-  if convert then return walk(convert(t), depth + 1, path, limit, tagged) end
+  if convert then
+    local ok, plain = C.converted(convert, t)
+    if not ok then return place(path, "a " .. class.__name .. " that has no plain form") end
+    return walk(plain, depth + 1, path, limit, tagged)
+  end
   local keys, wrong = keys_of(t, path, tagged)
   if not keys then return wrong end
   for i = 1, #keys do
