@@ -62,6 +62,7 @@ async def running(app: Path, **variables: str) -> AsyncIterator[Dev]:
         env=env | variables,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        limit=2**20,
     )
     try:
         yield Dev(process)
@@ -138,6 +139,46 @@ async def test_dev_says_when_a_part_dies(app: Path) -> None:
         os.kill(children(dev.process.pid)[-1], signal.SIGKILL)
         await dev.until("error: the worker ended with code -9")
         assert await dev.process.wait() == 1
+
+
+async def test_dev_survives_a_long_line(app: Path) -> None:
+    """A line of any length passes; what comes after it is still read, and Ctrl-C still heard."""
+    lua = 'local function main(n) print(string.rep("x", n)) print("n=" .. n) return n end\nreturn {main = main}\n'
+    write_app(app, {"src/wf.lua": lua})
+    async with running(app) as dev:
+        async with await Client.connect(await dev.url(), "default") as client:
+            for n in (200_000, 70_000, 10):
+                assert await client.execute("app:wf", n) == n
+        await dev.until("n=10")
+        dev.process.send_signal(signal.SIGTERM)
+        await dev.until("stopping")
+        assert await asyncio.wait_for(dev.process.wait(), 30) == 0
+
+
+async def test_dev_whose_reader_has_gone(app: Path) -> None:
+    """Nobody reads what dev says: it, and all it started, can still be stopped."""
+    async with running(app) as dev:
+        await dev.until("looks after")
+        watches = watch(dev.process.pid)
+        dev.process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+        dev.process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(dev.process.wait(), 30)
+        await all_ended(watches)
+
+
+async def test_dev_is_stopped_while_a_child_starts(app: Path) -> None:
+    """A signal is heard also while a process that does not come up is waited for."""
+    async with running(app) as dev:
+        await dev.until("looks after")
+        watches = watch(dev.process.pid)
+        while len(pids := children(dev.process.pid)) < 2:
+            await asyncio.sleep(0.005)
+        os.kill(pids[-1], signal.SIGSTOP)
+        dev.process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(dev.until("stopping"), 20)
+        os.kill(pids[-1], signal.SIGCONT)
+        assert await asyncio.wait_for(dev.process.wait(), 30) == 0
+        await all_ended(watches)
 
 
 async def test_one_dev_for_a_folder(app: Path) -> None:
