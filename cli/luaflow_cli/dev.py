@@ -74,11 +74,13 @@ async def _work(app: App, url: str, children: list[Child]) -> int:
     ``children`` gets what was started; the caller stops it.
     """
     from luaflow.deploy import deploy
+    from luaflow.store.checks import check_at_start
     from luaflow_cli.processes import ChildEnded
 
     namespace = place(app)[1] or "default"
     store = await _open(url, namespace)
     try:
+        await check_at_start(store)
         types = await deploy(store, app)
     finally:
         await store.close()
@@ -110,6 +112,7 @@ def _tell_end(end: ChildEnded) -> int:
 
 async def _open(url: str, namespace: str) -> Store:
     from luaflow.errors import AlreadyExists, NotFound
+    from luaflow.store.checks import check_at_start
     from luaflow.store.link import Link
     from luaflow.store.namespaces import Settings, create_namespace
     from luaflow.store.store import Store
@@ -119,6 +122,7 @@ async def _open(url: str, namespace: str) -> Store:
     link = Link(url)
     try:
         with contextlib.suppress(AlreadyExists):
+            await check_at_start(link)
             await create_namespace(link, namespace, Settings())
     finally:
         await link.close()

@@ -20,7 +20,7 @@ class Guard(Service):
     def __init__(self, store: Store) -> None:
         super().__init__("guard")
         self._store = store
-        self._told: set[str] = set()
+        self._told = set(store.findings or ())
         self.refusal = ""
 
     async def round(self) -> None:

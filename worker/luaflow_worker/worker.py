@@ -13,6 +13,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from luaflow.client.client import Client
+from luaflow.domain.ids import check_name
 from luaflow.errors import InvalidArgument
 from luaflow.observe.turning import Turning
 from luaflow.registry.app import App, load_app
@@ -56,6 +57,8 @@ class WorkerConfig:
         """Refuse what cannot work."""
         if not self.queues:
             raise InvalidArgument("a worker needs at least one queue: --queue NAME")
+        for queue in self.queues:
+            check_name(queue, "the queue")
         if self.role not in ROLES:
             raise InvalidArgument(f"the role is one of {', '.join(ROLES)}, not {self.role!r}")
 
@@ -178,7 +181,6 @@ class Worker:
             )
         for service in self._services:
             await service.start()
-        log.info("worker %s serves %s (role %s)", self.id, ", ".join(self.config.queues), role)
 
     def _pollers(self, name: str, streams: Sequence[str], **how: Any) -> list[Service]:
         parts = [streams[i : i + MAX_STREAMS] for i in range(0, len(streams), MAX_STREAMS)]

@@ -13,6 +13,7 @@ from luaflow.client.payloads import Message
 from luaflow.client.session import Session
 from luaflow.domain.visibility import parse_query
 from luaflow.errors import InvalidArgument
+from luaflow.store.checks import check_before_start
 from luaflow.store.store import Store
 
 DEFAULT_URL: Final = "redis://localhost:6379"
@@ -73,9 +74,11 @@ class Client:
         sent the messages).
 
         Raises NotFound for an unknown type, AlreadyExists when the id policies say no,
-        InvalidArgument for bad ids, options and values, Refused over a limit, Unavailable, and
-        Unknown when no answer came (repeat it with a ``request_id`` to be sure).
+        InvalidArgument for bad ids, options and values, Refused over a limit and on a server that
+        would lose the run (it evicts keys …), Unavailable, and Unknown when no answer came (repeat
+        it with a ``request_id`` to be sure).
         """
+        await check_before_start(self.store)
         request = await starting.prepare(
             self.store,
             type,
