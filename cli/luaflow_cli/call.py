@@ -44,14 +44,13 @@ def call(ctx: click.Context, entry: str, arguments: tuple[str, ...]) -> None:
 
 def _app() -> App | None:
     """The app that was named; without a name this folder, if it holds one."""
-    from luaflow.errors import InvalidArgument
-    from luaflow.registry import RegistryErrors
+    from luaflow.registry import NoApp
 
     if settings().app:
         return load_app(None)
     try:
         return load_app(".")
-    except (InvalidArgument, RegistryErrors):
+    except NoApp:
         return None
 
 

@@ -90,6 +90,8 @@ def report(error: Exception) -> int:
         sys.stdout = None
         return 0
     if isinstance(error, LuaflowError):
+        for warning in getattr(error, "warnings", ()):  # of an app that does not load
+            click.echo(f"warning: {warning}", err=True)
         click.echo(f"error: {error.message}", err=True)
         return exit_code(error)
     if isinstance(error, OSError):

@@ -36,7 +36,7 @@ _SPAWNS: Final = ("spawn", "spawn_monitored", "spawn_linked", "spawn_linked_moni
 
 
 def check_app(app: App, compile_check: CompileCheck | None = None) -> list[RegistryWarning]:
-    """All warnings about an app, those of loading it first.
+    """All warnings about an app, those of loading it too, in order of place.
 
     Warns of a local function used above its declaration, of clocks, chance, io and assigned
     globals in workflows, of modules used but not listed, of activities and workflows called but
@@ -49,7 +49,7 @@ def check_app(app: App, compile_check: CompileCheck | None = None) -> list[Regis
         if isinstance(entry, LuaEntry):
             _Checker(app, entry, users.get(entry.id), problems).run(compile_check)
     problems.raise_if_any()
-    return problems.warnings
+    return problems.in_order()
 
 
 def _not_provided(name: str) -> str:
