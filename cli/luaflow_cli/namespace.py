@@ -61,7 +61,9 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
             least, most = BOUNDS[name]
             least = max(least, _LEAST.get(key, 0))
             if not least <= number <= most:
-                raise InvalidArgument(f"{option} must be {least}{unit} to {most}{unit}, not {value}")
+                raise InvalidArgument(
+                    f"{option} must be {least}{unit} to {most}{unit}, not {value}"
+                )
         found[name] = number
     return found
 

@@ -143,7 +143,7 @@ async def test_dev_says_when_a_part_dies(app: Path) -> None:
 
 async def test_dev_survives_a_long_line(app: Path) -> None:
     """A line of any length passes; what comes after it is still read, and Ctrl-C still heard."""
-    lua = 'local function main(n) print(string.rep("x", n)) print("n=" .. n) return n end\nreturn {main = main}\n'
+    lua = 'return {main = function(n) print(string.rep("x", n)) print("n=" .. n) return n end}'
     write_app(app, {"src/wf.lua": lua})
     async with running(app) as dev:
         async with await Client.connect(await dev.url(), "default") as client:
@@ -171,8 +171,8 @@ async def test_dev_is_stopped_while_a_child_starts(app: Path) -> None:
     async with running(app) as dev:
         await dev.until("looks after")
         watches = watch(dev.process.pid)
-        while len(pids := children(dev.process.pid)) < 2:
-            await asyncio.sleep(0.005)
+        while len(pids := children(dev.process.pid)) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)  # the kernel tells nobody of a fork
         os.kill(pids[-1], signal.SIGSTOP)
         dev.process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(dev.until("stopping"), 20)

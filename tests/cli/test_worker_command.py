@@ -148,10 +148,8 @@ def test_durability_that_the_server_does_not_have(
         answer = evicting("namespace", *words, "--durability", "fsynced")
         assert (answer.code, "appendfsync always" in answer.err) == (5, True)
     evicting.play(lambda player: player.store.read(("ACL", "SETUSER", "default", "-config")))
-    for words in (
-        ("namespace", "update", "--durability", "fsynced"),
-        ("workflow", "start", "-t", "app:pay"),
-    ):
+    update = ("namespace", "update", "--durability", "fsynced")
+    for command in (update, ("workflow", "start", "-t", "app:pay")):
         caplog.clear()
-        assert evicting(*words).code == 0
+        assert evicting(*command).code == 0
         assert "hides CONFIG" in caplog.text

@@ -70,6 +70,7 @@ async def test_long_activity_is_handed_back(
     await new.line("effect hold long 2")
     (pending,) = (await handle.describe())["pending_activities"]
     assert pending["last_failure"]["details"] == {"timeout_type": "worker_lost"}
+    assert pending["last_failure"]["retryable"] is True
     gate.let_later()
     assert (await handle.result(30))["attempt"] == 2
     assert set(await fleet.stop()) == {0}

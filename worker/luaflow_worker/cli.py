@@ -129,7 +129,9 @@ def main(
     except LuaflowError as error:
         _fail(error.message, exit_code(error))
     except MetricsAddressError as error:
-        _fail(f"cannot serve metrics on {error}; choose another --metrics-port or --metrics-host", 1)
+        _fail(
+            f"cannot serve metrics on {error}; choose another --metrics-port or --metrics-host", 1
+        )
     _leave_handlers()
 
 

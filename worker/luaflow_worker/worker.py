@@ -24,6 +24,7 @@ from luaflow.store.courier import Courier
 from luaflow.store.store import Store
 from luaflow.store.tasks import Found
 from luaflow_worker.activity_tasks import ActivityEntry, ActivityTasks
+from luaflow_worker.attempt import limits_of
 from luaflow_worker.engines import Engines
 from luaflow_worker.functions import FunctionHost
 from luaflow_worker.metrics import WorkerMetrics
@@ -78,10 +79,10 @@ class Worker:
         self.options = self._options()
         self._courier = Courier(store)
         cpu = (self.options.deadlock_detection_timeout_ms or 1000) / 1000
-        payload_max = store.settings.payload_max_bytes
+        limits = limits_of(store.settings)
         slots = self.options.max_concurrent_activity_execution_size
         self._python = PythonActivities(
-            self.app.root, threads=min(slots, MAX_THREADS), payload_max=payload_max
+            self.app.root, threads=min(slots, MAX_THREADS), limits=limits
         )
         host = FunctionHost(
             self.app,
@@ -89,7 +90,7 @@ class Worker:
             ClientWorld(Client(store)),
             node=self.id,
             cpu_seconds=cpu,
-            payload_max=payload_max,
+            limits=limits,
         )
         self.activities = ActivityTasks(
             store,
