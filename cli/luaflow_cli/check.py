@@ -25,7 +25,7 @@ _NO_GLOBAL = re.compile(r"\(global '(\w+)'\)\Z")
 @common()
 def check(folder: str | None) -> None:
     """Look for mistakes in an app."""
-    from luaflow_cli.output import show_json
+    from luaflow_cli.output import counted, show_json
 
     loaded = load_app(folder)
     warnings = look(loaded)
@@ -43,8 +43,8 @@ def check(folder: str | None) -> None:
         return
     show_warnings(warnings)
     click.echo(
-        f"{loaded.root}: {len(loaded.workflows)} workflows, {len(loaded.functions)} functions, "
-        f"{len(warnings)} warnings"
+        f"{loaded.root}: {counted(len(loaded.workflows), 'workflow')},"
+        f" {counted(len(loaded.functions), 'function')}, {counted(len(warnings), 'warning')}"
     )
 
 

@@ -145,7 +145,9 @@ async def test_result_times_out(client: Client) -> None:
 
 async def test_unknown_type_says_what_there_is(client: Client) -> None:
     """Nobody could run it, so the start fails at once, and helps."""
-    with pytest.raises(NotFound, match=r"did you mean 'app:pay'\? deployed are app:pay, app:ship"):
+    with pytest.raises(
+        NotFound, match=r"did you mean 'app:pay'\? deployed are app:pay, app:ship; 'lu"
+    ):
         await client.start("app:pai")
 
 
@@ -704,14 +706,14 @@ entries:
     kind: function.lua
     modules: [process]
     source: "return function(w) return process.send(w, 'go', 1) end"
-  - {name: shout, kind: function.python, handler: "shouting:shout"}
+  - {name: shout, kind: function.python, handler: "fn_shouting:shout"}
 """
 
 
 async def test_call(client: Client, player: Player, tmp_path: Path) -> None:
     """A function of the app folder runs here, in either language; a workflow is executed."""
     (tmp_path / "app.yaml").write_text(CALLED)
-    (tmp_path / "shouting.py").write_text("def shout(text):\n    return text.upper()\n")
+    (tmp_path / "fn_shouting.py").write_text("def shout(text):\n    return text.upper()\n")
     assert await client.call("fn:add", 2, -3, app=tmp_path) == -1
     assert await client.call("fn:shout", "hi", app=str(tmp_path)) == "HI"
     with pytest.raises(WorkflowFailed, match="arithmetic"):

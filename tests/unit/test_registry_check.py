@@ -81,7 +81,12 @@ def app_folder(folder: Path, lua: str, yaml: str = HEAD + WORKFLOW + MORE) -> Pa
         ("os.execute('ls')", 1, "os.execute is not available", "an activity of kind function.py"),
         ("local t = require('os').time()", 1, "os.time in a workflow", "time.now()"),
         ("funcs.call('app:child')", 1, "app:child is a workflow and no", "use workflow.exec("),
-        ("process.spawn('app:child', 'app:wrker')", 1, "no temporal.worker", "you mean app:worker?"),
+        (
+            "process.spawn('app:child', 'app:wrker')",
+            1,
+            "no temporal.worker",
+            "you mean app:worker?",
+        ),
         ("process.spawn('app:child', 'a:b')", 1, "a:b, where app:child shall run, is no", "queue"),
         ("require('workflow').exec('app:no')", 1, "workflow app:no is called but not", ""),
         (
@@ -162,7 +167,8 @@ def test_good_code_is_silent(tmp_path: Path, lua: str) -> None:
 
 def test_functions_are_checked_by_their_own_rules(tmp_path: Path) -> None:
     """Clocks and globals are free outside workflows; unlisted modules and unknown ids are not."""
-    lua = "counter = os.time() _ = os.getenv('A')\nlocal h = require('http_client')\nfuncs.call('app:no')"
+    lua = "counter = os.time() _ = os.getenv('A')\nlocal h = require('http_client')\n"
+    lua += "funcs.call('app:no')"
     yaml = HEAD + "  - {name: fn, kind: function.lua, source: 'file://wf.lua', modules: [funcs]}\n"
     warnings = check_app(load_app(app_folder(tmp_path, lua, yaml), {}))
     assert [(warning.line, warning.message) for warning in warnings] == [

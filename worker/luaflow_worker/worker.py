@@ -198,7 +198,7 @@ class Worker:
         pollers = [s for s in self._services if isinstance(s, Poller)]
         await asyncio.gather(*(p.stop() for p in pollers))
         running = len(self.activities.running)
-        log.info("worker %s takes nothing new, %d activities are running", self.id, running)
+        log.info("worker %s takes nothing new; activities running: %d", self.id, running)
         await self.workflows.drain(end - loop.time())
         await self.activities.drain(end - loop.time())
         await self.workflows.drain(SETTLE_SECONDS)
