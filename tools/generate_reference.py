@@ -17,6 +17,7 @@ from luaflow_scheduler.cli import main as scheduler
 from luaflow_worker.cli import main as worker
 from tools.event_fields import EVENTS
 from tools.programs import ROOT
+from tools.values_page import INTRO, RULES, rows
 
 FOLDER: Path = ROOT / "docs" / "reference"
 STORE: Path = ROOT / "shared" / "luaflow" / "store"
@@ -31,7 +32,18 @@ def pages() -> dict[str, str]:
         "events.md": events_page(),
         "keys.md": keys_page(),
         "scripts.md": scripts_page(),
+        "values.md": values_page(),
     }
+
+
+# -- values ----------------------------------------------------------------------------------------
+
+
+def values_page() -> str:
+    """What each value looks like as JSON."""
+    table = _table(("in Lua", "in Python", "as JSON"), rows())
+    note = NOTE.format("shared/luaflow/domain/values.py")
+    return _page(["# Values", "", note, INTRO, *table, "", RULES])
 
 
 # -- keys ------------------------------------------------------------------------------------------

@@ -77,7 +77,8 @@ def cli() -> None:
     """Durable workflows in Lua, on Redis.
 
     Exit codes: 0 done, 1 the workflow or call failed, 2 usage, 3 Redis cannot be reached,
-    4 not found, 5 refused. Every option --some-option may also be given as LUAFLOW_SOME_OPTION.
+    4 not found, 5 refused. Every option --some-option may also be given as LUAFLOW_SOME_OPTION,
+    --redis as LUAFLOW_REDIS_URL.
     """
 
 

@@ -15,6 +15,7 @@ from tests.support.apps import HEAD, WORKFLOW, write_app
 from tests.support.commands import Commands
 
 from luaflow.client import Client
+from luaflow_cli.processes import Child, ChildEnded
 
 WAITS = """\
 local function main(a)
@@ -179,6 +180,18 @@ async def test_dev_is_stopped_while_a_child_starts(app: Path) -> None:
         os.kill(pids[-1], signal.SIGCONT)
         assert await asyncio.wait_for(dev.process.wait(), 30) == 0
         await all_ended(watches)
+
+
+async def test_a_child_that_refuses_is_not_taken_for_ready(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its error begins with its name, as the line does by which it says that it serves."""
+    child = Child("worker", "luaflow_worker.cli", ("--queue", "a{b"))
+    with pytest.raises(ChildEnded, match="the worker ended at once, with code 2") as caught:
+        await child.start()
+    assert caught.value.code == 2
+    assert "[worker] luaflow-worker: the queue 'a{b' is not a name" in capsys.readouterr().out
+    await child.stop()
 
 
 async def test_one_dev_for_a_folder(app: Path) -> None:

@@ -77,6 +77,7 @@ async def test_a_scheduler_does_not_say_it_twice(
 
 async def test_a_client_asks_once(link: Link) -> None:
     """The first start asks about the server, however many begin together; none after it."""
+
     async def asked() -> int:
         (text,) = await link.batch([("INFO", "commandstats")])
         found = re.search(rb"cmdstat_config\|get:calls=(\d+)", text)
