@@ -253,7 +253,8 @@ def cli_page() -> str:
 
 
 def _helps(name: str, command: click.Command, parent: click.Context | None) -> list[str]:
-    context = click.Context(command, parent, name, max_content_width=90, terminal_width=90)
+    given = {**command.context_settings, "max_content_width": 90, "terminal_width": 90}
+    context = click.Context(command, parent, name, **given)
     title = context.command_path
     lines = ["", f"## {title}", "", "```text", command.get_help(context), "```"]
     if isinstance(command, click.Group):

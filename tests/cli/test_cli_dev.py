@@ -79,6 +79,14 @@ def children(pid: int) -> list[int]:
     return [int(number) for number in text.split()]
 
 
+def child_running(pid: int, module: str) -> int | None:
+    """The child that has become this program: before, dev waits inside the fork for that."""
+    for child in children(pid):
+        if module in Path(f"/proc/{child}/cmdline").read_text():
+            return child
+    return None
+
+
 def watch(pid: int) -> list[int]:
     """File descriptors that are readable when a child of the process has ended."""
     return [os.pidfd_open(child) for child in children(pid)]
@@ -171,13 +179,13 @@ async def test_dev_is_stopped_while_a_child_starts(app: Path) -> None:
     """A signal is heard also while a process that does not come up is waited for."""
     async with running(app) as dev:
         await dev.until("looks after")
+        while (worker := child_running(dev.process.pid, "luaflow_worker.cli")) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)  # the kernel tells nobody of a new program
         watches = watch(dev.process.pid)
-        while len(pids := children(dev.process.pid)) < 2:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)  # the kernel tells nobody of a fork
-        os.kill(pids[-1], signal.SIGSTOP)
+        os.kill(worker, signal.SIGSTOP)
         dev.process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(dev.until("stopping"), 20)
-        os.kill(pids[-1], signal.SIGCONT)
+        os.kill(worker, signal.SIGCONT)
         assert await asyncio.wait_for(dev.process.wait(), 30) == 0
         await all_ended(watches)
 
