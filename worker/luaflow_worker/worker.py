@@ -126,6 +126,7 @@ class Worker:
             self.metrics,
             deliver=self._courier.tell,
             cache_size=self.config.cache,
+            sticky_ms=options.sticky_schedule_to_start_timeout_ms,
             local_slots=options.max_concurrent_local_activity_execution_size,
             local_per_second=options.worker_local_activities_per_second,
         )

@@ -138,10 +138,21 @@ def _options(fields: Fields) -> WorkerOptions:
         "default_versioning_behavior", ("pinned", "auto_upgrade")
     )
     _check_options(fields, values)
+    for key in _NOT_YET:
+        if fields.get(key) is not None:
+            fields.warn(key, "is not enforced by this release", "do not rely on it yet")
     fields.unknown()
     if not values["use_versioning"]:
         values.update(deployment_name="", build_id="", default_versioning_behavior=None)
     return WorkerOptions(**values)
+
+
+_NOT_YET = (
+    "enable_session_worker",
+    "max_concurrent_session_execution_size",
+    "task_queue_activities_per_second",
+    "use_versioning",
+)
 
 
 def _check_options(fields: Fields, values: dict[str, Any]) -> None:
