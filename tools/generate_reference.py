@@ -17,6 +17,7 @@ from luaflow_scheduler.cli import main as scheduler
 from luaflow_worker.cli import main as worker
 from tools.event_fields import EVENTS
 from tools.programs import ROOT
+from tools.values_page import INTRO, RULES, rows
 
 FOLDER: Path = ROOT / "docs" / "reference"
 STORE: Path = ROOT / "shared" / "luaflow" / "store"
@@ -31,7 +32,18 @@ def pages() -> dict[str, str]:
         "events.md": events_page(),
         "keys.md": keys_page(),
         "scripts.md": scripts_page(),
+        "values.md": values_page(),
     }
+
+
+# -- values ----------------------------------------------------------------------------------------
+
+
+def values_page() -> str:
+    """What each value looks like as JSON."""
+    table = _table(("in Lua", "in Python", "as JSON"), rows())
+    note = NOTE.format("shared/luaflow/domain/values.py")
+    return _page(["# Values", "", note, INTRO, *table, "", RULES])
 
 
 # -- keys ------------------------------------------------------------------------------------------
@@ -241,7 +253,8 @@ def cli_page() -> str:
 
 
 def _helps(name: str, command: click.Command, parent: click.Context | None) -> list[str]:
-    context = click.Context(command, parent, name, max_content_width=90, terminal_width=90)
+    given = {**command.context_settings, "max_content_width": 90, "terminal_width": 90}
+    context = click.Context(command, parent, name, **given)
     title = context.command_path
     lines = ["", f"## {title}", "", "```text", command.get_help(context), "```"]
     if isinstance(command, click.Group):

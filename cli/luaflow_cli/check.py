@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _PLACE = re.compile(r"(.+?):(\d+): (.*)", re.DOTALL)
 _NO_MODULE = re.compile(r"module '(.+)' not found\Z")
+_REQUIRED = re.compile(r"module '([^']+)' (?:not found|is not listed)")
+_NO_GLOBAL = re.compile(r"\(global '(\w+)'\)\Z")
 
 
 @click.command()
@@ -23,7 +25,7 @@ _NO_MODULE = re.compile(r"module '(.+)' not found\Z")
 @common()
 def check(folder: str | None) -> None:
     """Look for mistakes in an app."""
-    from luaflow_cli.output import show_json
+    from luaflow_cli.output import counted, show_json
 
     loaded = load_app(folder)
     warnings = look(loaded)
@@ -41,8 +43,8 @@ def check(folder: str | None) -> None:
         return
     show_warnings(warnings)
     click.echo(
-        f"{loaded.root}: {len(loaded.workflows)} workflows, {len(loaded.functions)} functions, "
-        f"{len(warnings)} warnings"
+        f"{loaded.root}: {counted(len(loaded.workflows), 'workflow')},"
+        f" {counted(len(loaded.functions), 'function')}, {counted(len(warnings), 'warning')}"
     )
 
 
@@ -59,7 +61,7 @@ def look(app: App) -> list[RegistryWarning]:
         elif isinstance(entry, FunctionEntry):
             _run_top_level(app, entry, "function", problems)
     problems.raise_if_any()
-    return problems.warnings
+    return problems.in_order()
 
 
 def _run_top_level(app: App, entry: LuaEntry, kind: str, problems: Problems) -> None:
@@ -79,16 +81,37 @@ def _run_top_level(app: App, entry: LuaEntry, kind: str, problems: Problems) -> 
     if message.startswith("method "):
         line = source.line(source.text.rstrip().count("\n") + 1)
         method = entry.method or "main"
-        remedy = f"end the file with return {{ {method} = {method} }}, or name another method:"
-        problems.error(message, source.file, line, remedy)
+        remedy = f"end the file with return {{ {method} = {method} }}"
+        problems.error(message, source.file, line, f"{remedy}, or {_set_method(entry)}")
         return
     asked = {name for chunk in bundle.chunks.values() for name in chunk.modules}
     asked.update(_NO_MODULE.findall(message))
     if asked & (KNOWN - PROVIDED):
         return  # a warning says so: the entry may be for another runtime
     file, line, message = _place(app, entry, message)
-    what = f"{entry.id} fails before its function is called: {message}"
-    problems.error(what, file, line, "mend the code outside of functions")
+    message, remedy = _remedy(app, entry, file, message)
+    problems.error(f"{entry.id} fails before its function is called: {message}", file, line, remedy)
+
+
+def _set_method(entry: LuaEntry) -> str:
+    return f"name what it returns with method: in {entry.file}:{entry.line('method')}"
+
+
+def _remedy(app: App, entry: LuaEntry, file: str, message: str) -> tuple[str, str]:
+    """What happened, and what to do: a module may only be missing in the YAML."""
+    from luaflow.registry.entries import LuaEntry
+    from luaflow.registry.modules import PROVIDED
+
+    required, used = _REQUIRED.search(message), _NO_GLOBAL.search(message)
+    name = (required or used or ("", ""))[1]
+    if name in PROVIDED:
+        others = (e for e in app.entries.values() if isinstance(e, LuaEntry))
+        owner = next(e for e in (entry, *others) if e.source.file == file)
+        remedy = f"add {name} to modules: in {owner.file}:{owner.line()}"
+        return message.partition(": add it")[0], remedy
+    if required:
+        return message, f"check its spelling, or add {name} to imports:"
+    return message, "mend the code outside of functions"
 
 
 def _place(app: App, entry: LuaEntry, message: str) -> tuple[str, int, str]:

@@ -63,6 +63,31 @@ def common(*, environment: bool = False) -> Callable[[F], F]:
     return add
 
 
+class Json(click.types.StringParamType):
+    """JSON that was typed; in a variable, spaces do not divide it into several."""
+
+    name = "json"
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """Take a variable as one value."""
+        return [rv]
+
+
+def name_variables(command: click.Command) -> None:
+    """Give each option of a command, and of those below it, the variable ``LUAFLOW_<OPTION>``.
+
+    Not the common options: those of the group read theirs, and what was typed before a verb must
+    not be beaten by a variable that its verb reads again.
+    """
+    for param in command.params:
+        if isinstance(param, click.Option) and param.expose_value and param.envvar is None:
+            option = max(param.opts, key=len).lstrip("-")
+            param.envvar = f"LUAFLOW_{option.replace('-', '_').upper()}"
+    if isinstance(command, click.Group):
+        for one in command.commands.values():
+            name_variables(one)
+
+
 _OUTPUTS = click.Choice(["text", "json"])
 
 
@@ -90,6 +115,8 @@ def report(error: Exception) -> int:
         sys.stdout = None
         return 0
     if isinstance(error, LuaflowError):
+        for warning in getattr(error, "warnings", ()):  # of an app that does not load
+            click.echo(f"warning: {warning}", err=True)
         click.echo(f"error: {error.message}", err=True)
         return exit_code(error)
     if isinstance(error, OSError):
@@ -149,6 +176,8 @@ def parse_json(text: str, what: str) -> Any:
     try:
         return values.loads(text)
     except InvalidArgument as error:
+        if not error.message.startswith("not JSON"):
+            raise InvalidArgument(f"{what} {text[:80]!r} cannot be stored: {error}") from None
         hint = f""" (text is written '{json.dumps(text)}')""" if len(text) < 40 else ""
         raise InvalidArgument(f"{what} {text[:80]!r} is {error}{hint}") from None
 

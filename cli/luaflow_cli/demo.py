@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
 import uuid
 from collections.abc import Callable
@@ -19,12 +20,17 @@ if TYPE_CHECKING:
     from luaflow.registry import App
     from luaflow_cli.processes import Child
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "orders"
 ORDER = {"total": 120, "customer_id": "ada", "shipping_address": "12 Analytical Row", "wait": "4s"}
 TROUBLE = {"total": 80, "customer_id": "bob", "items": ["lamp"], "shipping_address": ""}
 QUEUE = "orders"
 LIMIT_SECONDS = 55
 COLORS = {"order": "cyan", "saga": "yellow"}
+
+
+def example() -> Path:
+    """The order application: in a wheel beside this module, in a checkout where it is kept."""
+    packed = Path(__file__).parent / "examples" / "orders"
+    return packed if packed.exists() else Path(__file__).parents[2] / "examples" / "orders"
 
 
 @click.command()
@@ -41,14 +47,20 @@ def demo(folder: str | None, data: str) -> None:
     """
     from luaflow.embedded import EmbeddedServer
 
-    app = load_app(folder or str(EXAMPLE))
+    app = load_app(folder or str(example()))
     begun = time.monotonic()
     with EmbeddedServer(Path(data)) as server:
         _say(f"A server of our own is up ({server.url}), its data is in {data}.")
         run(_limited(app, server.url))
     _say(f"Done in {time.monotonic() - begun:.0f} s; nothing is left running. To look again:")
-    click.echo(f"    luaflow dev {folder or 'examples/orders'} --data {data}")
+    click.echo(f"    luaflow dev {shlex.quote(_short(app.root))} --data {data}")
     click.echo("    luaflow workflow list      # in another terminal, as dev tells you\n")
+
+
+def _short(folder: Path) -> str:
+    """A folder as one would type it here."""
+    here = Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 async def _limited(app: App, url: str) -> None:
@@ -60,10 +72,11 @@ async def _play(app: App, url: str) -> None:
     """The whole story: start, crash, recover, results."""
     from luaflow.client import Client
     from luaflow.deploy import deploy
+    from luaflow_cli.output import counted
 
     async with await Client.connect(url, "default") as client:
         types = await deploy(client.store, app)
-        _say(f"Deployed {len(types)} workflows of {app.root.name}.")
+        _say(f"Deployed {counted(len(types), 'workflow')} of {app.root.name}.")
         children = await _start(app, url)
         try:
             tag = uuid.uuid4().hex[:6]

@@ -22,6 +22,7 @@ def deploy(folder: str | None, *, only_check: bool) -> None:
     from luaflow.client import Client
     from luaflow.deploy import compare
     from luaflow.deploy import deploy as store_app
+    from luaflow.store.checks import check_at_start
 
     loaded = load_app(folder)
     show_warnings(look(loaded))
@@ -30,6 +31,7 @@ def deploy(folder: str | None, *, only_check: bool) -> None:
         async with await Client.connect(*place(loaded)) as client:
             found = await compare(client.store, loaded)
             if not only_check:
+                await check_at_start(client.store)
                 await store_app(client.store, loaded)
             return client.namespace, found
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from luaflow.registry import App
     from luaflow.store.deployed import DeployedType
     from luaflow.store.store import Store
-    from luaflow_cli.processes import Child
+    from luaflow_cli.processes import Child, ChildEnded
 
 
 @click.command()
@@ -48,39 +48,71 @@ def dev(ctx: click.Context, folder: str | None, port: int, data: str | None) -> 
 
 async def _serve(app: App, url: str) -> int:
     """Deploy and run the app until a signal, or until a process ends; return the exit code."""
-    from luaflow.deploy import deploy
-
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    children: list[Child] = []
+    work = asyncio.create_task(_work(app, url, children), name="luaflow-dev-work")
+    stopped = asyncio.create_task(stop.wait(), name="luaflow-dev-stop")
+    try:
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        click.echo("stopping: running activities may finish")
+        return 0
+    finally:
+        work.cancel()  # at whatever it is: opening the server and starting a child can take long
+        stopped.cancel()
+        await asyncio.wait({work, stopped})
+        await asyncio.gather(*(child.stop() for child in children))
+
+
+async def _work(app: App, url: str, children: list[Child]) -> int:
+    """Deploy the app and run its processes until one of them ends; return the exit code.
+
+    ``children`` gets what was started; the caller stops it.
+    """
+    from luaflow.deploy import deploy
+    from luaflow.store.checks import check_at_start
+    from luaflow_cli.processes import ChildEnded
+
     namespace = place(app)[1] or "default"
     store = await _open(url, namespace)
     try:
+        await check_at_start(store)
         types = await deploy(store, app)
     finally:
         await store.close()
-    children = _children(app, url, namespace)
+    children += _children(app, url, namespace)
     try:
         for child in children:
             await child.start()
         _tell(url, namespace, types)
-        waits = [asyncio.create_task(child.ended()) for child in children]
-        stopped = asyncio.create_task(stop.wait())
-        done, _ = await asyncio.wait([stopped, *waits], return_when=asyncio.FIRST_COMPLETED)
-        for task in (stopped, *waits):
-            task.cancel()
-        if stopped not in done:
-            click.echo(f"error: {'; '.join(str(task.result()) for task in done)}", err=True)
-            return 1
-        click.echo("stopping: running activities may finish")
-        return 0
+        return _tell_end(await _first_end(children))
+    except ChildEnded as end:
+        return _tell_end(end)
+
+
+async def _first_end(children: list[Child]) -> ChildEnded:
+    waits = [asyncio.create_task(child.ended()) for child in children]
+    try:
+        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        return next(wait.result() for wait in waits if wait in done)
     finally:
-        await asyncio.gather(*(child.stop() for child in children))
+        for wait in waits:
+            wait.cancel()
+
+
+def _tell_end(end: ChildEnded) -> int:
+    """Say which process ended; return its exit code, 1 for one that says nothing to a caller."""
+    click.echo(f"error: {end.message}", err=True)
+    return end.code if 1 <= end.code <= 5 else 1
 
 
 async def _open(url: str, namespace: str) -> Store:
     from luaflow.errors import AlreadyExists, NotFound
+    from luaflow.store.checks import check_at_start
     from luaflow.store.link import Link
     from luaflow.store.namespaces import Settings, create_namespace
     from luaflow.store.store import Store
@@ -90,6 +122,7 @@ async def _open(url: str, namespace: str) -> Store:
     link = Link(url)
     try:
         with contextlib.suppress(AlreadyExists):
+            await check_at_start(link)
             await create_namespace(link, namespace, Settings())
     finally:
         await link.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from luaflow_cli.common import common, report
+from luaflow_cli.common import common, name_variables, report
 
 COMMANDS = {
     "workflow": "Start, watch, signal and end workflows.",
@@ -35,6 +35,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         found: click.Command = getattr(importlib.import_module(f"luaflow_cli.{cmd_name}"), cmd_name)
+        name_variables(found)
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -76,7 +77,8 @@ def cli() -> None:
     """Durable workflows in Lua, on Redis.
 
     Exit codes: 0 done, 1 the workflow or call failed, 2 usage, 3 Redis cannot be reached,
-    4 not found, 5 refused.
+    4 not found, 5 refused. Every option --some-option may also be given as LUAFLOW_SOME_OPTION,
+    --redis as LUAFLOW_REDIS_URL.
     """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -11,6 +12,7 @@ from luaflow_cli.common import common, place, run, settings
 
 if TYPE_CHECKING:
     from luaflow.store.link import Link
+    from luaflow.store.namespaces import Settings
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -31,6 +33,7 @@ _SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--payload-warn-bytes", {"type": int, "help": "Payloads above it are logged."}),
     ("--payload-max-bytes", {"type": int, "help": "Payloads above it are refused."}),
 )
+_LEAST = {"lease": 1000}  # below a second the work of a worker that pauses is taken from it
 _TIMES = ("lease", "sticky_timeout", "retention")
 
 
@@ -41,17 +44,27 @@ def _setting_options(function: F) -> F:
 
 
 def _changes(given: dict[str, Any]) -> dict[str, Any]:
+    """The settings that options name, each within its bounds."""
     from luaflow.domain.durations import duration_ms
+    from luaflow.errors import InvalidArgument
+    from luaflow.store.namespaces import BOUNDS
 
     found: dict[str, Any] = {}
     for key, value in given.items():
         if value is None:
             continue
+        option = "--" + key.replace("_", "-")
+        name, number, unit = key, value, ""
         if key in _TIMES:
-            option = "--" + key.replace("_", "-")
-            found[f"{key}_ms"] = duration_ms(value, option)
-        else:
-            found[key] = value
+            name, number, unit = f"{key}_ms", duration_ms(value, option), "ms"
+        if name in BOUNDS:
+            least, most = BOUNDS[name]
+            least = max(least, _LEAST.get(key, 0))
+            if not least <= number <= most:
+                raise InvalidArgument(
+                    f"{option} must be {least}{unit} to {most}{unit}, not {value}"
+                )
+        found[name] = number
     return found
 
 
@@ -84,10 +97,18 @@ def _show(name: str, found: Any) -> None:
 @common()
 def create(name: str, **given: Any) -> None:
     """Create a namespace."""
-    from luaflow.store.namespaces import Settings, create_namespace
+    from luaflow.store.checks import check_at_start
+    from luaflow.store.namespaces import Settings, check_payload_limits, create_namespace
 
-    wanted = Settings(**_changes(given))
-    _show(name, _with_link(lambda link: create_namespace(link, name, wanted)))
+    changes = _changes(given)
+    wanted = Settings(**changes)
+    check_payload_limits(changes, wanted)
+
+    async def work(link: Link) -> Settings:
+        await check_at_start(link, wanted)
+        return await create_namespace(link, name, wanted)
+
+    _show(name, _with_link(work))
 
 
 @namespace.command()
@@ -103,17 +124,29 @@ def describe(name: str | None) -> None:
 
 @namespace.command()
 @click.argument("name", required=False)
+@click.option("--partitions", hidden=True, help="Fixed; here to say so.")
 @_setting_options
 @common()
 def update(name: str | None, **given: Any) -> None:
     """Change settings of a namespace."""
     from luaflow.errors import InvalidArgument
-    from luaflow.store.namespaces import update_namespace
+    from luaflow.store.checks import check_at_start
+    from luaflow.store.namespaces import read_settings, update_namespace
 
+    if given.pop("partitions") is not None:
+        raise InvalidArgument(
+            "the number of partitions is fixed when a namespace is created: create another one"
+        )
     wanted, changes = name or settings().namespace or "default", _changes(given)
     if not changes:
         raise InvalidArgument("nothing to change was given: see 'luaflow namespace update --help'")
-    _show(wanted, _with_link(lambda link: update_namespace(link, wanted, **changes)))
+
+    async def work(link: Link) -> Settings:
+        if "durability" in changes:
+            await check_at_start(link, replace(await read_settings(link, wanted), **changes))
+        return await update_namespace(link, wanted, **changes)
+
+    _show(wanted, _with_link(work))
 
 
 @namespace.command("list")

@@ -37,6 +37,11 @@ def show_json(value: Any) -> None:
     click.echo(dump(value))
 
 
+def counted(number: int, what: str) -> str:
+    """A number with its noun: ``1 workflow``, ``2 workflows``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def show_fields(fields: Mapping[str, Any]) -> None:
     """Write names and values, one a line; what is a table is written as JSON."""
     width = max(map(len, fields))

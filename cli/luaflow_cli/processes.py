@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -13,6 +14,13 @@ from luaflow.errors import LuaflowError
 
 STOP_SECONDS = 40.0
 """How long a child may take to drain before it is killed."""
+LAST_WORDS_SECONDS = 2.0
+"""How long a child that has ended is listened to: what it started may hold the pipe open."""
+MAX_LINE = 64 * 1024
+"""A longer line is passed on in pieces of this size at least (bytes)."""
+
+# What each program says once it works; its other lines, such as errors, begin alike.
+_SERVES = re.compile(r"luaflow-(worker .*\) serves|scheduler looks after) ")
 
 # Runs in the child before the program: when our process is gone, however it ended, the kernel
 # asks the child to stop.
@@ -26,6 +34,14 @@ os.execv(sys.executable, [sys.executable, "-m", *sys.argv[2:]])
 """
 
 
+class ChildEnded(LuaflowError):
+    """A process ended that should not have; ``code`` is its exit code (a signal: negative)."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class Child:
     """A Python module run as a process; what it writes is passed on line by line."""
 
@@ -35,13 +51,15 @@ class Child:
         self.name = name
         self._quiet = quiet
         self._command = [module, *arguments]
-        self._program = module.partition(".")[0].replace("_", "-")  # begins the line it serves by
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._spoke = asyncio.Event()
+        self._serves = asyncio.Event()
 
     async def start(self) -> None:
-        """Start it; return when it says that it serves. LuaflowError when it ends before."""
+        """Start it; return when it says that it serves. ChildEnded when it ends before.
+
+        May be cancelled; ``stop`` then ends what runs already.
+        """
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
@@ -55,20 +73,25 @@ class Child:
         )
         self._reader = asyncio.create_task(self._pass_on(), name=f"luaflow-dev-{self.name}")
         ended = asyncio.create_task(self._process.wait())
-        spoke = asyncio.create_task(self._spoke.wait())
-        await asyncio.wait({ended, spoke}, return_when=asyncio.FIRST_COMPLETED)
-        spoke.cancel()
-        if not ended.done():
+        serves = asyncio.create_task(self._serves.wait())
+        try:
+            await asyncio.wait({ended, serves}, return_when=asyncio.FIRST_COMPLETED)
+            if serves.done():
+                return
+            await self._last_words()
+            raise ChildEnded(
+                f"the {self.name} ended at once, with code {ended.result()}", ended.result()
+            )
+        finally:
             ended.cancel()
-            return
-        await self._reader
-        raise LuaflowError(f"the {self.name} ended at once, with code {ended.result()}")
+            serves.cancel()
 
-    async def ended(self) -> str:
+    async def ended(self) -> ChildEnded:
         """Wait for the end; say how it was."""
         if self._process is None:
             raise LuaflowError(f"the {self.name} was not started")
-        return f"the {self.name} ended with code {await self._process.wait()}"
+        code = await self._process.wait()
+        return ChildEnded(f"the {self.name} ended with code {code}", code)
 
     async def kill(self) -> int:
         """End it as a crash would (SIGKILL); return its process id."""
@@ -92,15 +115,36 @@ class Child:
             except TimeoutError:
                 process.kill()
                 await process.wait()
-        if self._reader:
-            await self._reader
+        await self._last_words()
+
+    async def _last_words(self) -> None:
+        """Let the reader come to the end of what an ended process wrote."""
+        if self._reader is not None:
+            await asyncio.wait({self._reader}, timeout=LAST_WORDS_SECONDS)
+            self._reader.cancel()
+            await asyncio.wait({self._reader})
 
     async def _pass_on(self) -> None:
+        """Read until the end, come what may: a child whose pipe is full stands still."""
         if self._process is None or self._process.stdout is None:
             return
-        async for line in self._process.stdout:
-            text = line.decode(errors="replace").rstrip()
-            if not self._quiet:
-                click.echo(f"[{self.name}] {text}")
-            if text.startswith(self._program):
-                self._spoke.set()
+        rest = b""
+        while chunk := await self._process.stdout.read(MAX_LINE):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) >= MAX_LINE:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                self._line(line)
+        if rest:
+            self._line(rest)
+
+    def _line(self, line: bytes) -> None:
+        text = line.decode(errors="replace").rstrip()
+        if _SERVES.match(text):
+            self._serves.set()
+        if self._quiet:
+            return
+        try:
+            click.echo(f"[{self.name}] {text}")
+        except (OSError, ValueError):  # nobody reads us any more, or the disk is full
+            self._quiet = True

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from luaflow_cli.common import common, connect, parse_inputs, parse_pairs, run, settings
+from luaflow_cli.common import Json, common, connect, parse_inputs, parse_pairs, run, settings
 
 if TYPE_CHECKING:
     from luaflow.client import Handle
@@ -32,7 +33,11 @@ def _input(function: F) -> F:
         "--input-file", metavar="FILE", help="A file that holds one argument as JSON."
     )(function)
     return click.option(
-        "-i", "--input", "inputs", multiple=True, metavar="JSON", help="An argument; repeatable."
+        *("-i", "--input", "inputs"),
+        type=Json(),
+        multiple=True,
+        metavar="JSON",
+        help="An argument; repeatable.",
     )(function)
 
 
@@ -40,6 +45,7 @@ _REQUEST_ID: dict[str, Any] = {
     "metavar": "ID",
     "help": "Done once, however often it is called.",
 }
+_PAIRS: dict[str, Any] = {"type": Json(), "multiple": True, "metavar": "KEY=JSON"}
 _START_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("-t", "--type"), {"required": True, "help": "The workflow type, or its entry id."}),
     (("-w", "--workflow-id"), {"metavar": "ID", "help": "Its id; a generated one without."}),
@@ -50,8 +56,14 @@ _START_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--run-timeout",), {"metavar": "TIME", "help": "For one run."}),
     (("--task-timeout",), {"metavar": "TIME", "help": "For one workflow task."}),
     (("--start-delay",), {"metavar": "TIME", "help": "Wait before the first task."}),
-    (("--memo",), {"multiple": True, "metavar": "KEY=JSON", "help": "Shown by describe."}),
-    (("--search-attribute",), {"multiple": True, "metavar": "KEY=JSON", "help": "For list."}),
+    (
+        ("--memo",),
+        {"type": Json(), "multiple": True, "metavar": "KEY=JSON", "help": "Shown by describe."},
+    ),
+    (
+        ("--search-attribute",),
+        {"type": Json(), "multiple": True, "metavar": "KEY=JSON", "help": "For list."},
+    ),
     (("--request-id",), _REQUEST_ID),
 )
 
@@ -101,7 +113,7 @@ def start(**given: Any) -> None:
     handle = run(work())
     found = {"workflow_id": handle.workflow_id, "run_id": handle.run_id, "pid": handle.pid}
     if settings().json:
-        show_json(found)
+        show_json(found | ({"existed": True} if handle.existed else {}))
         return
     show_fields(found)
     if handle.existed:
@@ -302,14 +314,20 @@ def stack(workflow_id: str, run_id: str | None) -> None:
 
 
 def _ask(workflow_id: str, run_id: str | None, verb: Callable[[Handle], Any], done: str) -> None:
+    from luaflow.errors import LuaflowError
     from luaflow_cli.output import show_json
 
-    async def work() -> None:
+    async def work() -> str | None:
         async with await connect() as client:
             await verb(client.get_handle(workflow_id, run_id))
+            if run_id or not settings().json:
+                return run_id
+            with contextlib.suppress(LuaflowError):  # it is done, whether or not this is answered
+                return (await client.store.route(workflow_id)).run_id
+            return None
 
-    run(work())
+    found = run(work())
     if settings().json:
-        show_json({"workflow_id": workflow_id, "run_id": run_id})
+        show_json({"workflow_id": workflow_id, "run_id": found})
     else:
         click.echo(f"{workflow_id}: {done}")

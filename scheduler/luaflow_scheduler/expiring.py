@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import orjson
 
+from luaflow.domain.retry import tried_again
 from luaflow.store import attempts, transitions
 from luaflow.store.link import Call
 from luaflow.store.transitions import Route
@@ -58,7 +59,7 @@ class Expiring:
             seq=date.seq,
             proof=state.proof(date),
             delay=verdict.delay,
-            failure=orjson.dumps(verdict.failure.to_json()),
+            failure=orjson.dumps(tried_again(verdict.failure).to_json()),
         )
         return Step(date, state.route, lambda _: call, lambda: self._count(verdict.kind))
 

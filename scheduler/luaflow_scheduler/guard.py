@@ -21,7 +21,7 @@ class Guard(Service):
     def __init__(self, store: Store) -> None:
         super().__init__("guard")
         self._store = store
-        self._told: set[str] = set()
+        self._told = set(store.findings or ())
         self._full = False
         self.refusal = ""
 

@@ -56,7 +56,7 @@ def test_a_broken_app_is_told_by_line(luaflow: Commands, app: Path, command: str
     """Lua that does not compile stops every command that would run it, with file and line."""
     write_app(app, {"wf.lua": "local function main()\nreturn {main = \n"})
     answer = luaflow(command, str(app))
-    assert answer.code == 1
+    assert answer.code == 2
     assert "wf.lua:2" in answer.err or "wf.lua:3" in answer.err
     assert answer.err.startswith("error: ")
 
@@ -89,9 +89,36 @@ def test_code_that_cannot_begin(
     """A method that is missing, or a top level that fails, is an error with its place."""
     write_app(app, files)
     answer = luaflow(command, str(app))
-    assert answer.code == 1
-    assert answer.err.startswith("error: ")
+    assert answer.code == 2
+    assert "error: " in answer.err
     assert says in answer.err
+    assert "method:" not in answer.err or f"with method: in {app / 'app.yaml'}:" in answer.err
+
+
+@pytest.mark.parametrize("command", ["check", "deploy", "dev"])
+def test_errors_do_not_hide_warnings(luaflow: Commands, app: Path, command: str) -> None:
+    """What is doubtful is told, in order of line, before what is wrong."""
+    lua = "return {main = function()\n  local a = os.time()\n  x = os.clock()\nend}\n"
+    write_app(app, {"wf.lua": lua, "add.lua": "return {"})
+    lines = luaflow(command, str(app)).err.splitlines()
+    words = [line.split(":")[0] for line in lines]
+    assert words == ["warning", "warning", "warning", "error"]
+    assert ["wf.lua:2:" in lines[0], "wf.lua:3:" in lines[1], "wf.lua:3:" in lines[2]] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("lua", "says"),
+    [
+        ("local j = require('json')", "module 'json' is not listed \u2013 add json to modules: in"),
+        ("local j = json.encode(1)", "(global 'json') \u2013 add json to modules: in"),
+        ("local j = require('jsno')", "module 'jsno' not found \u2013 check its spelling, or add"),
+    ],
+)
+def test_a_module_that_is_not_listed(luaflow: Commands, app: Path, lua: str, says: str) -> None:
+    """Code that needs a module at once is told to list it, and where."""
+    write_app(app, {"wf.lua": f"{lua}\nreturn print\n"})
+    answer = luaflow("check", str(app))
+    assert (answer.code, says in answer.err) == (2, True), answer.err
 
 
 @pytest.mark.parametrize(
@@ -157,6 +184,16 @@ def test_call_outside_an_app(
     monkeypatch.chdir(tmp_path)
     answer = luaflow("call", "app:nope", "1")
     assert (answer.code, "no workflow type 'app:nope'" in answer.err) == (4, True)
+
+
+def test_call_in_a_broken_app(
+    luaflow: Commands, app: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An app that does not load is told; the server is not asked instead."""
+    write_app(app, {"app.yaml": "namespace: app\nentries: [\n"})
+    monkeypatch.chdir(app)
+    answer = luaflow("call", "app:add", "1", env={"LUAFLOW_REDIS_URL": "redis://127.0.0.1:1"})
+    assert (answer.code, "app.yaml:" in answer.err) == (2, True), answer.err
 
 
 def test_deploy_stores_bundles_and_types(luaflow: Commands, app: Path) -> None:

@@ -15,6 +15,7 @@ from tests.support.apps import HEAD, WORKFLOW, write_app
 from tests.support.commands import Commands
 
 from luaflow.client import Client
+from luaflow_cli.processes import Child, ChildEnded
 
 WAITS = """\
 local function main(a)
@@ -62,6 +63,7 @@ async def running(app: Path, **variables: str) -> AsyncIterator[Dev]:
         env=env | variables,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        limit=2**20,
     )
     try:
         yield Dev(process)
@@ -75,6 +77,14 @@ def children(pid: int) -> list[int]:
     """The scheduler and the worker of dev, in this order."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [int(number) for number in text.split()]
+
+
+def child_running(pid: int, module: str) -> int | None:
+    """The child that has become this program: before, dev waits inside the fork for that."""
+    for child in children(pid):
+        if module in Path(f"/proc/{child}/cmdline").read_text():
+            return child
+    return None
 
 
 def watch(pid: int) -> list[int]:
@@ -138,6 +148,58 @@ async def test_dev_says_when_a_part_dies(app: Path) -> None:
         os.kill(children(dev.process.pid)[-1], signal.SIGKILL)
         await dev.until("error: the worker ended with code -9")
         assert await dev.process.wait() == 1
+
+
+async def test_dev_survives_a_long_line(app: Path) -> None:
+    """A line of any length passes; what comes after it is still read, and Ctrl-C still heard."""
+    lua = 'return {main = function(n) print(string.rep("x", n)) print("n=" .. n) return n end}'
+    write_app(app, {"src/wf.lua": lua})
+    async with running(app) as dev:
+        async with await Client.connect(await dev.url(), "default") as client:
+            for n in (200_000, 70_000, 10):
+                assert await client.execute("app:wf", n) == n
+        await dev.until("n=10")
+        dev.process.send_signal(signal.SIGTERM)
+        await dev.until("stopping")
+        assert await asyncio.wait_for(dev.process.wait(), 30) == 0
+
+
+async def test_dev_whose_reader_has_gone(app: Path) -> None:
+    """Nobody reads what dev says: it, and all it started, can still be stopped."""
+    async with running(app) as dev:
+        await dev.until("looks after")
+        watches = watch(dev.process.pid)
+        dev.process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+        dev.process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(dev.process.wait(), 30)
+        await all_ended(watches)
+
+
+async def test_dev_is_stopped_while_a_child_starts(app: Path) -> None:
+    """A signal is heard also while a process that does not come up is waited for."""
+    async with running(app) as dev:
+        await dev.until("looks after")
+        while (worker := child_running(dev.process.pid, "luaflow_worker.cli")) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)  # the kernel tells nobody of a new program
+        watches = watch(dev.process.pid)
+        os.kill(worker, signal.SIGSTOP)
+        dev.process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(dev.until("stopping"), 20)
+        os.kill(worker, signal.SIGCONT)
+        assert await asyncio.wait_for(dev.process.wait(), 30) == 0
+        await all_ended(watches)
+
+
+async def test_a_child_that_refuses_is_not_taken_for_ready(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its error begins with its name, as the line does by which it says that it serves."""
+    child = Child("worker", "luaflow_worker.cli", ("--queue", "a{b"))
+    with pytest.raises(ChildEnded, match="the worker ended at once, with code 2") as caught:
+        await child.start()
+    assert caught.value.code == 2
+    assert "[worker] luaflow-worker: the queue 'a{b' is not a name" in capsys.readouterr().out
+    await child.stop()
 
 
 async def test_one_dev_for_a_folder(app: Path) -> None:

@@ -135,10 +135,10 @@ def test_show_is_one_event_a_line(luaflow: Commands) -> None:
 
 def test_verbs_reach_the_run(luaflow: Commands) -> None:
     """signal, cancel and terminate do what they say; a closed run refuses them with code 5."""
-    luaflow("workflow", "start", "-t", "app:pay", "-w", "w1")
+    run_id = luaflow("workflow", "start", "-t", "app:pay", "-w", "w1", "-o", "json").json["run_id"]
     for verb, *more in (("signal", "-n", "go"), ("cancel", "--reason", "r"), ("terminate", "-y")):
         answer = luaflow("workflow", verb, "-w", "w1", *more, "-o", "json")
-        assert (answer.code, answer.json) == (0, {"workflow_id": "w1", "run_id": None})
+        assert (answer.code, answer.json) == (0, {"workflow_id": "w1", "run_id": run_id})
     for verb, *more in (("signal", "-n", "go"), ("cancel",), ("terminate",)):
         answer = luaflow("workflow", verb, "-w", "w1", *more)
         assert answer.code == 5
@@ -172,6 +172,7 @@ START = ("workflow", "start", "-t", "app:pay", "-i")
     ("code", "says", "words"),
     [
         (2, "the input 'abc' is not JSON", (*START, "abc")),
+        (2, f"the input '{10**20}' cannot be stored: integer {10**20} does", (*START, str(10**20))),
         (2, """text is written '"abc"'""", (*START, "abc")),
         (2, "does not fit 64 bits", (*START, "99999999999999999999")),
         (2, "holds '{'", (*START, "1", "-w", "a{b}")),
@@ -209,7 +210,7 @@ def test_bad_input_is_one_clear_error(
 
 
 def test_start_of_a_running_id_says_so(luaflow: Commands) -> None:
-    """Text says that nothing new was started; JSON has its shape; a repeated request is silent."""
+    """Text says that nothing new was started, JSON ``existed``; a repeated request is silent."""
     words = ("workflow", "start", "-t", "app:pay", "-w", "w1", "--request-id", "r1")
     assert [luaflow(*words).out.splitlines()[3:] for _ in range(2)] == [[], []]
     answer = luaflow(*words[:-2])
@@ -218,7 +219,8 @@ def test_start_of_a_running_id_says_so(luaflow: Commands) -> None:
         ["already running: nothing new was started"],
     )
     found = luaflow(*words[:-2], "-o", "json").json
-    assert set(found) == {"workflow_id", "run_id", "pid"}
+    assert set(found) == {"workflow_id", "run_id", "pid", "existed"}
+    assert found["existed"] is True
 
 
 def test_a_request_id_is_done_once(luaflow: Commands) -> None:
@@ -284,3 +286,33 @@ def test_the_app_says_where(luaflow: Commands, tmp_path: Path) -> None:
     assert luaflow("workflow", "count", env=nowhere).out == "0\n"
     answer = luaflow("workflow", "count", "--namespace", "nope", env=nowhere)
     assert answer.code == 4
+
+
+def test_every_option_has_a_variable(luaflow: Commands) -> None:
+    """LUAFLOW_<OPTION> stands for an option; what was typed beats it; JSON is not divided."""
+    env = {
+        "LUAFLOW_TYPE": "app:pay",
+        "LUAFLOW_WORKFLOW_ID": "w1",
+        "LUAFLOW_INPUT": '{"a": "b c"}',
+        "LUAFLOW_MEMO": 'who="me and you"',
+    }
+    assert luaflow("workflow", "start", env=env).code == 0
+    assert luaflow("workflow", "start", "-w", "w2", env=env).code == 0
+    listed = luaflow("workflow", "list", "-o", "json", env={"LUAFLOW_LIMIT": "1"}).json
+    assert [one["workflow_id"] for one in listed["workflows"]] == ["w2"]
+    found = luaflow("workflow", "describe", "-o", "json", env=env).json
+    assert found["memo"] == {"who": "me and you"}
+    first = luaflow("workflow", "show", "-o", "json", env=env).out.splitlines()[0]
+    assert orjson.loads(first)["input"] == [{"a": "b c"}]
+    env = {"LUAFLOW_NAMESPACE": "no-such"}
+    assert luaflow("--namespace", luaflow.namespace, "workflow", "count", env=env).out == "2\n"
+
+
+def test_dev_takes_its_options_from_variables(luaflow: Commands, tmp_path: Path) -> None:
+    """The port and the data folder of dev, too."""
+    app = write_app(tmp_path / "app", {"a.yaml": HEAD})
+    (tmp_path / "file").touch()
+    env = {"LUAFLOW_PORT": "8234", "LUAFLOW_DATA": str(tmp_path / "file" / "data")}
+    answer = luaflow("dev", str(app), env=env)
+    assert "nothing listens on port 8234" in answer.err
+    assert (answer.code, str(tmp_path / "file") in answer.err) == (1, True)

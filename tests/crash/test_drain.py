@@ -24,7 +24,7 @@ async def test_running_activity_may_end(
     first = await client.start("app:held", {"activity": "hold"}, id="first")
     await old.line("effect hold first 1")
     old.send(signal.SIGTERM)
-    await old.line("takes nothing new, 1 activities are running")
+    await old.line("takes nothing new; activities running: 1")
     second = await client.start("app:order", {"items": 0}, id="second")
     gate.let_first()
     assert await old.ended(10) == 0
@@ -70,6 +70,7 @@ async def test_long_activity_is_handed_back(
     await new.line("effect hold long 2")
     (pending,) = (await handle.describe())["pending_activities"]
     assert pending["last_failure"]["details"] == {"timeout_type": "worker_lost"}
+    assert pending["last_failure"]["retryable"] is True
     gate.let_later()
     assert (await handle.result(30))["attempt"] == 2
     assert set(await fleet.stop()) == {0}

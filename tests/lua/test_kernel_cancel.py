@@ -44,6 +44,11 @@ BLOCKED = {
     ),
     "a receive": ("process.inbox():receive()", []),
     "a select": ("channel.select({ process.inbox():case_receive() })", []),
+    "a message to another": ('process.send("{n@h|other}", "t", 1)', ["signal"]),
+    "a request to cancel": ('process.cancel("{n@h|other}")', ["cancel"]),
+    "a request to terminate": ('process.terminate("{n@h|other}")', ["terminate"]),
+    "the start of a child": ('process.spawn("a:b", "w")', ["child", "cancel"]),
+    "a send to a channel": ("channel.new():send(1)", []),
     "an await": ('workflow.await(function() return false end, "1h")', ["timer", "cancel_timer"]),
 }
 
@@ -58,6 +63,60 @@ def test_interrupted_waits_return_canceled(name: str) -> None:
     assert play.result == [True, "Canceled"]
     assert play.ops() == ops
     assert play.last.unread == []
+
+
+def test_a_message_interrupted_after_a_wait_on_a_channel_leaves_the_channel_alone() -> None:
+    """What a task waited for before is no business of its present wait."""
+    play = Play(
+        INTERRUPT
+        + """
+        local ch = channel.new()
+        coroutine.spawn(function() ch:send(1) end)
+        ch:receive()
+        local _, err = process.send("{n@h|other}", "t")
+        return err:kind()
+    end"""
+    )
+    play.cancel()
+    assert play.result == "Canceled"
+
+
+def test_a_child_that_started_meanwhile_is_nobodys_news() -> None:
+    """The request to cancel names it by its number; its start and the late outcomes are ignored."""
+    play = Play(
+        INTERRUPT
+        + """
+        local _, err = process.spawn("a:b", "w")
+        workflow.shielded(function() time.sleep("1s") end)
+        return err:kind()
+    end"""
+    )
+    play.cancel()
+    cancel = play.commands[1]
+    assert (cancel.op, cancel.name) == ("cancel", None)
+    assert cancel.extra == b'{"child":1,"reason":"parent canceled"}'
+    assert play.step(b"child_started", 1, "{c@w|x}", None).status == "wait"
+    play.resolve(3)
+    assert play.result == "Canceled"
+
+
+def test_a_spawned_coroutine_that_has_its_turn_is_not_woken_twice() -> None:
+    """coroutine.spawn is no wait: the option set while one stands there changes nothing for it."""
+    play = Play(
+        HEAD
+        + """return function()
+        local log = {}
+        process.events():receive()
+        coroutine.spawn(function()
+            process.set_options({ interrupt_on_cancel = true })
+            log[#log + 1] = "child"
+        end)
+        log[#log + 1] = "parent"
+        return log
+    end"""
+    )
+    play.cancel()
+    assert play.result == ["child", "parent"]
 
 
 def test_later_waits_return_at_once_and_schedule_nothing() -> None:

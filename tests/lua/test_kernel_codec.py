@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.lua.support_kernel import Play, result_of, source
+from tests.support.mutants import kernel_mutant
 
 from luaflow.domain import values
 from luaflow.domain.failure import Failure
-from luaflow.lua.vm import Engine
+from luaflow.lua.vm import ActivationFault, Engine
 
 ECHO = Engine(source("return function(v) return v end"))
 JSON = Engine(
@@ -238,3 +239,41 @@ def test_channels_and_timers_show_nothing_of_their_inside() -> None:
         "time.Timer",
         "channel",
     ]
+
+
+NO_FORM = kernel_mutant("calendar", "return T.rfc3339(t[STATE], true) end", "return nil .. 1 end")
+WRITERS = {
+    "an argument": 'select(2, require("funcs").call("a:b", { at = time.now() })):message()',
+    "json": 'select(2, require("json").encode({ at = time.now() })):message()',
+    "an attribute": "select(2, workflow.attrs({ memo = { at = time.now() } })):message()",
+}
+
+
+@pytest.mark.parametrize("replaying", [False, True])
+@pytest.mark.parametrize("what", WRITERS)
+def test_an_object_without_a_plain_form_is_a_refusal(what: str, replaying: bool) -> None:
+    """Whatever goes wrong in a conversion: the value is refused, and the engine goes on."""
+    code = f"""local time, workflow = require("time"), require("workflow")
+    return function() print({WRITERS[what]}) return {{ time.now() }} end"""
+    with NO_FORM():
+        engine = Engine(source(code))
+        play = Play("", engine=engine, replaying=replaying)
+    assert not engine.broken
+    assert "at [1]: a time.Time that has no plain form" in play.failure["message"]
+    if not replaying:
+        assert ".at: a time.Time that has no plain form" in play.logs[0][1]
+
+
+def test_the_end_of_the_budget_is_no_refusal() -> None:
+    """A conversion that runs too long ends the step."""
+    endless = kernel_mutant(
+        "calendar",
+        "return T.rfc3339(t[STATE], true) end",
+        "while true do K.guard.charge(1000) end end",
+    )
+    code = "return function() return { require('time').now() } end"
+    with endless():
+        engine = Engine(source(code), cpu_seconds=0.05)
+        with pytest.raises(ActivationFault) as fault:
+            Play("", engine=engine)
+    assert fault.value.reason == "cpu"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.lua.support_kernel import PID, Play
 
 LISTEN_LATE = """
@@ -222,4 +223,86 @@ def test_updates_are_answered_in_order() -> None:
     assert [(c.op, c.name, c.data, c.extra) for c in play.commands] == [
         ("update_reply", b"u1", b"null", b'{"step":"ack"}'),
         ("update_reply", b"u1", b'{"n":1}', b'{"step":"ok"}'),
+    ]
+
+
+UNSUBSCRIBED = {
+    "before the wait": """
+        subscribe("t", ch)
+        unsubscribe(ch)
+        ch:receive()""",
+    "during the wait": """
+        subscribe("t", ch)
+        coroutine.spawn(function() unsubscribe(ch) end)
+        ch:receive()""",
+    "in a select": """
+        subscribe("t", ch)
+        coroutine.spawn(function() channel.new():receive() end)
+        coroutine.spawn(function() unsubscribe(ch) end)
+        channel.select({ channel.new():case_receive(), ch:case_receive() })""",
+    "a channel that only sends": """
+        subscribe("t", ch)
+        channel.select({ ch:case_send(1) })""",
+    "a listener without its topic": """
+        local heard = process.listen("t")
+        unsubscribe(heard)
+        heard:receive()""",
+}
+
+
+@pytest.mark.parametrize("how", UNSUBSCRIBED)
+def test_a_channel_that_no_message_reaches_is_a_deadlock(how: str) -> None:
+    """After unsubscribe a wait there is for other coroutines only."""
+    play = Play(f"return function() local ch = channel.new() {UNSUBSCRIBED[how]} end")
+    assert play.failure["message"].startswith("deadlock: ")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'local ch = channel.new() subscribe("a", ch) subscribe("b", ch) ch:receive()',
+        'local i = process.inbox() subscribe("t", i) unsubscribe(i) i:receive()',
+        "local e = process.events() unsubscribe(e) e:receive()",
+        """local ch = channel.new()
+        coroutine.spawn(function() subscribe("t", ch) end)
+        coroutine.spawn(function() ch:receive() end)
+        channel.new():receive()""",
+        """local ch = channel.new()
+        coroutine.spawn(function() ch:receive() end)
+        subscribe("t", ch)
+        channel.new():receive()""",
+    ],
+)
+def test_a_channel_that_a_message_can_reach_is_none(body: str) -> None:
+    """Whether it was subscribed before somebody waited there or after."""
+    assert Play(f"return function() {body} end").last.status == "wait"
+
+
+def test_what_arrived_before_unsubscribe_is_still_a_message() -> None:
+    """It waits in the channel and is taken as what it was sent."""
+    play = Play("""return function()
+        local ch = channel.new(3)
+        subscribe("t", ch)
+        require("time").sleep("1s")
+        unsubscribe(ch)
+        return { ch:receive(), (ch:receive()) }
+    end""")
+    play.message("t", 1)
+    play.message("t", "two")
+    play.resolve(1)
+    assert play.result == [1, "two"]
+    assert play.last.unread == []
+
+
+def test_options_are_set_as_they_were_judged() -> None:
+    """What __pairs shows is what counts, not what the table holds besides."""
+    play = Play("""return function()
+        local sly = setmetatable({ trap_links = "x", interrupt_on_cancel = {} },
+            { __pairs = function() return next, { upgradable = true } end })
+        local set = process.set_options(sly)
+        return { set, process.get_options() }
+    end""")
+    assert play.result == [
+        True,
+        {"trap_links": False, "interrupt_on_cancel": False, "upgradable": True},
     ]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
-from tests.lua.support_kernel import Play, result_of
+from tests.lua.support_kernel import Play, result_of, source
+
+from luaflow.lua.vm import Engine
 
 ORDER_CASES = {
     "a child runs first until it blocks": (
@@ -247,3 +251,74 @@ def test_a_select_loop_leaves_no_waiters_behind() -> None:
         return sum""")
         == 500500
     )
+
+
+def waiters(leave: str) -> str:
+    """Many coroutines wait on one channel, then all leave it."""
+    return f"""return function(n)
+        process.set_options({{ interrupt_on_cancel = true }})
+        local ch, other, left = channel.new(), channel.new(), 0
+        for i = 1, n do
+            coroutine.spawn(function() {leave} left = left + 1 end)
+        end
+        process.inbox():receive()
+        coroutine.spawn(function() end)
+        return left
+    end"""
+
+
+LEAVERS = {
+    "receivers": "ch:receive()",
+    "senders": "ch:send(1)",
+    "selects": "channel.select({ ch:case_receive(), other:case_receive() })",
+}
+
+
+@pytest.mark.parametrize("how", LEAVERS)
+def test_forty_thousand_waiters_leave_a_channel_in_no_time(how: str) -> None:
+    """Cancelling them looks for none of them: twice as many take twice as long, not four times."""
+    play = Play(source(waiters(LEAVERS[how])), 40_000, engine=roomy(waiters(LEAVERS[how])))
+    before = time.process_time()
+    play.cancel()
+    assert play.result == 40_000
+    assert time.process_time() - before < 3
+
+
+def roomy(code: str) -> Engine:
+    """An engine whose runs may hold many coroutines."""
+    return Engine(source(code), cpu_seconds=60, memory_bytes=400 * 1024 * 1024)
+
+
+def test_waiters_that_leave_from_the_middle_are_forgotten() -> None:
+    """Who waited first is served first, whoever left in between; and nothing is left behind."""
+    assert result_of("""
+        local ch, exits, log = channel.new(), {}, {}
+        for i = 1, 200 do
+            exits[i] = channel.new()
+            coroutine.spawn(function()
+                local got = channel.select({ ch:case_receive(), exits[i]:case_receive() })
+                if got.channel == ch then log[#log + 1] = i end
+            end)
+        end
+        for i = 1, 200 do if i % 10 ~= 7 then exits[i]:send(true) end end
+        for i = 1, 20 do ch:send(i) end
+        coroutine.spawn(function() end)
+        local full = channel.select({ ch:case_send(1), default = true })
+        return { log, full.default }""") == [[i for i in range(1, 201) if i % 10 == 7], True]
+
+
+def test_a_wait_on_a_channel_is_no_command_and_fits_in_a_full_decision() -> None:
+    """What was not there when it looked cannot arrive before it waits."""
+    play = Play("""return function()
+        local ch = channel.new(5)
+        coroutine.spawn(function()
+            for i = 1, 520 do process.send(process.pid(), "t", i) end
+            ch:send("v")
+        end)
+        return ch:receive()
+    end""")
+    assert play.last.status == "more"
+    play.run.fresh = True
+    play.step(b"more")
+    assert play.result == "v"
+    assert len(play.commands) == 520

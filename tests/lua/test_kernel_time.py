@@ -306,3 +306,17 @@ def test_the_calendar_is_pythons(seconds: int) -> None:
         t.strftime(f"{t.year:04}-%m-%dT%H:%M:%SZ"),
         seconds,
     ]
+
+
+@pytest.mark.parametrize("part", ["0/0", "0.5", "1/0", '"x"', "{}", "nil, 1.5"])
+def test_add_date_takes_whole_numbers_only(part: str) -> None:
+    """A Time that has no date would have failed where it is written, not where it was made."""
+    play = Play(T + f"return function() local t = time.now():add_date({part}) end")
+    assert "must be a whole number" in play.failure["message"]
+    assert play.failure["message"].startswith("flow.lua:2: time: ")
+
+
+def test_operators_on_durations_say_what_is_wrong() -> None:
+    """With the user's line."""
+    play = Play(T + 'return function() return time.parse_duration("1s") + "soon" .. "" end')
+    assert play.failure["message"].startswith('flow.lua:2: invalid duration "soon"')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from typing import Any
 
 import orjson
@@ -205,6 +207,84 @@ def test_upgrade_names_the_next_type() -> None:
     assert play.commands[0][:4] == ("continue_as_new", 1, b"app:next", b"[1]")
 
 
+@pytest.mark.parametrize(
+    "end_run", ["workflow.continue_as_new(1)", 'process.upgrade("app:next", 1)']
+)
+def test_a_run_cannot_end_inside_a_callback(end_run: str) -> None:
+    """It would go on behind its end, and give commands there: refused before anything is given."""
+    play = Play(
+        WF
+        + f"""return function()
+        local ok, why
+        ("x"):gsub(".", function() ok, why = pcall(function() {end_run} end) end)
+        process.send(process.pid(), "t", 1)
+        return {{ ok, why:match("continue_as_new cannot wait inside a callback") }}
+    end"""
+    )
+    assert play.ops() == ["signal"]
+    assert play.result == [False, "continue_as_new cannot wait inside a callback"]
+
+
+def test_the_registry_of_names_is_refused_with_a_remedy() -> None:
+    """Names are for processes; the constants are there for code that mentions them."""
+    play = Play("""return function()
+        local r, out = process.registry, {}
+        for i, name in ipairs({ "register", "lookup", "unregister" }) do
+            local v, err = r[name]("boss", process.pid())
+            out[i] = { tostring(v), err:kind(), err:retryable(),
+                err:message():match("process.registry." .. name) ~= nil,
+                err:message():match("workflow.id") }
+        end
+        return { out, r.LOCAL, r.EVENTUAL, r.CONSISTENT, r.STRONG }
+    end""")
+    refused = ["Invalid", False, True, "workflow.id"]
+    assert play.result == [
+        [["nil", *refused], ["nil", *refused], ["false", *refused]],
+        0,
+        1,
+        2,
+        3,
+    ]
+    assert play.commands == []
+
+
+CASTS = {
+    "string(5)": "5",
+    "string(1.5)": "1.5",
+    "string(nil)": "nil",
+    'string("x"):upper()': "X",
+    'string(errors.new("m"))': "m",
+    'number("7")': 7,
+    "number(2.5)": 2.5,
+    'integer("8")': 8,
+    "integer(3.0)": 3,
+    "math.type(integer(3.0))": "integer",
+    "boolean(0)": True,
+    "boolean(nil)": False,
+    "string.upper('a')": "A",
+}
+
+
+@pytest.mark.parametrize("cast", CASTS)
+def test_casts_of_typed_sources_are_callable(cast: str) -> None:
+    """Contract section 0, rule 1."""
+    assert result_of(f"return {cast}") == CASTS[cast]
+
+
+@pytest.mark.parametrize(
+    ("cast", "words"),
+    [
+        ("number('x')", "flow.lua:1: cannot cast this text to number"),
+        ("number(nil)", "flow.lua:1: cannot cast a nil value to number"),
+        ("integer(1.5)", "flow.lua:1: cannot cast a number value to integer"),
+        ("integer({})", "flow.lua:1: cannot cast a table value to integer"),
+    ],
+)
+def test_a_cast_to_what_a_value_is_not_raises(cast: str, words: str) -> None:
+    """Where the code says it."""
+    assert Play(f"return function() local v = {cast} end").failure["message"] == words
+
+
 # -- entry lookup and return protocol --------------------------------------------------------------
 
 
@@ -349,6 +429,28 @@ def test_imports_are_loaded_once_in_a_run_and_may_import_themselves() -> None:
     assert Play("", engine=engine).result == [True, 1, "[]", True]
 
 
+def test_a_library_that_failed_says_so_every_time() -> None:
+    """Its own error, not one about a circle; and it may be tried again."""
+    code = """return function()
+        local _, first = pcall(require, "lib")
+        local _, second = pcall(require, "lib")
+        ready = true
+        return { first, second, require("lib") }
+    end"""
+    lib = source("if not ready then error('not yet') end return 'loaded'", name="lib.lua")
+    play = Play(source(code, imports={"lib": lib}))
+    assert play.result == ["lib.lua:1: not yet", "lib.lua:1: not yet", "loaded"]
+
+
+def test_a_circle_of_libraries_is_still_one() -> None:
+    """Only what is being loaded right now counts."""
+    one = BundleSource("lib:one", 'return require("two")', "one.lua")
+    two = BundleSource("lib:two", 'return require("one")', "two.lua", imports={"one": one})
+    one.imports["two"] = two  # type: ignore[index]
+    failure = Play(source('return require("one")', imports={"one": one})).failure
+    assert "require('one'): circular import of lib:one" in failure["message"]
+
+
 # -- logs, ctx, uuid -------------------------------------------------------------------------------
 
 
@@ -421,4 +523,22 @@ def test_random_uuids_come_from_the_host_and_are_recorded() -> None:
     assert [(c.op, c.name, c.data) for c in play.commands] == [
         ("marker", b"uuid", b'"<uuid>"'),
         ("marker", b"uuid7", b'"<uuid7>"'),
+    ]
+
+
+def test_a_named_uuid_takes_any_bytes() -> None:
+    """As RFC 9562 has it: the digest of the namespace and the name, whatever the name is."""
+    play = Play("""local uuid = require("uuid")
+        return function()
+            local dns = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+            return { uuid.v5(dns, "\\xff"), (uuid.v3(dns, "\\xff")), (uuid.v3(dns, "python.org")),
+                (uuid.v5(dns, "\\u{e9}")) }
+        end""")
+    dns = uuid.NAMESPACE_DNS
+    raw = [digest(dns.bytes + b"\xff").digest()[:16] for digest in (hashlib.sha1, hashlib.md5)]
+    assert play.result == [
+        str(uuid.UUID(bytes=raw[0], version=5)),
+        str(uuid.UUID(bytes=raw[1], version=3)),
+        str(uuid.uuid3(dns, "python.org")),
+        str(uuid.uuid5(dns, "é")),
     ]

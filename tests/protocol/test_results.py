@@ -169,6 +169,23 @@ async def test_a_take_that_fails_frees_its_cached_runs(engine: Engine) -> None:
     await handle.terminate()
 
 
+@proves(mutant("commit", "if sticky_ms ~= r.patience then", "if false then"))
+async def test_a_worker_says_how_long_its_own_queue_is_waited_for(engine: Engine) -> None:
+    """sticky_schedule_to_start_timeout: a minute, where the namespace has five seconds."""
+    await engine.deploy({"flow": SIGNALED}, worker={"sticky_schedule_to_start_timeout": "1m"})
+    worker = await engine.worker()
+    handle = await engine.start("flow")
+    await until(engine, handle, "WorkflowTaskCompleted")
+    await engine.kill(worker)
+    await handle.signal("s")
+    p = engine.store.partition(handle.workflow_id)
+    score, (seconds, _) = await engine.store.read(
+        ("ZSCORE", p.leases, f"w|{handle.run_id}"), ("TIME",)
+    )
+    assert 50_000 < int(score) - int(seconds) * 1000 < 62_000
+    await handle.terminate()
+
+
 # -- slots -----------------------------------------------------------------------------------------
 
 MANY = """

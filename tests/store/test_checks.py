@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from luaflow.client import Client
 from luaflow.embedded import EmbeddedServer
-from luaflow.errors import Refused
+from luaflow.errors import NotFound, Refused
 from luaflow.store import checks
 from luaflow.store.checks import check_at_start, check_server
 from luaflow.store.link import Link
 from luaflow.store.namespaces import Settings
 from luaflow.store.store import Store
+from luaflow_scheduler.guard import Guard
 
 
 @pytest.fixture
@@ -55,6 +59,37 @@ async def test_server_without_disk_is_told(link: Link, caplog: pytest.LogCapture
     await check_at_start(store)
     assert "keeps nothing on disk" in caplog.text
     await store.close()
+
+
+async def test_a_scheduler_does_not_say_it_twice(
+    link: Link, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was said at the start is not said again by the first look of the guard."""
+    await link.batch([("CONFIG", "SET", "appendonly", "no"), ("CONFIG", "SET", "save", "")])
+    store = await Store.open(link.url, "default")
+    await check_at_start(store)
+    guard = Guard(store)
+    guard.wake()  # do not wait for the next look
+    await guard.round()
+    assert caplog.text.count("keeps nothing on disk") == 1
+    await store.close()
+
+
+async def test_a_client_asks_once(link: Link) -> None:
+    """The first start asks about the server, however many begin together; none after it."""
+
+    async def asked() -> int:
+        (text,) = await link.batch([("INFO", "commandstats")])
+        found = re.search(rb"cmdstat_config\|get:calls=(\d+)", text)
+        return int(found[1]) if found else 0
+
+    before = await asked()
+    async with await Client.connect(link.url, "default") as client:
+        for _ in range(2):
+            starts = (client.start("app:no") for _ in range(20))
+            found = await asyncio.gather(*starts, return_exceptions=True)
+            assert {type(error) for error in found} == {NotFound}
+    assert await asked() - before == 4  # names of CONFIG
 
 
 async def test_fsynced_needs_appendfsync_always(link: Link) -> None:

@@ -7,6 +7,7 @@ import logging
 import threading
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -132,7 +133,9 @@ async def test_result_times_out(client: Client) -> None:
 
 async def test_unknown_type_says_what_there_is(client: Client) -> None:
     """Nobody could run it, so the start fails at once, and helps."""
-    with pytest.raises(NotFound, match=r"did you mean 'app:pay'\? deployed are app:pay, app:ship"):
+    with pytest.raises(
+        NotFound, match=r"did you mean 'app:pay'\? deployed are app:pay, app:ship; 'lu"
+    ):
         await client.start("app:pai")
 
 
@@ -154,6 +157,17 @@ async def test_bad_workflow_id(client: Client, bad: str) -> None:
         await client.start("app:pay", options={"workflow.id": bad})
     with pytest.raises(InvalidArgument):
         client.get_handle(bad)
+
+
+@pytest.mark.parametrize(("type", "how"), [(None, {}), ("", {}), (3, {}), ("app:pay", {"id": 3})])
+async def test_start_with_what_is_no_text(client: Client, type: Any, how: Any) -> None:
+    """What only a type checker would have found is an error of ours."""
+    with pytest.raises(InvalidArgument, match=r"text|string"):
+        await client.start(type, **how)
+    for other in ("request_id", "host"):
+        wrong: dict[str, Any] = {other: 7}
+        with pytest.raises(InvalidArgument, match="must be text, not 7"):
+            await client.start("app:pay", **wrong)
 
 
 async def test_payload_over_the_limit(client: Client, caplog: pytest.LogCaptureFixture) -> None:
@@ -721,6 +735,51 @@ async def test_sync_client(client: Client, player: Player) -> None:
     assert await asyncio.to_thread(ready.wait, 10)
     await player.close("w1", result="done")
     assert await waiting == "done"
+
+
+CALLED = """\
+namespace: fn
+entries:
+  - {name: add, kind: function.lua, source: "return function(a, b) return a + b end"}
+  - name: ask
+    kind: function.lua
+    modules: [process]
+    source: "return function(w) return process.send(w, 'go', 1) end"
+  - {name: shout, kind: function.python, handler: "fn_shouting:shout"}
+"""
+
+
+async def test_call(client: Client, player: Player, tmp_path: Path) -> None:
+    """A function of the app folder runs here, in either language; a workflow is executed."""
+    (tmp_path / "app.yaml").write_text(CALLED)
+    (tmp_path / "fn_shouting.py").write_text("def shout(text):\n    return text.upper()\n")
+    assert await client.call("fn:add", 2, -3, app=tmp_path) == -1
+    assert await client.call("fn:shout", "hi", app=str(tmp_path)) == "HI"
+    with pytest.raises(WorkflowFailed, match="arithmetic"):
+        await client.call("fn:add", 2, app=tmp_path)
+    handle = await client.start("app:pay", id="w1")
+    assert await client.call("fn:ask", handle.pid, app=tmp_path) is True
+    assert (await types_of(client, "w1"))[-1] == "WorkflowExecutionSignaled"
+    await player.close("w1", result=0)
+    subscribed = watch_subscriptions(client.store)
+    calling = asyncio.create_task(client.call("app:ship", 1, app=tmp_path))
+    await subscribed.wait()
+    (run,) = (await client.list("WorkflowType='app:ship'", 1))["workflows"]
+    await player.close(run["workflow_id"], result="done")
+    assert await calling == "done"
+    with pytest.raises(NotFound, match="a function is called with app=FOLDER"):
+        await client.call("fn:add", 2, 3)
+
+
+async def test_sync_call(client: Client, tmp_path: Path) -> None:
+    """The facade has it, too."""
+
+    def work() -> Any:
+        with SyncClient.connect(client.store.url, client.namespace) as sync:
+            return sync.call("fn:add", 2, 3, app=tmp_path)
+
+    (tmp_path / "app.yaml").write_text(CALLED)
+    assert await asyncio.to_thread(work) == 5
 
 
 async def test_store_is_shared(redis_url: str, namespace: str) -> None:

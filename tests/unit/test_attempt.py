@@ -11,7 +11,16 @@ from luaflow.activity import ActivityError
 from luaflow.domain.failure import Failure, canceled, timeout
 from luaflow.domain.retry import RetryPolicy
 from luaflow.store.keys import Partition
-from luaflow_worker.attempt import Attempt, Outcome, check_size, failure_of, outcome_of, verdict
+from luaflow_worker.attempt import (
+    Attempt,
+    Limits,
+    Outcome,
+    check_size,
+    failure_of,
+    log_failure,
+    outcome_of,
+    verdict,
+)
 
 
 def attempt(number: int = 1, **policy: int) -> Attempt:
@@ -91,7 +100,9 @@ def test_a_timeout_of_the_last_attempt_is_told_as_a_timeout() -> None:
 
 def test_a_lost_worker_is_a_failed_attempt_that_is_tried_again() -> None:
     """A timeout of the engine is retried although the workflow sees it as not retryable."""
-    assert verdict(attempt(), Outcome(failure=timeout("worker_lost"))).delay == 1000
+    end = verdict(attempt(), Outcome(failure=timeout("worker_lost")))
+    assert end.delay == 1000
+    assert orjson.loads(end.body)["retryable"] is True  # as describe shows it meanwhile
 
 
 def test_the_next_attempt_is_told_the_last_heartbeat() -> None:
@@ -116,6 +127,33 @@ def test_exceptions_become_failures() -> None:
 
 def test_results_that_cannot_be_stored_are_failures() -> None:
     """Too large, or of a type that no history can hold; never retried."""
-    for outcome in (check_size(b"x" * 11, 10), outcome_of(object(), 100)):
+    limits = Limits(10, 5)
+    for outcome in (check_size(attempt(), b"x" * 11, limits), outcome_of(attempt(), {1}, limits)):
         assert outcome.failure is not None
         assert (outcome.failure.kind, outcome.failure.retryable) == ("Invalid", False)
+
+
+def test_large_results_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    """From the namespace's limit of warning on, operators hear which activity of which workflow."""
+    outcome_of(attempt(), "x" * 3, Limits(10, 5))
+    assert not caplog.records
+    assert outcome_of(attempt(), "x" * 4, Limits(10, 5)).failure is None
+    assert "workflow w: the result of app:charge has 6 bytes; from 5 on" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("failure", "says"),
+    [
+        (Failure("Conflict", "no"), "attempt 2: Conflict: no; it is tried again in 2 s"),
+        (Failure("", "no", retryable=False), "attempt 2: error: no; it is not tried again"),
+        (canceled(), ""),
+    ],
+)
+def test_failed_attempts_are_told(
+    failure: Failure, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Which activity of which workflow, how it failed, and when it is tried again."""
+    one = attempt(2)
+    log_failure(one, verdict(one, Outcome(failure=failure)))
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ([f"activity app:charge of workflow w failed in {says}"] if says else [])

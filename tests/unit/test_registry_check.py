@@ -76,6 +76,19 @@ def app_folder(folder: Path, lua: str, yaml: str = HEAD + WORKFLOW + MORE) -> Pa
         ("local h = yaml.decode('x')", 1, "module 'yaml' is not provided by this", "python"),
         ("local f = io.open('x')", 1, "io is not available in workflows", "activity"),
         ("counter = counter + 1", 1, "the global counter is assigned", "local counter"),
+        ("function f() end", 1, "the global f is assigned", "declare it: local function f"),
+        ("_G.foo = 1", 1, "the global foo is assigned", "declare it: local foo"),
+        ("os.execute('ls')", 1, "os.execute is not available", "an activity of kind function.py"),
+        ("local t = require('os').time()", 1, "os.time in a workflow", "time.now()"),
+        ("funcs.call('app:child')", 1, "app:child is a workflow and no", "use workflow.exec("),
+        (
+            "process.spawn('app:child', 'app:wrker')",
+            1,
+            "no temporal.worker",
+            "you mean app:worker?",
+        ),
+        ("process.spawn('app:child', 'a:b')", 1, "a:b, where app:child shall run, is no", "queue"),
+        ("require('workflow').exec('app:no')", 1, "workflow app:no is called but not", ""),
         (
             "local j = require('json')",
             1,
@@ -154,10 +167,12 @@ def test_good_code_is_silent(tmp_path: Path, lua: str) -> None:
 
 def test_functions_are_checked_by_their_own_rules(tmp_path: Path) -> None:
     """Clocks and globals are free outside workflows; unlisted modules and unknown ids are not."""
-    lua = "counter = os.time()\nlocal h = require('http_client')\nfuncs.call('app:no')"
+    lua = "counter = os.time() _ = os.getenv('A')\nlocal h = require('http_client')\n"
+    lua += "funcs.call('app:no')"
     yaml = HEAD + "  - {name: fn, kind: function.lua, source: 'file://wf.lua', modules: [funcs]}\n"
     warnings = check_app(load_app(app_folder(tmp_path, lua, yaml), {}))
     assert [(warning.line, warning.message) for warning in warnings] == [
+        (1, "os.getenv is not available"),
         (2, "module 'http_client' is not provided by this release of luaflow"),
         (3, "function app:no is called but not registered"),
     ]
@@ -249,8 +264,9 @@ def test_lua_that_does_not_compile_is_an_error(tmp_path: Path) -> None:
     assert asked == ["wf.lua", "app:lib"]
 
 
-def test_warnings_of_loading_come_first(tmp_path: Path) -> None:
-    """One list holds everything there is to say."""
+def test_warnings_are_in_order_of_place(tmp_path: Path) -> None:
+    """One list holds everything there is to say, whoever saw it first."""
     yaml = HEAD + WORKFLOW + "  - {name: x, kind: no.such}\n"
-    warnings = check_app(load_app(app_folder(tmp_path, "x = 1", yaml), {}))
-    assert [warning.line for warning in warnings] == [15, 1]
+    lua = "x = 1\nos.clock()\nlocal j = require('json')"
+    warnings = check_app(load_app(app_folder(tmp_path, lua, yaml), {}))
+    assert [warning.line for warning in warnings] == [15, 1, 2, 3]

@@ -24,7 +24,7 @@ from luaflow.registry.lua_tokens import tokens
         ("for i = 1, f(function() for k = 1, 2 do k = 1 end end) do i = 1 end", []),
         ("local t = {x = 1, [y] = 2; z = 3}", []),
         ("local t = {f = function() x = 1 end, z = 3}", ["x"]),
-        ("function f(a, b, ...) a = b end", []),
+        ("function f(a, b, ...) a = b end", ["f"]),
         ("function m:f() self = 1 end", []),
         ("local function f(a) end a = 1", ["a"]),
         ("do local x end x = 1", ["x"]),
@@ -37,7 +37,11 @@ from luaflow.registry.lua_tokens import tokens
         ("local x: T? = nil local y: {k: string} | Map<A, {B}> = {} x = 1", []),
         ("local f: (a: T) -> R = g", []),
         ("type X = {a: string}\nexport type Y<T> = (T) -> nil\nx = 1", ["x"]),
-        ("function f(a: T, b: (x: A) -> B?): (C, D) a = 1 c = 1 end", ["c"]),
+        ("function f(a: T, b: (x: A) -> B?): (C, D) a = 1 c = 1 end", ["f", "c"]),
+        ("function f() end local g function g() end function t.h() end", ["f"]),
+        ("local function m() function f() end end", ["f"]),
+        ("_G.x = 1 _G['y'], _G[z], a._G.b = 1 _G.c.d = 1", ["x", "y"]),
+        ("local _G = {} _G.x = 1", []),
         ("local x = (y :: number) + (z as Foo<Bar>) w = 1", ["w"]),
         ("goto done ::done:: x = 1", ["x"]),
         ("return", []),
@@ -45,7 +49,7 @@ from luaflow.registry.lua_tokens import tokens
 )
 def test_assigned_globals(text: str, names: list[str]) -> None:
     """Only plain names that no scope declares, and that stand left of an assignment."""
-    assert [name for name, _ in scan(text).assigned] == names
+    assert [one.name for one in scan(text).assigned] == names
 
 
 @pytest.mark.parametrize(
@@ -82,6 +86,11 @@ def test_functions_used_above_their_declaration(text: str, early: list[EarlyUse]
             "funcs.new():with_options({})\n  :call('a:b')",
             [Call(("", "call"), "a:b", 2, method=True)],
         ),
+        ("p.spawn('a:b', 'a:w', 1)", [Call(("p", "spawn"), "a:b", 1, method=False, second="a:w")]),
+        ("p.spawn('a:b', 'a:' .. w)", [Call(("p", "spawn"), "a:b", 1, method=False)]),
+        ("require('w').exec('a:b')", [Call(("w", "exec"), "a:b", 1, method=False)]),
+        ("require 'w'.exec 'a:b'", [Call(("w", "exec"), "a:b", 1, method=False)]),
+        ("(f 'w').exec('a:b')", [Call(("", "exec"), "a:b", 1, method=False)]),
         ("funcs.call('a:' .. name)", []),
         ("funcs.call(id)", []),
     ],

@@ -41,6 +41,12 @@ FN = "  - name: fn\n    kind: function.lua\n    source: return 1\n"
             "add address:",
         ),
         (HEAD.replace("localhost:6379", "[1]"), 5, "address must be text, got a list", "string"),
+        (
+            HEAD.replace("localhost:6379", "ftp://x"),
+            5,
+            "address begins with ftp://, which is no server's",
+            "redis://, rediss://, unix://",
+        ),
         (HEAD.replace("    task_queue: orders\n", ""), 6, "task_queue is required", "add task_q"),
         (HEAD.replace("    client: client\n", ""), 6, "client is required", "temporal.client"),
         (

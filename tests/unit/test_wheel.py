@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -14,20 +15,50 @@ ROOMS = ("shared", "worker", "scheduler", "cli")
 SUFFIXES = {".py", ".lua", ".json", ".typed"}
 
 
-@pytest.mark.heavy
-def test_wheel_holds_every_file_of_the_tree(tmp_path: Path) -> None:
-    """Every .py, .lua and .json file of the rooms is in the wheel, and nothing else."""
+EXAMPLE = "luaflow_cli/examples/orders"
+
+
+def build(folder: Path) -> Path:
+    """Build the wheel into a folder; return it."""
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
-    command += ["--quiet", "--wheel-dir", str(tmp_path), str(ROOT)]
+    command += ["--quiet", "--wheel-dir", str(folder), str(ROOT)]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
-    (wheel,) = tmp_path.glob("luaflow-*.whl")
+    (wheel,) = folder.glob("luaflow-*.whl")
+    return wheel
+
+
+@pytest.mark.heavy
+def test_wheel_holds_every_file_of_the_tree(tmp_path: Path) -> None:
+    """Every .py, .lua and .json file of the rooms is in the wheel, the example, and nothing else.
+
+    The demo of that wheel finds its app, with no checkout around it.
+    """
+    wheel = build(tmp_path)
     with zipfile.ZipFile(wheel) as opened:
         found = {name for name in opened.namelist() if ".dist-info/" not in name}
+        opened.extractall(tmp_path / "site")
+    example = {name for name in found if name.startswith(EXAMPLE)}
+    orders = ROOT / "examples" / "orders"
+    files = (p for p in orders.rglob("*") if p.is_file() and p.suffix != ".pyc")
+    kept = {f"{EXAMPLE}/{p.relative_to(orders).as_posix()}" for p in files}
+    assert {name for name in kept if "/." not in name} == example
+    look = "from luaflow_cli.demo import example; from luaflow.registry import load_app; "
+    look += "app = load_app(example()); print(app.root, sorted(app.workflows))"
+    done = subprocess.run(
+        [sys.executable, "-c", look],
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith(str(tmp_path / "site" / EXAMPLE))
+    assert "app:order_demo" in done.stdout
     tree = {
         path.relative_to(ROOT / room).as_posix()
         for room in ROOMS
         for path in (ROOT / room).rglob("*")
         if path.suffix in SUFFIXES
     }
-    assert found == tree
+    assert found - example == tree

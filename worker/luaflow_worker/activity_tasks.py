@@ -24,7 +24,7 @@ from luaflow.store.attempts import Proof
 from luaflow.store.keys import Partition
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
-from luaflow_worker.attempt import Attempt, Outcome, Verdict, verdict
+from luaflow_worker.attempt import Attempt, Outcome, Verdict, log_failure, verdict
 from luaflow_worker.functions import FunctionHost, info_of
 from luaflow_worker.live import Live, Result
 from luaflow_worker.metrics import AttemptOutcome, WorkerMetrics
@@ -321,6 +321,7 @@ class ActivityTasks:
         ended(attempt, outcome)
 
     def _count(self, attempt: Attempt, end: Verdict) -> None:
+        log_failure(attempt, end)
         outcome = "retried" if end.delay is not None else _OUTCOME[end.event]
         self._metrics.attempt(attempt.activity, outcome, time.monotonic() - attempt.since)
 

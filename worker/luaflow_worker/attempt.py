@@ -6,6 +6,7 @@ What follows is an event for its run, or another attempt under the retry policy:
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -16,8 +17,11 @@ import orjson
 from luaflow.activity import ActivityError
 from luaflow.domain import values
 from luaflow.domain.failure import Failure, canceled
-from luaflow.domain.retry import RetryPolicy, activity_ended
+from luaflow.domain.retry import RetryPolicy, activity_ended, tried_again
 from luaflow.store.keys import Partition
+from luaflow.store.namespaces import Settings
+
+log = logging.getLogger(__name__)
 
 STACK_BYTES = 4000
 
@@ -59,7 +63,22 @@ class Outcome(NamedTuple):
     failure: Failure | None = None
 
 
-def outcome_of(value: Any, limit: int) -> Outcome:
+class Limits(NamedTuple):
+    """The namespace's limits of a payload, in bytes: refused above ``most``, logged above ``warn``.
+
+    See ``Place.check_size`` for what workflows give.
+    """
+
+    most: int
+    warn: int
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return the limits of a namespace."""
+    return Limits(settings.payload_max_bytes, settings.payload_warn_bytes)
+
+
+def outcome_of(attempt: Attempt, value: Any, limits: Limits) -> Outcome:
     """Return the outcome of a value an activity returned; too large or unsupported is a failure."""
     try:
         data = values.dumps(value)
@@ -67,16 +86,26 @@ def outcome_of(value: Any, limit: int) -> Outcome:
         return Outcome(
             failure=Failure("Invalid", f"the activity's result: {error}", retryable=False)
         )
-    return check_size(data, limit)
+    return check_size(attempt, data, limits)
 
 
-def check_size(data: bytes, limit: int) -> Outcome:
-    """Return the outcome of a result in JSON; one over the limit (bytes) is a failure."""
-    if len(data) > limit:
+def check_size(attempt: Attempt, data: bytes, limits: Limits) -> Outcome:
+    """Return the outcome of a result in JSON; one over the limit is a failure, a warning below."""
+    size = len(data)
+    if size > limits.most:
         text = (
-            f"the activity's result has {len(data)} bytes; the limit is {limit}: return a reference"
+            f"the activity's result has {size} bytes; the limit is {limits.most}:"
+            " return a reference"
         )
         return Outcome(failure=Failure("Invalid", text, retryable=False))
+    if size > limits.warn:
+        log.warning(
+            "workflow %s: the result of %s has %d bytes; from %d on, return a reference instead",
+            attempt.workflow_id,
+            attempt.activity,
+            size,
+            limits.warn,
+        )
     return Outcome(data)
 
 
@@ -101,6 +130,7 @@ class Verdict(NamedTuple):
     body: bytes
     delay: int | None = None
     details: bytes = b""
+    failure: Failure | None = None
 
 
 def verdict(attempt: Attempt, outcome: Outcome) -> Verdict:
@@ -116,6 +146,25 @@ def verdict(attempt: Attempt, outcome: Outcome) -> Verdict:
     asked = failure.kind == "Canceled"
     delay = None if asked else attempt.policy.next_delay_ms(attempt.number, failure)
     if delay is not None:
-        return Verdict("", orjson.dumps(failure.to_json()), delay, attempt.details)
+        told = orjson.dumps(tried_again(failure).to_json())
+        return Verdict("", told, delay, attempt.details, failure)
     event, ended = activity_ended(attempt.seq, failure, attempt.number)
-    return Verdict(event, orjson.dumps(ended))
+    return Verdict(event, orjson.dumps(ended), failure=failure)
+
+
+def log_failure(attempt: Attempt, end: Verdict) -> None:
+    """Tell operators of an attempt that failed, not that was cancelled, and when the next is."""
+    failure = end.failure
+    if failure is None or failure.kind == "Canceled":
+        return
+    after = f"it is tried again in {(end.delay or 0) / 1000:g} s"
+    log.warning(
+        "activity %s of workflow %s failed in attempt %d: %s: %s; %s",
+        attempt.activity,
+        attempt.workflow_id,
+        attempt.number,
+        failure.kind or "error",
+        failure.message,
+        "it is not tried again" if end.delay is None else after,
+        extra={"run_id": attempt.run_id},
+    )

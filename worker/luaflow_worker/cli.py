@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 from prometheus_client import CollectorRegistry
@@ -24,13 +26,41 @@ from luaflow_worker.worker import ROLES, Worker, WorkerConfig
 log = logging.getLogger("luaflow.worker")
 
 DEFAULT_REDIS = "redis://127.0.0.1:6379"
+MAX_SECONDS = 30 * 24 * 3600.0
 THREAD_SECONDS = 0.5
 """What idle threads may take to end."""
 
 
+class MetricsAddressError(Exception):
+    """The metrics cannot be served where they should be; the text says where and why."""
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds, ``least`` or more; nan, which is neither, is refused."""
+
+    name = "seconds"
+
+    def __init__(self, least: float) -> None:
+        super().__init__(min=least, max=MAX_SECONDS)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read it."""
+        found: float = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail(f"{value} is not a number of seconds", param, ctx)
+        return found
+
+
 @click.command(context_settings={"auto_envvar_prefix": "LUAFLOW", "show_default": True})
 @click.option(
-    "--queue", "queues", multiple=True, required=True, help="Task queue to serve; repeat for more."
+    "--queue",
+    "queues",
+    multiple=True,
+    required=True,
+    envvar=["LUAFLOW_QUEUE", "LUAFLOW_QUEUES"],
+    help="Task queue to serve; repeat for more (in LUAFLOW_QUEUE: with spaces between).",
 )
 @click.option(
     "--role", type=click.Choice(ROLES), default="all", help="What to run of these queues."
@@ -53,20 +83,25 @@ THREAD_SECONDS = 0.5
 @click.option("--cache", default=1000, type=click.IntRange(0), help="Runs kept in memory.")
 @click.option(
     "--drain-timeout",
-    type=float,
+    type=Seconds(0),
     help="Seconds running activities get at SIGTERM; else worker_stop_timeout of the YAML, or 30.",
 )
 @click.option(
-    "--hang-timeout", default=10.0, help="Seconds of silence after which a process is killed."
+    "--hang-timeout",
+    default=10.0,
+    type=Seconds(1),
+    help="Seconds of silence after which a process is killed.",
 )
 @click.option(
-    "--metrics-port", type=int, help="Serve /metrics, /healthz, /readyz; 0 = any free port."
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Serve /metrics, /healthz, /readyz; 0 = any free port.",
 )
 @click.option("--metrics-host", default="127.0.0.1", help="Address to serve them on.")
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", help="Form of log lines."
 )
-@click.option("--child", type=int, hidden=True)
+@click.option("--child", type=int, hidden=True, allow_from_autoenv=False)
 def main(
     queues: tuple[str, ...],
     role: str,
@@ -84,17 +119,25 @@ def main(
 ) -> None:
     """Run workflow tasks and activities of the given queues until SIGTERM."""
     setup_logging(log_format)  # type: ignore[arg-type]
-    if child is None and processes > 1:
-        sys.exit(Supervisor(worker_command(), processes, hang_seconds=hang_timeout).run())
     if metrics_port and child:
         metrics_port += child
-    config = WorkerConfig(queues, role, app, cache, drain_timeout)
     try:
+        config = WorkerConfig(tuple(dict.fromkeys(queues)), role, app, cache, drain_timeout)
+        if child is None and processes > 1:
+            sys.exit(Supervisor(worker_command(), processes, hang_seconds=hang_timeout).run())
         asyncio.run(_serve(config, redis, namespace, metrics_host, metrics_port))
     except LuaflowError as error:
-        click.echo(f"luaflow-worker: {error}", err=True)
-        sys.exit(exit_code(error))
+        _fail(error.message, exit_code(error))
+    except MetricsAddressError as error:
+        _fail(
+            f"cannot serve metrics on {error}; choose another --metrics-port or --metrics-host", 1
+        )
     _leave_handlers()
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    click.echo(f"luaflow-worker: {text}", err=True)
+    sys.exit(code)
 
 
 def _leave_handlers() -> None:
@@ -127,8 +170,8 @@ async def _serve(
     registry = CollectorRegistry()
     try:
         worker = Worker(store, config, registry)
-        pulse = _start_pulse(stop)
         ops = _ops(worker, registry, host, port)
+        pulse = _start_pulse(stop)  # from here on a supervisor takes our end for an accident
         await worker.start()
         queues = ", ".join(config.queues)
         who = f"luaflow-worker {worker.id} (process {os.getpid()})"
@@ -157,7 +200,10 @@ def _ops(
         return worker.healthy, "ready" if worker.healthy else "a part of the worker failed"
 
     ops = OpsServer(host, port, registry, worker.alive, ready)
-    ops.start()
+    try:
+        ops.start()
+    except (OSError, OverflowError) as error:
+        raise MetricsAddressError(f"{host}:{port}: {error}") from error
     click.echo(f"metrics on http://{host}:{ops.port}/metrics")
     return ops
 

@@ -33,7 +33,7 @@ from luaflow.registry.app import App
 from luaflow.registry.bundle import bundle_entry
 from luaflow.registry.entries import CallableEntry, FunctionEntry, PythonEntry
 from luaflow.replay.loading import source_of
-from luaflow_worker.attempt import Attempt, Outcome, check_size, failure_of
+from luaflow_worker.attempt import Attempt, Limits, Outcome, check_size, failure_of
 from luaflow_worker.python_activities import PythonActivities
 from luaflow_worker.recorded_values import make_value
 
@@ -67,14 +67,14 @@ class FunctionHost:
         *,
         node: str,
         cpu_seconds: float,
-        payload_max: int,
+        limits: Limits,
     ) -> None:
         """``node`` is the first part of the functions' PIDs."""
         self.app = app
         self.python = python
         self.world = world
         self.node = node
-        self.payload_max = payload_max
+        self.limits = limits
         self._cpu_seconds = cpu_seconds
         self._engines: dict[str, Engine] = {}
 
@@ -163,7 +163,7 @@ class FunctionCall:
             return
         self._carry_out(out)
         if out.status in ("done", "continued"):
-            self._end(check_size(out.result or b"null", self.host.payload_max))
+            self._end(check_size(self.attempt, out.result or b"null", self.host.limits))
         elif out.status == "failed":
             self._end(Outcome(failure=Failure.from_json(orjson.loads(out.failure or b"{}"))))
 

@@ -17,7 +17,7 @@ from luaflow.domain.failure import SCHEDULE_TO_CLOSE, Invalid, canceled, timeout
 from luaflow.domain.options import ActivityOptions, parse_activity_options
 from luaflow.lua.vm import Command
 from luaflow.replay.decider import Decision
-from luaflow_worker.attempt import Attempt, Outcome, Verdict, verdict
+from luaflow_worker.attempt import Attempt, Outcome, Verdict, log_failure, verdict
 from luaflow_worker.live import Live
 from luaflow_worker.rate import Rate
 from luaflow_worker.steps import Step
@@ -88,6 +88,7 @@ class LocalActivities:
             attempt = make(number=number)
             outcome = await self._attempt(attempt, end if limit else None)
             said = verdict(attempt, outcome)
+            log_failure(attempt, said)
             if said.delay is None:
                 return said, outcome
             if loop.time() + said.delay / 1000 >= end:

@@ -17,18 +17,18 @@ from luaflow.activity import Context, current
 from luaflow.domain import values
 from luaflow.domain.failure import Failure
 from luaflow.registry.entries import PythonEntry
-from luaflow_worker.attempt import Attempt, Outcome, failure_of, outcome_of
+from luaflow_worker.attempt import Attempt, Limits, Outcome, failure_of, outcome_of
 
 
 class PythonActivities:
     """Calls handlers: ``async def`` on the loop, plain functions in a pool of threads."""
 
-    def __init__(self, root: Path, *, threads: int, payload_max: int) -> None:
+    def __init__(self, root: Path, *, threads: int, limits: Limits) -> None:
         """``root`` is the app folder; handlers are imported with it in front of the path."""
         self._root = str(root.resolve())
         self._handlers: dict[str, Callable[..., Any]] = {}
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="luaflow-activity")
-        self._payload_max = payload_max
+        self._limits = limits
 
     def handler(self, entry: PythonEntry) -> Callable[..., Any]:
         """Return the callable; ImportError, AttributeError or TypeError name what is wrong."""
@@ -59,7 +59,7 @@ class PythonActivities:
             return Outcome(failure=failure_of(asyncio.CancelledError()))
         except Exception as error:  # noqa: BLE001 - whatever the user's code raises is its failure
             return Outcome(failure=failure_of(error))
-        return outcome_of(value, self._payload_max)
+        return outcome_of(attempt, value, self._limits)
 
     async def _call(self, handler: Callable[..., Any], args: list[Any], context: Context) -> Any:
         token = current.set(context)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -100,6 +100,16 @@ class Step:
         )
 
 
+class Sticky(NamedTuple):
+    """Whose queue the next task goes to ('' = the shared one), and how long it may stay there.
+
+    ``ms`` 0: as the namespace says.
+    """
+
+    worker: str
+    ms: int = 0
+
+
 def names_in(steps: Sequence[Step]) -> tuple[set[str], set[str]]:
     """The workflow types and the worker entries that decisions name."""
     names, hosts = set(), set()
@@ -115,7 +125,7 @@ def names_in(steps: Sequence[Step]) -> tuple[set[str], set[str]]:
 def spell(
     step: Step,
     worker: str,
-    sticky: str,
+    sticky: Sticky,
     keep: Callable[[str, ActivityOptions], str | None],
     types: Types,
 ) -> Call:
@@ -145,7 +155,8 @@ def spell(
         seen=step.seen,
         worker=worker,
         fused=step.fused,
-        sticky=sticky,
+        sticky=sticky.worker,
+        sticky_ms=sticky.ms,
         more=decision.more,
         decision=body,
         results=[(*result, step.stamp) for result in step.results],

@@ -26,6 +26,9 @@ FIRST_PULSE_SECONDS = 60.0
 RESTART_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0)
 """Pauses before a child that keeps dying is started again; a minute of life clears them."""
 
+PERMANENT = (1, 2, 3, 4, 5)
+"""Exit codes of a start that failed, as the command line has them; no signal, no sudden death."""
+
 
 @dataclass(slots=True)
 class Child:
@@ -51,6 +54,8 @@ class Supervisor:
         self._deaths: dict[int, list[float]] = {}
         self._due: dict[int, float] = {}
         self._stopping = False
+        self._served: set[int] = set()
+        self._failed = 0
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> int:
@@ -65,7 +70,7 @@ class Supervisor:
             for child in list(self._children):
                 code = self._look(child) or code
             self._start_due()
-        return 0 if self._stopping else code
+        return self._failed or (0 if self._stopping else code)
 
     def _start(self, number: int) -> None:
         read, write = os.pipe()
@@ -85,6 +90,7 @@ class Supervisor:
             child: Child = key.data
             if os.read(child.pulse, 512):
                 child.felt, child.beating = time.monotonic(), True
+                self._served.add(child.number)
             else:
                 self._selector.unregister(child.pulse)
 
@@ -105,9 +111,22 @@ class Supervisor:
             self._selector.unregister(child.pulse)
         os.close(child.pulse)
         if not self._stopping:
-            log.warning("worker process ended with %s: starting another", child.process.returncode)
-            self._plan(child.number)
+            self._replace(child)
         return child.process.returncode
+
+    def _replace(self, child: Child) -> None:
+        """Plan another one, unless none in its place has ever served: the next would fail alike.
+
+        Once one has served, what keeps another from it (Redis is away …) passes.
+        """
+        code = child.process.returncode
+        if code in PERMANENT and child.number not in self._served:
+            log.error("worker process ended with %s before it served: giving up", code)
+            self._failed = code
+            self._stop()
+            return
+        log.warning("worker process ended with %s: starting another", code)
+        self._plan(child.number)
 
     def _plan(self, number: int) -> None:
         """Say when another child takes this place; the others are watched until then."""

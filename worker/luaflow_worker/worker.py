@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from luaflow.client.client import Client
 from luaflow.domain.events import RUNTIME_VERSION
+from luaflow.domain.ids import check_name
 from luaflow.errors import InvalidArgument
 from luaflow.observe.turning import Turning
 from luaflow.registry.app import App, load_app
@@ -23,6 +24,7 @@ from luaflow.store.courier import Courier
 from luaflow.store.store import Store
 from luaflow.store.tasks import Found
 from luaflow_worker.activity_tasks import ActivityEntry, ActivityTasks
+from luaflow_worker.attempt import limits_of
 from luaflow_worker.engines import Engines
 from luaflow_worker.functions import FunctionHost
 from luaflow_worker.metrics import WorkerMetrics
@@ -56,6 +58,8 @@ class WorkerConfig:
         """Refuse what cannot work."""
         if not self.queues:
             raise InvalidArgument("a worker needs at least one queue: --queue NAME")
+        for queue in self.queues:
+            check_name(queue, "the queue")
         if self.role not in ROLES:
             raise InvalidArgument(f"the role is one of {', '.join(ROLES)}, not {self.role!r}")
 
@@ -86,10 +90,10 @@ class Worker:
         self.alive = self._turning.alive
 
     def _make_activities(self) -> ActivityTasks:
-        options, payload_max = self.options, self.store.settings.payload_max_bytes
+        options, limits = self.options, limits_of(self.store.settings)
         slots = options.max_concurrent_activity_execution_size
         self._python = PythonActivities(
-            self.app.root, threads=min(slots, MAX_THREADS), payload_max=payload_max
+            self.app.root, threads=min(slots, MAX_THREADS), limits=limits
         )
         host = FunctionHost(
             self.app,
@@ -97,7 +101,7 @@ class Worker:
             ClientWorld(Client(self.store)),
             node=self.id,
             cpu_seconds=self._cpu,
-            payload_max=payload_max,
+            limits=limits,
         )
         return ActivityTasks(
             self.store,
@@ -122,6 +126,7 @@ class Worker:
             self.metrics,
             deliver=self._courier.tell,
             cache_size=self.config.cache,
+            sticky_ms=options.sticky_schedule_to_start_timeout_ms,
             local_slots=options.max_concurrent_local_activity_execution_size,
             local_per_second=options.worker_local_activities_per_second,
         )
@@ -187,7 +192,6 @@ class Worker:
             )
         for service in self._services:
             await service.start()
-        log.info("worker %s serves %s (role %s)", self.id, ", ".join(self.config.queues), role)
 
     def _pollers(self, name: str, streams: Sequence[str], **how: Any) -> list[Service]:
         parts = [streams[i : i + MAX_STREAMS] for i in range(0, len(streams), MAX_STREAMS)]
@@ -204,7 +208,7 @@ class Worker:
         pollers = [s for s in self._services if isinstance(s, Poller)]
         await asyncio.gather(*(p.stop() for p in pollers))
         running = len(self.activities.running)
-        log.info("worker %s takes nothing new, %d activities are running", self.id, running)
+        log.info("worker %s takes nothing new; activities running: %d", self.id, running)
         await self.workflows.drain(end - loop.time())
         await self.activities.drain(end - loop.time())
         await self.workflows.drain(SETTLE_SECONDS)

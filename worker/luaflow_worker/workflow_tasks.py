@@ -28,7 +28,7 @@ from luaflow_worker.faults import fault_of, reason_of, stuck_text
 from luaflow_worker.live import Cache, Clock, Live, Result
 from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.metrics import WorkerMetrics
-from luaflow_worker.steps import Activities, Step, names_in, spell
+from luaflow_worker.steps import Activities, Step, Sticky, names_in, spell
 from luaflow_worker.taking import Entry, Taken, bring_to_life, parse_events, read_events, take
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ class WorkflowTasks:
         *,
         deliver: Callable[[int, set[int]], None],
         cache_size: int = 1000,
+        sticky_ms: int = 0,
         local_slots: int = 1000,
         local_per_second: float = 0.0,
     ) -> None:
@@ -65,7 +66,7 @@ class WorkflowTasks:
         self.locals = LocalActivities(activities.run_here, local_slots, local_per_second)
         self._metrics = metrics
         self._deliver = deliver
-        self._sticky = worker if cache_size else ""
+        self._sticky = Sticky(worker if cache_size else "", sticky_ms)
         self.cache = Cache(max(cache_size, 1), lambda _: metrics.evicted())
         self.taken: dict[str, tuple[Route, int]] = {}
         self.active = 0

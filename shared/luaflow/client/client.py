@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -12,7 +14,9 @@ from luaflow.client.handle import Handle
 from luaflow.client.payloads import Message
 from luaflow.client.session import Session
 from luaflow.domain.visibility import parse_query
-from luaflow.errors import InvalidArgument
+from luaflow.errors import InvalidArgument, NotFound
+from luaflow.registry import load_app
+from luaflow.store.checks import check_before_start
 from luaflow.store.store import Store
 
 DEFAULT_URL: Final = "redis://localhost:6379"
@@ -74,9 +78,11 @@ class Client:
         sent the messages).
 
         Raises NotFound for an unknown type, AlreadyExists when the id policies say no,
-        InvalidArgument for bad ids, options and values, Refused over a limit, Unavailable, and
-        Unknown when no answer came (repeat it with a ``request_id`` to be sure).
+        InvalidArgument for bad ids, options and values, Refused over a limit and on a server that
+        would lose the run (it evicts keys …), Unavailable, and Unknown when no answer came (repeat
+        it with a ``request_id`` to be sure).
         """
+        await check_before_start(self.store)
         request = await starting.prepare(
             self.store,
             type,
@@ -113,6 +119,27 @@ class Client:
         """
         handle = await self.start(type, *args, **how)
         return await handle.result()
+
+    async def call(self, entry: str, *args: Any, app: str | Path | None = None) -> Any:
+        """Call a function of an app folder in this process, or execute a workflow.
+
+        ``app`` is the folder, ``LUAFLOW_APP`` without; a function's code is there and nowhere
+        else. What is no function of it is executed, as a deployed workflow. Raises WorkflowFailed
+        when it fails, RegistryErrors for an app that does not load, and what ``start`` raises.
+        """
+        folder = app or os.environ.get("LUAFLOW_APP")
+        if folder:
+            loaded = load_app(Path(folder))
+            if (function := loaded.functions.get(entry)) is not None:
+                # The worker's package stands above this one and comes in the same wheel.
+                calling = importlib.import_module("luaflow_worker.calling")
+                return await calling.call_with_client(self, loaded, function, list(args))
+        try:
+            return await self.execute(entry, *args)
+        except NotFound as error:
+            if folder:
+                raise
+            raise NotFound(f"{error.message}; a function is called with app=FOLDER") from None
 
     async def signal_with_start(
         self, type: str, signal: str, payloads: Iterable[Any] = (), *args: Any, **how: Any

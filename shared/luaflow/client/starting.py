@@ -16,7 +16,7 @@ from luaflow.domain import values
 from luaflow.domain.events import FORMAT, RUNTIME_VERSION
 from luaflow.domain.ids import Pid, check_name, new_run_id
 from luaflow.domain.options import StartOptions, parse_start_options
-from luaflow.errors import AlreadyExists, NotFound, Refused
+from luaflow.errors import AlreadyExists, InvalidArgument, NotFound, Refused
 from luaflow.store import transitions
 from luaflow.store.deployed import DeployedType, host_of, resolve
 from luaflow.store.store import Store
@@ -85,6 +85,8 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
     Raises NotFound for a type nobody deployed, InvalidArgument for bad options, ids and values,
     Refused for payloads over the limit and for options that luaflow does not carry out.
     """
+    for what, value in (("type", type), ("host", how.host), ("request id", how.request_id)):
+        _check_text(value, what, optional=what != "type")
     options, asked = how.read(), asked_as("start", how.request_id)
     workflow_id = options.id or _fresh(type, how.request_id)
     partition = store.partition(workflow_id)
@@ -101,6 +103,14 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
     check_size(body, store.settings, f"the input of workflow {workflow_id!r}")
     messages = signals(how.messages, store.settings, how.sender)
     return Request(route, deployed, options, body, messages, asked)
+
+
+def _check_text(value: object, what: str, *, optional: bool) -> None:
+    """Callers without a type checker get a word of ours, and not of the Redis client."""
+    if value is None and optional:
+        return
+    if not isinstance(value, str) or not value:
+        raise InvalidArgument(f"the {what} of a start must be text, not {value!r}")
 
 
 def _fresh(type: str, request_id: str | None) -> str:

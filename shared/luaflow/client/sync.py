@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -127,6 +128,10 @@ class SyncClient:
     def execute(self, type: str, *args: Any, **how: Any) -> Any:
         """See ``Client.execute``."""
         return self._loop.run(self._client.execute(type, *args, **how))
+
+    def call(self, entry: str, *args: Any, app: str | Path | None = None) -> Any:
+        """See ``Client.call``."""
+        return self._loop.run(self._client.call(entry, *args, app=app))
 
     def signal_with_start(
         self, type: str, signal: str, payloads: Iterable[Any] = (), *args: Any, **how: Any

@@ -9,12 +9,16 @@ from __future__ import annotations
 import re
 import uuid
 import zlib
+from collections.abc import Iterable
+from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from luaflow.errors import InvalidArgument
 
 MAX_WORKFLOW_ID = 200
 MAX_REQUEST_ID = 200
+ALIKE = 0.6
+"""From 0 (nothing in common) to 1: how near a name must come to be what was meant."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f{}|]")
 _PID = re.compile(r"\{(?:(?P<node>[^@{}|]*)@)?(?P<host>[^|{}]*)\|(?P<uniq>[^{}]+)\}\Z")
@@ -68,6 +72,24 @@ def check_request_id(request_id: str) -> str:
 def partition_of(key: str, partitions: int) -> int:
     """Return the partition of a workflow id (or of an entity's key): crc32(utf-8) % P."""
     return zlib.crc32(key.encode()) % partitions
+
+
+def closest(wanted: str, names: Iterable[str]) -> str | None:
+    """The name that ``wanted`` may be a misspelling of; None when none comes near.
+
+    What stands before the colon of an entry id says nothing: most ids of an app share it.
+    """
+    scored = [(_alike(_local(wanted), _local(name)), _alike(wanted, name), name) for name in names]
+    score, _, name = max(scored, default=(0.0, 0.0, ""))
+    return name if score >= ALIKE else None
+
+
+def _local(name: str) -> str:
+    return name.rpartition(":")[2]
+
+
+def _alike(a: str, b: str) -> float:
+    return SequenceMatcher(None, a, b).ratio()
 
 
 def new_run_id() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from luaflow.domain import failure as failures
@@ -120,6 +120,11 @@ def may_retry(failure: Failure) -> bool:
     """
     kind = engine_timeout(failure)
     return failure.retryable is not False if kind is None else kind in _RETRIED_TIMEOUTS
+
+
+def tried_again(failure: Failure) -> Failure:
+    """The failure of an attempt that another one follows, as it is shown: it is retryable."""
+    return replace(failure, retryable=True) if failure.retryable is False else failure
 
 
 def activity_ended(seq: int, failure: Failure, attempt: int) -> tuple[str, dict[str, Any]]:

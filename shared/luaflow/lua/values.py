@@ -6,6 +6,7 @@ touches a Lua table.
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Callable
 from typing import Any, Final
@@ -43,13 +44,10 @@ def _options(what: bytes, entry_id: bytes, text: bytes) -> tuple[Any, ...]:
 
 
 def _named_uuid(version: bytes, namespace: bytes, name: bytes) -> tuple[Any, ...]:
-    """A UUID computed from a namespace and a name; text that is not UTF-8 keeps its bytes."""
-    make = uuid.uuid3 if version == b"v3" else uuid.uuid5
-    text = name.decode(errors="surrogateescape")
-    try:
-        return (str(make(uuid.UUID(namespace.decode()), text)),)
-    except UnicodeEncodeError:
-        return (None,)
+    """A UUID computed from a namespace and a name, which may be any bytes."""
+    number, digest = (3, hashlib.md5) if version == b"v3" else (5, hashlib.sha1)
+    raw = digest(uuid.UUID(namespace.decode()).bytes + name, usedforsecurity=False).digest()
+    return (str(uuid.UUID(bytes=raw[:16], version=number)),)
 
 
 PURE_SERVICES: Final[dict[bytes, Callable[..., tuple[Any, ...]]]] = {

@@ -27,9 +27,9 @@ _PRELUDE: Final = Path(__file__).parent / "prelude"
 # native empties the real globals, so it comes first; each file uses only those before it.
 _ORDER: Final = """
 native budget guard stable order patterns matcher strings tables maths libs
-base errors decode text codec explain scheduler channel mailbox durations calendar layouts calls
-modules/logger modules/json modules/time modules/os modules/uuid modules/funcs
-modules/process modules/spawn modules/workflow load door
+base errors decode text codec explain scheduler queues channel mailbox
+durations calendar layouts calls modules/logger modules/json modules/time modules/os modules/uuid
+modules/funcs modules/process modules/spawn modules/workflow load door
 """.split()  # noqa: SIM905
 
 
@@ -223,25 +223,23 @@ class Run:
                 self._broken("memory" if starved else "kernel", str(error))
             self.fresh = False
             status, ahead, text, unread, count, values = out[:6]
+            if not (type(ahead) is int and type(count) is int and type(values) is int):
+                self._smuggled()
             end = 6 + 5 * count
+            if count:
+                self._read(out, end, commands)
+            if status == b"wait" and len(out) == end:
+                return Activation("wait", commands, None, None, None, ahead)
+            if not _PLAIN.issuperset(map(type, (status, text, unread, *out[end:]))):
+                self._smuggled()
             if len(out) > end + values:
                 self._write_logs(out[end + values :])
-            if status == b"fault":
-                self._fault(text, unread)
-            for i in range(6, end, 5):
-                name, seq, target, data, extra = out[i : i + 5]
-                word = _WORDS.get(name) or _word(name)
-                commands.append(Command(word, seq, target, data, extra))
-            if status == b"service" and out[end] in PURE_SERVICES:
-                answer = PURE_SERVICES[out[end]](*out[end + 1 : end + values])
-                op, args = b"reply", (to_json(list(answer)),)
-                continue
-            if status in (b"wait", b"more"):
-                return Activation(_text(status), commands, None, None, None, ahead)
-            if status == b"service":
-                service = (_text(out[end]), *out[end + 1 : end + values])
-                return Activation("service", commands, None, None, service, ahead)
-            return _ended(status, commands, text, unread, ahead)
+            if status != b"service":
+                return self._ended(status, commands, text, unread, ahead)
+            name, *rest = out[end : end + values]
+            if name not in PURE_SERVICES:
+                return Activation("service", commands, None, None, (_text(name), *rest), ahead)
+            op, args = b"reply", (to_json(list(PURE_SERVICES[name](*rest))),)
 
     def stack(self) -> str:
         """Where every coroutine waits, one line each: file, line, what for."""
@@ -260,6 +258,27 @@ class Run:
         """Forget the run; its memory goes with the next collection."""
         self._step = self._stack = self._line = self._unread = _closed
 
+    def _read(self, out: tuple[Any, ...], end: int, commands: list[Command]) -> None:
+        for i in range(6, end, 5):
+            name, seq, target, data, extra = out[i : i + 5]
+            word = _WORDS.get(name) or (type(name) is bytes and _word(name))
+            plain = type(target) in _TEXT and type(data) in _TEXT and type(extra) in _TEXT
+            if not (word and plain and type(seq) is int):
+                self._smuggled()
+            commands.append(Command(word, seq, target, data, extra))
+
+    def _ended(
+        self, status: bytes, commands: list[Command], text: Any, unread: Any, ahead: int
+    ) -> Activation:
+        if status == b"fault":
+            self._fault(text, unread)
+        if status in (b"wait", b"more"):
+            return Activation(_text(status), commands, None, None, None, ahead)
+        ids = [int(part) for part in unread.split(b",")] if unread else []
+        if status == b"failed":
+            return Activation("failed", commands, None, text, None, ahead, ids)
+        return Activation(status.decode(), commands, text, None, None, ahead, ids)
+
     def _write_logs(self, flat: tuple[Any, ...]) -> None:
         if self.log is not None:
             for i in range(0, len(flat), 3):
@@ -273,12 +292,19 @@ class Run:
             raise ActivationFault(word, f"{self.engine.source.entry_id}: {text}")
         self._broken(word, text)
 
+    def _smuggled(self) -> NoReturn:
+        # A Lua object would run its methods wherever Python touches it.
+        self._broken("kernel", "the engine failed: what left it is no plain value")
+
     def _broken(self, reason: str, message: str) -> NoReturn:
         self.engine.disarm(0, True)
         self.engine.broken = True
         self.close()
         raise ActivationFault(reason, f"{self.engine.source.entry_id}: {message}")
 
+
+_PLAIN: Final = frozenset((bytes, int, bool, type(None)))
+_TEXT: Final = frozenset((bytes, type(None)))
 
 _FAULTS: Final = {
     "cpu": "the code ran too long without waiting: move heavy work to an activity",
@@ -311,15 +337,6 @@ _WORDS: Final[dict[bytes, str]] = {}
 
 def _word(op: bytes) -> str:
     return _WORDS.setdefault(op, op.decode())
-
-
-def _ended(
-    status: bytes, commands: list[Command], text: bytes | None, unread: bytes | None, ahead: int
-) -> Activation:
-    ids = [int(part) for part in unread.split(b",")] if unread else []
-    if status == b"failed":
-        return Activation("failed", commands, None, text, None, ahead, ids)
-    return Activation(status.decode(), commands, text, None, None, ahead, ids)
 
 
 class _Door(NamedTuple):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from luaflow.registry.app import App, load_app
 from luaflow.registry.bundle import Bundle, Chunk, Deployment, bundle_entry, make_bundles
 from luaflow.registry.check import check_app
-from luaflow.registry.problems import RegistryError, RegistryErrors, RegistryWarning
+from luaflow.registry.problems import NoApp, RegistryError, RegistryErrors, RegistryWarning
 
 __all__ = [
     "App",
     "Bundle",
     "Chunk",
     "Deployment",
+    "NoApp",
     "RegistryError",
     "RegistryErrors",
     "RegistryWarning",

@@ -29,7 +29,7 @@ from luaflow.registry.loader import (
     read_folder,
     source_folders,
 )
-from luaflow.registry.problems import Problems, RegistryError, RegistryWarning
+from luaflow.registry.problems import NoApp, Problems, RegistryError, RegistryWarning
 
 _SYNONYMS: Final = {
     "luaflow.client": "temporal.client",
@@ -117,7 +117,7 @@ def load_app(path: Path, env: Mapping[str, str] | None = None) -> App:
     """Read and check an app folder; `env` is the environment (the process's own by default).
 
     Reads every YAML and JSON file with a namespace below `path` (or what its `wippy.lock` names,
-    or its `src`). Raises InvalidArgument for a folder that holds no such file, RegistryErrors with
+    or its `src`). Raises NoApp for a folder that holds no such file, RegistryErrors with
     all errors at once, each with file, line and remedy.
     """
     if not path.is_dir():
@@ -130,7 +130,7 @@ def load_app(path: Path, env: Mapping[str, str] | None = None) -> App:
     except RegistryError as error:
         problems.errors.append(error)
     if not files and not problems.errors:
-        raise InvalidArgument(
+        raise NoApp(
             f"{path}: there is no app in this folder \u2013 write src/_index.yaml with a "
             "`namespace:` and `entries:`; the README shows a first one"
         )

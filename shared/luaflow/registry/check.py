@@ -29,6 +29,7 @@ _NOT_REPEATABLE: Final = {
     ),
     ("math", "randomseed"): ("has no use", "remove it: the seed is the run's own"),
 }
+_OS: Final = frozenset({"clock", "date", "difftime", "platform", "time"})
 _IN_PYTHON: Final = "do it in an entry of kind function.python, and call that with funcs.call"
 _IN_ACTIVITY: Final = _IN_PYTHON.replace("an entry", "an activity")
 _ACTIVITY_CALLS: Final = ("call", "async", "map")
@@ -36,7 +37,7 @@ _SPAWNS: Final = ("spawn", "spawn_monitored", "spawn_linked", "spawn_linked_moni
 
 
 def check_app(app: App, compile_check: CompileCheck | None = None) -> list[RegistryWarning]:
-    """All warnings about an app, those of loading it first.
+    """All warnings about an app, those of loading it too, in order of place.
 
     Warns of a local function used above its declaration, of clocks, chance, io and assigned
     globals in workflows, of modules used but not listed, of activities and workflows called but
@@ -49,7 +50,7 @@ def check_app(app: App, compile_check: CompileCheck | None = None) -> list[Regis
         if isinstance(entry, LuaEntry):
             _Checker(app, entry, users.get(entry.id), problems).run(compile_check)
     problems.raise_if_any()
-    return problems.warnings
+    return problems.in_order()
 
 
 def _not_provided(name: str) -> str:
@@ -89,6 +90,7 @@ class _Checker:
         found = scan(source.text)
         self._modules(found)
         self._early(found)
+        self._outside(found)
         if self.workflow:
             self._repeatable(found)
         for call in found.calls:
@@ -135,7 +137,7 @@ class _Checker:
                 self._forbidden(name, self.entry.source.file, self.entry.source.line(line))
             else:
                 self._not_listed(name, line)
-        assigned = {name for name, _ in found.assigned}
+        assigned = {one.name for one in found.assigned}
         for use in found.uses:
             name = use.path[0]
             if len(use.path) > 1 and name in KNOWN - ours - assigned - seen:
@@ -193,6 +195,14 @@ class _Checker:
                 f"move the function {use.name} above its first use",
             )
 
+    def _outside(self, found: Scan) -> None:
+        """What `os` has elsewhere, and here not: programs, files, the environment."""
+        for use in dict.fromkeys((u.path[:2], u.line) for u in (*found.uses, *found.module_uses)):
+            (module, *names), line = use
+            if module == "os" and names and names[0] not in _OS and "os" not in self.entry.imports:
+                remedy = _IN_ACTIVITY if self.workflow else _IN_PYTHON
+                self.warn(f"os.{names[0]} is not available", line, remedy)
+
     def _repeatable(self, found: Scan) -> None:
         uses = [
             (use.path[:2], use.line)
@@ -203,11 +213,12 @@ class _Checker:
             if path in _NOT_REPEATABLE:
                 what, remedy = _NOT_REPEATABLE[path]
                 self.warn(f"{'.'.join(path)} in a workflow {what}", line, remedy)
-        for name, line in found.assigned:
+        for one in found.assigned:
             self.warn(
-                f"the global {name} is assigned in a workflow: its value does not outlive the run",
-                line,
-                f"declare it: local {name}",
+                f"the global {one.name} is assigned in a workflow: its value does not outlive the"
+                " run",
+                one.line,
+                f"declare it: local {'function ' if one.function else ''}{one.name}",
             )
 
     # Calls of activities and workflows by literal ids.
@@ -240,7 +251,14 @@ class _Checker:
         if not self._is_id(call):
             return
         target = self.app.functions.get(call.argument)
-        if target is None:
+        if target is None and self.app.workflow(call.argument) is not None:
+            what = "activity" if self.workflow else "function"
+            self.warn(
+                f"{call.argument} is a workflow and no {what}",
+                call.line,
+                f'use workflow.exec("{call.argument}", ...)',
+            )
+        elif target is None:
             ids = list(self.app.activities if self.workflow else self.app.functions)
             what = "activity" if self.workflow else "function"
             self.warn(
@@ -260,8 +278,18 @@ class _Checker:
             self._registered_workflow(call)
 
     def _spawn(self, call: Call) -> None:
-        if self._is_id(call) and not isinstance(self.app.entries.get(call.argument), FunctionEntry):
-            self._registered_workflow(call)
+        if not self._is_id(call):
+            return
+        if isinstance(self.app.entries.get(call.argument), FunctionEntry):
+            return
+        self._registered_workflow(call)
+        host = call.second
+        if _ID.match(host) and host not in self.app.workers:
+            self.warn(
+                f"{host}, where {call.argument} shall run, is no temporal.worker",
+                call.line,
+                similar(host, list(self.app.workers), "name a worker entry, or a task queue"),
+            )
 
     def _registered_workflow(self, call: Call) -> None:
         target: WorkflowEntry | None = self.app.workflow(call.argument)

@@ -85,7 +85,10 @@ class ClientEntry(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
-    """`worker_options`: slots, rates (0 is unlimited), timeouts in milliseconds, switches."""
+    """`worker_options`: slots, rates (0 is unlimited), timeouts in milliseconds, switches.
+
+    A timeout of 0 is not given: the sticky one is then the namespace's (5 s).
+    """
 
     identity: str = ""
     max_concurrent_activity_execution_size: int = 1000
@@ -98,7 +101,7 @@ class WorkerOptions:
     worker_activities_per_second: float = 0.0
     worker_local_activities_per_second: float = 0.0
     task_queue_activities_per_second: float = 0.0
-    sticky_schedule_to_start_timeout_ms: int = 5000
+    sticky_schedule_to_start_timeout_ms: int = 0
     worker_stop_timeout_ms: int = 0
     deadlock_detection_timeout_ms: int = 0
     max_heartbeat_throttle_interval_ms: int = 0

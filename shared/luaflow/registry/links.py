@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import TypeVar
 
-from luaflow.domain.ids import check_name
+from luaflow.domain.ids import check_name, closest
 from luaflow.errors import InvalidArgument
 from luaflow.registry.entries import (
     ClientEntry,
@@ -43,8 +42,8 @@ def link(entries: dict[str, Entry], problems: Problems) -> dict[str, Entry]:
 
 def similar(wanted: str, ids: list[str], otherwise: str) -> str:
     """A remedy: the closest existing id, or `otherwise`."""
-    close = get_close_matches(wanted, ids, n=1)
-    return f"did you mean {close[0]}?" if close else otherwise
+    close = closest(wanted, ids)
+    return f"did you mean {close}?" if close else otherwise
 
 
 def _find(wanted: str, kind: type[T], entries: dict[str, Entry]) -> tuple[T | None, list[str]]:

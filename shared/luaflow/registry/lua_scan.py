@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Final
+from typing import Final, NamedTuple
 
 from luaflow.registry.lua_tokens import EOF, Token, tokens
 
@@ -41,6 +41,8 @@ class Call:
     argument: str
     line: int
     method: bool
+    second: str = ""
+    """The second argument, where it is a literal string, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,14 @@ class EarlyUse:
     declared: int
 
 
+class Global(NamedTuple):
+    """A global that is assigned, or declared as a function."""
+
+    name: str
+    line: int
+    function: bool = False
+
+
 @dataclass(slots=True)
 class Scan:
     """The findings in one source, lines from 1."""
@@ -60,7 +70,7 @@ class Scan:
     module_uses: list[Use] = field(default_factory=list)
     requires: list[tuple[str, int]] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
-    assigned: list[tuple[str, int]] = field(default_factory=list)
+    assigned: list[Global] = field(default_factory=list)
     early: list[EarlyUse] = field(default_factory=list)
 
 
@@ -191,6 +201,10 @@ class _Scanner:
     def _function(self) -> None:
         before = [self.token(self.at - back).text for back in (2, 3)]
         method, recorded = False, before == ["(", "side_effect"]
+        name = self.token(self.at)
+        plain = name.kind == "name" and self.token(self.at + 1).text == "("
+        if plain and self._lookup(name.text) is None:
+            self.scan.assigned.append(Global(name.text, name.line, function=True))
         while self.token(self.at).kind == "name" or self.token(self.at).text in {".", ":"}:
             method = method or self.token(self.at).text == ":"
             self.at += 1
@@ -246,7 +260,9 @@ class _Scanner:
             if token.kind == "name" and self.token(at - 1).text not in {".", ":"}:
                 targets.append(token)
             else:
-                at = self._start_of_place(at)
+                field, at = self._field_of_globals(at), self._start_of_place(at)
+                if field is not None:
+                    targets.append(field)
             if self.token(at - 1).text != ",":
                 break
             at -= 2
@@ -256,8 +272,19 @@ class _Scanner:
         )
         if boundary:
             for token in reversed(targets):
-                if self._lookup(token.text) is None:
-                    self.scan.assigned.append((token.text, token.line))
+                if token.kind == "string" or self._lookup(token.text) is None:
+                    self.scan.assigned.append(Global(token.text, token.line))
+
+    def _field_of_globals(self, at: int) -> Token | None:
+        """The name (as a string) in `_G.name` or `_G["name"]` whose last token is at `at`."""
+        index = self.token(at).text == "]" and self.token(at - 2).text == "["
+        name = self.token(at - 1 if index else at)
+        table, before = self.token(at - (3 if index else 2)), self.token(at - (4 if index else 3))
+        if table != ("name", "_G", table.line) or before.text in {".", ":"}:
+            return None
+        if self._lookup("_G") is not None or name.kind != ("string" if index else "name"):
+            return None
+        return Token("string", name.text, name.line)
 
     def _start_of_place(self, at: int) -> int:
         """The first token of `a.b[c].d` whose last token is at `at`."""
@@ -319,17 +346,32 @@ class _Scanner:
     def _field(self, token: Token) -> None:
         """A field or method of something that is no name, such as the result of a call."""
         name = self.token(self.at + 1)
+        module = self._just_required()
+        if module:
+            recorded = self.scopes[-1].recorded
+            self.scan.module_uses.append(Use((module, name.text), name.line, recorded=recorded))
         self.at += 2
-        self._call(("", name.text), name.line, method=token.text == ":")
+        self._call((module, name.text), name.line, method=token.text == ":")
         self.at -= 2
+
+    def _just_required(self) -> str:
+        """The module of the `require` call that ends before the current token; "" for none."""
+        for back in (4, 2):  # with and without parentheses
+            if self._lookup("require") is None and self._required(self.at - back):
+                text = self.token(self.at - 1).text
+                if (text == ")") == (back == 4):
+                    return self._required(self.at - back) or ""
+        return ""
 
     def _call(self, path: tuple[str, ...], line: int, *, method: bool) -> None:
         """Notes a call with a literal first argument, when one begins at the current token."""
-        argument = self.token(self.at)
+        argument, second = self.token(self.at), ""
         if argument.text == "(" and argument.kind == "op":
             argument = self.token(self.at + 1)
-            after = self.token(self.at + 2)
+            after, more, end = (self.token(self.at + ahead) for ahead in (2, 3, 4))
             if after.text not in {",", ")"}:
                 return
+            if after.text == "," and more.kind == "string" and end.text in {",", ")"}:
+                second = more.text
         if argument.kind == "string" and len(path) > 1:
-            self.scan.calls.append(Call(path, argument.text, line, method))
+            self.scan.calls.append(Call(path, argument.text, line, method, second))

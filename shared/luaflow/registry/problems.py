@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from luaflow.errors import LuaflowError
+from luaflow.errors import InvalidArgument
 
 _DASH: Final = "\u2013"
 
@@ -14,7 +14,11 @@ def _line(message: str, file: str, line: int, remedy: str) -> str:
     return f"{file}:{line}: {message} {_DASH} {remedy}"
 
 
-class RegistryError(LuaflowError):
+class NoApp(InvalidArgument):
+    """There is no app in the folder."""
+
+
+class RegistryError(InvalidArgument):
     """One thing that keeps an app from loading; prints as "file:line: what - remedy"."""
 
     def __init__(self, message: str, file: str, line: int, remedy: str) -> None:
@@ -38,7 +42,7 @@ class RegistryWarning:
         return _line(self.message, self.file, self.line, self.remedy)
 
 
-class RegistryErrors(LuaflowError):
+class RegistryErrors(InvalidArgument):
     """All errors of an app folder at once, one a line; `warnings` are what was seen besides."""
 
     def __init__(
@@ -70,4 +74,8 @@ class Problems:
         """Raise RegistryErrors with all errors, in order of place, if there are any."""
         if self.errors:
             self.errors.sort(key=lambda error: (error.file, error.line))
-            raise RegistryErrors(self.errors, self.warnings)
+            raise RegistryErrors(self.errors, self.in_order())
+
+    def in_order(self) -> list[RegistryWarning]:
+        """The warnings, in order of place."""
+        return sorted(self.warnings, key=lambda warning: (warning.file, warning.line))

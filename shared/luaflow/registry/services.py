@@ -10,6 +10,10 @@ from luaflow.registry.fields import Fields
 
 # Read by the engine's own limits; not part of these records.
 _ELSEWHERE: Final = ("lifecycle", "retention", "concurrency", "priority", "rate_limit")
+_SCHEMES: Final = ("redis", "rediss", "unix")
+_LATER: Final = tuple(
+    f"redis{secure}+{kind}" for kind in ("sentinel", "cluster") for secure in ("", "s")
+)
 _KEY_SOURCES: Final = ("api_key", "api_key_env", "api_key_file")
 _CERTIFICATES: Final = ("cert_file", "cert_pem")
 _KEYS: Final = ("key_file", "key_pem", "key_pem_env")
@@ -24,7 +28,7 @@ def read_client(common: dict[str, Any], fields: Fields) -> ClientEntry:
     namespace = fields.legacy_text("namespace", "default") or "default"
     entry = ClientEntry(
         **common,
-        address=fields.required("address", "localhost:6379"),
+        address=_address(fields),
         target_namespace=fields.name("namespace", "the namespace", namespace),
         tq_prefix=fields.legacy_text("tq_prefix"),
         connection_timeout_ms=fields.duration("connection_timeout", 10_000),
@@ -36,6 +40,26 @@ def read_client(common: dict[str, Any], fields: Fields) -> ClientEntry:
     )
     fields.unknown(*_ELSEWHERE)
     return entry
+
+
+def _address(fields: Fields) -> str:
+    """The address of the server; a scheme that the client of Redis does not know is an error."""
+    address = fields.required("address", "localhost:6379")
+    scheme, mark, _ = address.partition("://")
+    if not mark or scheme in _SCHEMES:
+        return address
+    if scheme in _LATER:
+        fields.warn(
+            "address",
+            f"begins with {scheme}://, which this release does not support yet",
+            "give the address of one server: redis://host:port, here or with --redis",
+        )
+    else:
+        known = ", ".join(f"{one}://" for one in _SCHEMES)
+        fields.error(
+            "address", f"begins with {scheme}://, which is no server's", f"write one of {known}"
+        )
+    return address
 
 
 def _auth(fields: Fields) -> Auth:
@@ -114,10 +138,21 @@ def _options(fields: Fields) -> WorkerOptions:
         "default_versioning_behavior", ("pinned", "auto_upgrade")
     )
     _check_options(fields, values)
+    for key in _NOT_YET:
+        if fields.get(key) is not None:
+            fields.warn(key, "is not enforced by this release", "do not rely on it yet")
     fields.unknown()
     if not values["use_versioning"]:
         values.update(deployment_name="", build_id="", default_versioning_behavior=None)
     return WorkerOptions(**values)
+
+
+_NOT_YET = (
+    "enable_session_worker",
+    "max_concurrent_session_execution_size",
+    "task_queue_activities_per_second",
+    "use_versioning",
+)
 
 
 def _check_options(fields: Fields, values: dict[str, Any]) -> None:

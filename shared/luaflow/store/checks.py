@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple
 
 from redis.exceptions import ResponseError
 
@@ -26,10 +26,14 @@ _OLDEST: Version = (7, 0)
 
 
 class Finding(NamedTuple):
-    """Something wrong with the server: ``refuse`` (data would be lost) or ``warn``."""
+    """Something wrong with the server: ``refuse`` (data would be lost) or ``warn``.
+
+    ``unsure``: the server did not let itself be asked.
+    """
 
     level: Literal["refuse", "warn"]
     text: str
+    unsure: bool = False
 
 
 async def check_server(store: Store | Link, settings: Settings) -> list[Finding]:
@@ -37,9 +41,9 @@ async def check_server(store: Store | Link, settings: Settings) -> list[Finding]
 
     Raises Unavailable when it cannot be asked. What an ACL hides is said and not guessed.
     """
-    link = store.link if isinstance(store, Store) else store
-    info_text, *answers = await link.batch(
-        [("INFO", "everything"), *(("CONFIG", "GET", name) for name in _CONFIG)]
+    ask = store.ask if isinstance(store, Store) else _asker(store)
+    info_text, *answers = await ask(
+        ("INFO", "everything"), *(("CONFIG", "GET", name) for name in _CONFIG)
     )
     info = _info(info_text)
     config = {
@@ -48,11 +52,8 @@ async def check_server(store: Store | Link, settings: Settings) -> list[Finding]
         if not isinstance(answer, ResponseError) and len(answer) == 2
     }
     if not info:
-        return [
-            Finding(
-                "warn", "the server hides INFO: whether it is fit cannot be checked; allow INFO"
-            )
-        ]
+        text = "the server hides INFO: whether it is fit cannot be checked; allow INFO"
+        return [Finding("warn", text, unsure=True)]
     return [
         *_version(info),
         *_memory(info, config),
@@ -71,12 +72,40 @@ async def memory_percent(store: Store) -> int | None:
     return int(info["used_memory"]) * 100 // limit if limit else 0
 
 
-async def check_at_start(store: Store) -> None:
+def _asker(link: Link) -> Callable[..., Awaitable[list[Any]]]:
+    return lambda *commands: link.batch(commands)
+
+
+async def check_at_start(store: Store | Link, settings: Settings | None = None) -> None:
     """Log what is wrong with the server; raise Refused when data would be lost on it."""
-    findings = await check_server(store, store.settings)
+    if isinstance(store, Store):
+        settings = settings or store.settings
+    findings = await check_server(store, settings or Settings())
     for finding in findings:
         if finding.level == "warn":
             log.warning("%s", finding.text)
+    _refuse(findings)
+    if isinstance(store, Store):
+        store.findings = frozenset(finding.text for finding in findings)
+
+
+async def check_before_start(store: Store) -> None:
+    """Raise Refused before work is given to a server that would lose it; asked once a store.
+
+    Logs only what could not be found out: what else there is to say, workers and schedulers say.
+    """
+    async with store.checking:
+        if store.findings is not None:
+            return
+        findings = await check_server(store, store.settings)
+        _refuse(findings)
+        for finding in findings:
+            if finding.unsure:
+                log.warning("%s", finding.text)
+        store.findings = frozenset(finding.text for finding in findings)
+
+
+def _refuse(findings: list[Finding]) -> None:
     refusals = [finding.text for finding in findings if finding.level == "refuse"]
     if refusals:
         raise Refused("; ".join(refusals))
@@ -155,6 +184,7 @@ def _persistence(
                 "warn",
                 "the namespace asks for durability 'fsynced', but the server hides CONFIG: make "
                 "sure that appendfsync is always",
+                unsure=True,
             )
         return
     if not aof and config.get("save") == "":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import NamedTuple
 
 import orjson
 
+from luaflow.domain.ids import closest
 from luaflow.errors import NotFound
 from luaflow.store import keys
 from luaflow.store.store import Store
@@ -59,7 +59,7 @@ async def resolve(store: Store, name: str) -> DeployedType:
 def _hint(name: str, names: list[str]) -> str:
     if not names:
         return "nothing is deployed there, run 'luaflow deploy' in the app folder"
-    near = get_close_matches(name, names, n=1)
+    near = closest(name, names)
     shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-    guess = f"did you mean {near[0]!r}? " if near else ""
-    return f"{guess}deployed are {shown}"
+    guess = f"did you mean {near!r}? " if near else ""
+    return f"{guess}deployed are {shown}; 'luaflow deploy' in an app's folder adds its own"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -16,6 +17,16 @@ from luaflow.store.link import Arg, Link
 
 MAX_PARTITIONS = 1024
 LEVELS = ("fast", "replicated", "fsynced")
+BOUNDS = {
+    "partitions": (1, MAX_PARTITIONS),
+    "replicas": (1, 100),
+    "lease_ms": (1, 24 * 3600 * 1000),
+    "sticky_timeout_ms": (1, 24 * 3600 * 1000),
+    "retention_ms": (1, 100 * 365 * 24 * 3600 * 1000),
+    "payload_warn_bytes": (1, 512 * 1024 * 1024),
+    "payload_max_bytes": (1, 512 * 1024 * 1024),  # what the server takes as one value
+}
+"""The least and the most that a setting may be."""
 _COPIED = {"lease_ms": "lease", "sticky_timeout_ms": "sticky_timeout", "retention_ms": "retention"}
 
 
@@ -40,21 +51,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse settings that no partition could live with."""
-        if not 1 <= self.partitions <= MAX_PARTITIONS:
-            raise InvalidArgument(f"partitions must be 1-{MAX_PARTITIONS}, not {self.partitions}")
         if self.durability not in LEVELS:
             raise InvalidArgument(
                 f"durability must be one of {', '.join(LEVELS)}, not {self.durability!r}"
             )
-        for name in (
-            "lease_ms",
-            "sticky_timeout_ms",
-            "retention_ms",
-            "payload_max_bytes",
-            "replicas",
-        ):
-            if getattr(self, name) <= 0:
-                raise InvalidArgument(f"{name} must be more than 0, not {getattr(self, name)}")
+        for name, (least, most) in BOUNDS.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise InvalidArgument(f"{name} must be {least}-{most}, not {value}")
 
     @property
     def confirm(self) -> tuple[Arg, ...]:
@@ -93,13 +97,26 @@ async def read_settings(link: Link, namespace: str, *, create: bool = False) -> 
 async def create_namespace(link: Link, namespace: str, settings: Settings) -> Settings:
     """Make a namespace; AlreadyExists when there is one, InvalidArgument for a bad name."""
     check_name(namespace, "the namespace")
+    exists = AlreadyExists(f"the namespace {namespace!r} exists already")
+    (there,) = await link.batch([("HEXISTS", NAMESPACES, namespace)])
+    if there:
+        raise exists
     # the partitions first: a namespace that is listed is complete
-    await _spread(link, namespace, settings)
-    (made,) = await link.batch(
-        [("HSETNX", NAMESPACES, namespace, orjson.dumps(settings.to_json()))]
-    )
+    fresh = await _spread(link, namespace, settings, begin=True)
+    (made,) = await link.batch([("HSETNX", NAMESPACES, namespace, _dump(settings))])
     if not made:
-        raise AlreadyExists(f"the namespace {namespace!r} exists already")
+        raise exists
+    return settings if fresh else await _claim(link, namespace, settings)
+
+
+async def _claim(link: Link, namespace: str, settings: Settings) -> Settings:
+    """Write the settings over what a creation that broke off, or lost the race, left behind."""
+    if not settings.simulated:
+        clocks = [Partition(namespace, p).meta for p in range(settings.partitions)]
+        await link.batch([("HDEL", meta, "vtime") for meta in clocks])
+    settings = replace(settings, version=settings.version + 1)
+    await link.batch([("HSET", NAMESPACES, namespace, _dump(settings))])
+    await _spread(link, namespace, settings, begin=True)
     return settings
 
 
@@ -109,9 +126,23 @@ async def update_namespace(link: Link, namespace: str, **changes: Any) -> Settin
         raise InvalidArgument("the number of partitions is fixed when a namespace is created")
     old = await read_settings(link, namespace)
     new = replace(old, **changes, version=old.version + 1)
-    await link.batch([("HSET", NAMESPACES, namespace, orjson.dumps(new.to_json()))])
+    check_payload_limits(changes, new)
+    await link.batch([("HSET", NAMESPACES, namespace, _dump(new))])
     await _spread(link, namespace, new)
     return new
+
+
+def check_payload_limits(given: Mapping[str, Any], settings: Settings) -> None:
+    """Refuse a limit to warn from that is never reached; the default one may be."""
+    warn, most = settings.payload_warn_bytes, settings.payload_max_bytes
+    if "payload_warn_bytes" in given and warn > most:
+        raise InvalidArgument(
+            f"payload_warn_bytes must not be more than payload_max_bytes ({most}), not {warn}"
+        )
+
+
+def _dump(settings: Settings) -> bytes:
+    return orjson.dumps(settings.to_json())
 
 
 async def list_namespaces(link: Link) -> dict[str, Settings]:
@@ -121,19 +152,23 @@ async def list_namespaces(link: Link) -> dict[str, Settings]:
     return dict(sorted(found.items()))
 
 
-async def _spread(link: Link, namespace: str, settings: Settings) -> None:
+async def _spread(link: Link, namespace: str, settings: Settings, *, begin: bool = False) -> bool:
+    """Write every partition's copy; whether all of them were older. ``begin``: its clock, too."""
     copy: list[Arg] = []
     for name, key in _COPIED.items():
         copy += [key, getattr(settings, name)]
-    if settings.simulated and settings.version == 1:
+    if settings.simulated and begin:
         copy += ["vtime", 1_000_000_000_000]
     calls = [
         upkeep.settings(partition=Partition(namespace, p), version=settings.version, fields=copy)
         for p in range(settings.partitions)
     ]
+    newer = True
     for answer in await asyncio.gather(
         *(link.batch(calls[i : i + 100]) for i in range(0, len(calls), 100))
     ):
         for one in answer:
             if isinstance(one, Exception):
                 raise one
+            newer = newer and one[1] == 1
+    return newer

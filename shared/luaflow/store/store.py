@@ -60,6 +60,9 @@ class Store:
         self.link = link
         self.push = Subscriber(url)
         self.partitions = [Partition(namespace, p) for p in range(settings.partitions)]
+        self.findings: frozenset[str] | None = None
+        """What was said about the server when it was found fit (``luaflow.store.checks``)."""
+        self.checking = asyncio.Lock()
 
     @classmethod
     async def open(cls, url: str, namespace: str, *, name: str = "luaflow") -> Store:

@@ -119,6 +119,7 @@ def commit(
     operations: Sequence[Arg],
     others: Sequence[str],
     more: bool = False,
+    sticky_ms: int = 0,
 ) -> Call:
     """Write one decision; ``others`` are the keys its operations name by index (from 10 on).
 
@@ -144,6 +145,7 @@ def commit(
         worker,
         "fused" if fused else "plain",
         sticky,
+        sticky_ms,
         int(more),
         decision,
         len(results),

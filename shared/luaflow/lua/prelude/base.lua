@@ -54,9 +54,29 @@ K.readonly = K.libs.readonly
 -- class -> function(object) -> the plain value that objects cross boundaries as
 K.plain_of = {}
 
---- A metatable for objects of the kernel; assigning unknown fields is refused.
-function K.class(name, methods)
-  local class
+--- The key under which an object of the kernel keeps its state. Nobody else has this table, so no
+-- user code can read or assign the state; what lists keys for users refuses these objects.
+-- A state may hold anything of the kernel: it must never reach user code.
+local STATE = {}
+K.STATE = STATE
+
+local raw_metatable = N.debug.getmetatable
+
+-- A method gets the state in place of the object, and only from an object of its class: a user's
+-- table would see the key in its __index, and could answer with a state of its own making.
+local function checked(class, name, key, f)
+  return function(object, ...)
+    if raw_metatable(object) ~= class then
+      K.raise(format("%s:%s expects a %s; call it with ':'", name, key, name))
+    end
+    return f(object[STATE], ...)
+  end
+end
+
+--- A metatable for objects of the kernel, and the table to define their methods in: those get the
+-- state. Assigning fields is refused.
+function K.class(name)
+  local class, methods = nil, {}
   class = {
     __index = methods, __metatable = false, __name = name,
     __newindex = function(_, key)
@@ -65,11 +85,12 @@ function K.class(name, methods)
     __tostring = function() return name end,
   }
   K.plain_of[class] = function(object) return class.__tostring(object) end
-  return class
+  return class, setmetatable({}, {__newindex = function(_, key, f)
+    methods[key] = checked(class, name, key, f)
+  end})
 end
 
 --- True when `value` is an object of class `class`.
-local raw_metatable = N.debug.getmetatable
 function K.isa(value, class)
   return type(value) == "table" and raw_metatable(value) == class
 end

@@ -2,26 +2,30 @@
 local K = ...
 local N = K.native
 local setmetatable, format, raise = N.setmetatable, N.string.format, K.raise
-local D = K.durations
+local D, STATE = K.durations, K.STATE
 
 local T = {}
 K.calendar = T
 
-local location_methods = {}
-local Location = K.class("time.Location", location_methods)
-function location_methods.string(l) return l._name end
-function Location.__tostring(l) return l._name end
+local Location, location_methods = K.class("time.Location")
+function location_methods.string(l) return l.name end
+function Location.__tostring(l) return l[STATE].name end
 
---- A zone with a fixed offset from UTC in seconds.
+--- The state of a zone with a fixed offset from UTC in seconds; users see its `object`.
 function T.zone(name, offset)
-  return setmetatable({_name = name, _offset = offset}, Location)
+  local zone = {name = name, offset = offset}
+  zone.object = setmetatable({[STATE] = zone}, Location)
+  return zone
 end
 
 T.utc = T.zone("UTC", 0)
-T.Location = Location
 
-local methods = {}
-local Time = K.class("time.Time", methods)
+--- The zone of a Location, nil for anything else.
+function T.zone_of(location)
+  return K.isa(location, Location) and location[STATE] or nil
+end
+
+local Time, methods = K.class("time.Time")
 T.class = Time
 K.time_class = Time
 
@@ -29,15 +33,18 @@ local BILLION = 1000000000
 -- Go's zero time, 0001-01-01 00:00:00 UTC.
 local ZERO = -62135596800
 
---- A Time from seconds and nanoseconds, which may be out of range.
-function T.make(seconds, nanos, location)
-  return setmetatable({
-    _s = seconds + nanos // BILLION, _n = nanos % BILLION, _zone = location or T.utc,
-  }, Time)
+--- The state of a Time; the nanoseconds may be out of range.
+function T.instant(seconds, nanos, zone)
+  return {s = seconds + nanos // BILLION, n = nanos % BILLION, zone = zone or T.utc}
 end
 
-function T.from_ns(ns, location)
-  return T.make(ns // BILLION, ns % BILLION, location)
+--- A Time from seconds and nanoseconds.
+function T.make(seconds, nanos, zone)
+  return setmetatable({[STATE] = T.instant(seconds, nanos, zone)}, Time)
+end
+
+function T.from_ns(ns)
+  return T.make(ns // BILLION, ns % BILLION)
 end
 
 --- Days since 1970-01-01 of a civil date; months and days may be out of range.
@@ -64,21 +71,22 @@ function T.civil(days)
   return yoe + era * 400 + (month <= 2 and 1 or 0), month, doy - (153 * mp + 2) // 5 + 1
 end
 
---- All parts of a Time in its location, as a table.
+--- All parts of a Time's state in its location, as a table.
 function T.parts(t)
-  local seconds = t._s + t._zone._offset
+  local seconds = t.s + t.zone.offset
   local days, rest = seconds // 86400, seconds % 86400
   local year, month, day = T.civil(days)
   return {
     year = year, month = month, day = day, hour = rest // 3600, minute = rest // 60 % 60,
-    second = rest % 60, nanosecond = t._n, weekday = (days + 4) % 7,
+    second = rest % 60, nanosecond = t.n, weekday = (days + 4) % 7,
     year_day = days - T.days(year, 1, 1) + 1, days = days,
   }
 end
 
+-- The state of an argument that must be a Time.
 local function time_arg(t, method)
   if not K.isa(t, Time) then raise("time: " .. method .. " expects a Time") end
-  return t
+  return t[STATE]
 end
 
 local function duration_arg(d, method)
@@ -89,38 +97,48 @@ end
 
 -- Methods --------------------------------------------------------------------------------------
 
-function methods.add(t, d)
-  local ns = duration_arg(d, "add")
-  return T.make(t._s + ns // BILLION, t._n + ns % BILLION, t._zone)
+local function add(t, ns)
+  return T.make(t.s + ns // BILLION, t.n + ns % BILLION, t.zone)
 end
 
-function methods.sub(t, other)
-  time_arg(other, "sub")
-  return D.make((t._s - other._s) * BILLION + t._n - other._n)
+local function difference(t, other)
+  return D.make((t.s - other.s) * BILLION + t.n - other.n)
+end
+
+function methods.add(t, d) return add(t, duration_arg(d, "add")) end
+function methods.sub(t, other) return difference(t, time_arg(other, "sub")) end
+
+--- An argument that is a whole number; nil counts as 0.
+function T.whole(value, what)
+  local n = value == nil and 0 or N.math.tointeger(value)
+  if N.math.type(n) ~= "integer" then raise("time: " .. what .. " must be a whole number") end
+  return n
 end
 
 function methods.add_date(t, years, months, days)
   local p = T.parts(t)
-  local date = T.days(p.year + (years or 0), p.month + (months or 0), p.day + (days or 0))
-  return T.make(t._s + (date - p.days) * 86400, t._n, t._zone)
+  local date = T.days(p.year + T.whole(years, "years"), p.month + T.whole(months, "months"),
+    p.day + T.whole(days, "days"))
+  return T.make(t.s + (date - p.days) * 86400, t.n, t.zone)
 end
 
-local function before(a, b) return a._s < b._s or a._s == b._s and a._n < b._n end
-local function same(a, b) return a._s == b._s and a._n == b._n end
+local function before(a, b) return a.s < b.s or a.s == b.s and a.n < b.n end
+local function same(a, b) return a.s == b.s and a.n == b.n end
 
 function methods.before(t, other) return before(t, time_arg(other, "before")) end
 function methods.after(t, other) return before(time_arg(other, "after"), t) end
 function methods.equal(t, other) return same(t, time_arg(other, "equal")) end
-function methods.unix(t) return t._s end
-function methods.unix_nano(t) return t._s * BILLION + t._n end
-function methods.is_zero(t) return t._s == ZERO and t._n == 0 end
-function methods.location(t) return t._zone end
-function methods.utc(t) return T.make(t._s, t._n) end
-function methods.in_local(t) return T.make(t._s, t._n) end
+function methods.unix(t) return t.s end
+function methods.unix_nano(t) return t.s * BILLION + t.n end
+function methods.is_zero(t) return t.s == ZERO and t.n == 0 end
+function methods.location(t) return t.zone.object end
+function methods.utc(t) return T.make(t.s, t.n) end
+function methods.in_local(t) return T.make(t.s, t.n) end
 
 function methods.in_location(t, location)
-  if not K.isa(location, Location) then raise("time: in_location expects a Location") end
-  return T.make(t._s, t._n, location)
+  local zone = T.zone_of(location)
+  if not zone then raise("time: in_location expects a Location") end
+  return T.make(t.s, t.n, zone)
 end
 
 function methods.date(t)
@@ -143,19 +161,19 @@ end
 local function multiple(t, d, method, half_up)
   local ns = D.ns(d)
   if not K.isa(d, D.class) then raise("time: " .. method .. " expects a Duration") end
-  if ns <= 0 then return T.make(t._s, t._n, t._zone) end
+  if ns <= 0 then return T.make(t.s, t.n, t.zone) end
   -- The distance from the zero time modulo ns, without leaving 64 bits.
-  local since = t._s - ZERO
+  local since = t.s - ZERO
   local rest
   if ns % BILLION == 0 then
-    rest = since % (ns // BILLION) * BILLION + t._n
+    rest = since % (ns // BILLION) * BILLION + t.n
   else
     local second = BILLION % ns
-    rest = (T.mulmod(since % ns, second, ns) + t._n) % ns
+    rest = (T.mulmod(since % ns, second, ns) + t.n) % ns
   end
   local step = -rest
   if half_up and rest >= ns - rest then step = ns - rest end
-  return methods.add(t, step)
+  return add(t, step)
 end
 
 --- a * b % m for 0 <= a, b < m, without overflow.
@@ -187,33 +205,37 @@ local function fraction(nanos)
   return "." .. N.string.match(format("%09d", nanos), "^(.-)0*$")
 end
 
---- RFC 3339; with all the nanoseconds there are if `nano`.
+--- RFC 3339 of a Time's state; with all the nanoseconds there are if `nano`.
 function T.rfc3339(t, nano)
   local p = T.parts(t)
-  local zone = t._zone._offset == 0 and "Z" or offset_text(t._zone._offset, ":")
+  local zone = t.zone.offset == 0 and "Z" or offset_text(t.zone.offset, ":")
   return format("%04d-%02d-%02dT%02d:%02d:%02d%s%s", p.year, p.month, p.day, p.hour, p.minute,
     p.second, nano and fraction(p.nanosecond) or "", zone)
 end
 
 function methods.format_rfc3339(t) return T.rfc3339(t) end
 
-function Time.__tostring(t)
+function Time.__tostring(time)
+  local t = time[STATE]
   local p = T.parts(t)
   return format("%04d-%02d-%02d %02d:%02d:%02d%s %s %s", p.year, p.month, p.day, p.hour, p.minute,
-    p.second, fraction(p.nanosecond), offset_text(t._zone._offset, ""), t._zone._name)
+    p.second, fraction(p.nanosecond), offset_text(t.zone.offset, ""), t.zone.name)
 end
 
-function Time.__eq(a, b) return K.isa(a, Time) and K.isa(b, Time) and same(a, b) end
+function Time.__eq(a, b) return K.isa(a, Time) and K.isa(b, Time) and same(a[STATE], b[STATE]) end
 function Time.__lt(a, b) return before(time_arg(a, "<"), time_arg(b, "<")) end
 function Time.__le(a, b) return not before(time_arg(b, "<="), time_arg(a, "<=")) end
 function Time.__sub(a, b)
-  if K.isa(b, Time) then return methods.sub(time_arg(a, "-"), b) end
-  return methods.add(a, -duration_arg(b, "-"))
+  if K.isa(b, Time) then return difference(time_arg(a, "-"), b[STATE]) end
+  return add(time_arg(a, "-"), -duration_arg(b, "-"))
 end
-function Time.__add(a, b) return methods.add(time_arg(a, "+"), b) end
+function Time.__add(a, b) return add(time_arg(a, "+"), duration_arg(b, "+")) end
 
 T.methods = methods
-K.plain_of[Time] = function(t) return T.rfc3339(t, true) end
+K.plain_of[Time] = function(t) return T.rfc3339(t[STATE], true) end
 
 --- RFC 3339 text of milliseconds since 1970.
-function K.rfc3339(ms) return T.rfc3339(T.from_ns(ms * 1000000), true) end
+function K.rfc3339(ms)
+  local ns = ms * 1000000
+  return T.rfc3339(T.instant(ns // BILLION, ns % BILLION), true)
+end

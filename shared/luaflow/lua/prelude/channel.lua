@@ -5,249 +5,226 @@ local S = K.scheduler
 local wake, raise = S.wake, K.raise
 local type, rawget, setmetatable, math_type = N.type, N.rawget, N.setmetatable, N.math.type
 local system_yield = K.system_yield
+local STATE = K.STATE
 
-local methods = {}
-local Channel = K.class("channel", methods)
+local Channel, methods = K.class("channel")
+local add, take = K.queues.add, K.queues.take
+local take_waiter, remove = K.queues.take_waiter, K.queues.remove
 local CLOSED = {} -- what a blocked sender is woken with when its channel closes
 local C = {class = Channel}
 K.channel = C
 
--- Queues: first in first out, with removal from anywhere ------------------------------------
-
-local function add(q, item)
-  local last = q.last + 1
-  q.last = last
-  q[last] = item
-end
-
-local function take(q)
-  local first = q.first
-  local item = q[first]
-  q[first] = nil
-  q.first = first + 1
-  -- Removed waiters leave holes; keep the front a real one.
-  while q.first <= q.last and q[q.first] == C do
-    q[q.first] = nil
-    q.first = q.first + 1
-  end
-  return item
-end
-
-local function remove(q, item)
-  for i = q.last, q.first, -1 do
-    if q[i] == item then
-      q[i] = C
-      break
-    end
-  end
-  while q.last >= q.first and q[q.last] == C do
-    q[q.last] = nil
-    q.last = q.last - 1
-  end
-  while q.first <= q.last and q[q.first] == C do
-    q[q.first] = nil
-    q.first = q.first + 1
-  end
-end
-
---- A channel with room for `capacity` values; `mail` if messages of the run arrive in it.
+--- The state of a channel with room for `capacity` values; users see its `object`.
+-- `mail`: messages of the run arrive in it, so waiting for it is no deadlock.
 function C.make(capacity, mail)
-  return setmetatable({
-    _capacity = capacity, _closed = false, _mail = mail or false,
-    _values = {first = 1, last = 0}, _receivers = {first = 1, last = 0},
-    _senders = {first = 1, last = 0},
-  }, Channel)
+  local c = {
+    capacity = capacity, closed = false, mail = mail or false,
+    values = {first = 1, last = 0}, receivers = {first = 1, last = 0},
+    senders = {first = 1, last = 0},
+  }
+  c.object = setmetatable({[STATE] = c}, Channel)
+  return c
 end
 
-local function checked(ch, method)
-  if not K.isa(ch, Channel) then
-    raise("channel:" .. method .. " expects a channel; call it with ':'")
-  end
-end
+-- Waiters: {task, channel, queue, select record or false, value to send, gone} ---------------
 
--- Waiters: {task, select record or false, index of the case, value to send} ------------------
+local function wait_in(c, queue, task, record, value)
+  local waiter = {
+    task = task, channel = c, queue = queue, record = record, value = value, gone = false,
+  }
+  add(queue, waiter)
+  return waiter
+end
 
 -- A select ended by `waiter`: withdraw its other cases.
 local function leave(record, but)
   local waiters = record.waiters
   for i = 1, #waiters do
     local waiter = waiters[i]
-    if waiter ~= but then remove(waiter.queue, waiter) end
+    if waiter ~= but then remove(waiter) end
   end
 end
 
-local function give(run, waiter, ch, value, ok)
+local function give(run, waiter, c, value, ok)
   local record = waiter.record
   if not record then return wake(run, waiter.task, value, ok) end
   leave(record, waiter)
-  wake(run, waiter.task, {channel = ch, value = value, ok = ok})
+  wake(run, waiter.task, {channel = c.object, value = value, ok = ok})
 end
 
-local function sent(run, waiter, ch)
+local function sent(run, waiter, c)
   local record = waiter.record
   if not record then return wake(run, waiter.task, true) end
   leave(record, waiter)
-  wake(run, waiter.task, {channel = ch, ok = true})
+  wake(run, waiter.task, {channel = c.object, ok = true})
 end
 
--- Entries of the mailbox become messages or payloads when somebody takes them.
-local function opened(ch, value)
-  if ch._mail then return K.mailbox.take(value) end
-  return value
-end
-
--- (ready, value, ok) without waiting.
-local function poll_receive(run, ch)
-  local values, senders = ch._values, ch._senders
-  if values.first <= values.last then
-    local value = take(values)
-    if senders.first <= senders.last and values.last - values.first + 1 < ch._capacity then
-      local waiter = take(senders)
-      add(values, waiter.value)
-      sent(run, waiter, ch)
-    end
-    return true, opened(ch, value), true
+--- True while a message may end the wait of a task: `what` is its channel or its select record.
+function C.expects_mail(what)
+  if what.mail ~= nil then return what.mail end
+  local waiters = what.waiters
+  for i = 1, #waiters do
+    local c = waiters[i].channel
+    if c.mail and waiters[i].queue == c.receivers then return true end
   end
-  if senders.first <= senders.last then
-    local waiter = take(senders)
-    local value = waiter.value
-    sent(run, waiter, ch)
-    return true, value, true
-  end
-  if ch._closed then return true, nil, false end
   return false
 end
 
-local function poll_send(run, ch, value)
-  if ch._closed then raise("send on closed channel") end
-  local receivers, values = ch._receivers, ch._values
+-- (ready, value, ok) without waiting.
+local function poll_receive(run, c)
+  local values, senders = c.values, c.senders
+  if values.first <= values.last then
+    local value = take(values)
+    if senders.first <= senders.last and values.last - values.first + 1 < c.capacity then
+      local waiter = take_waiter(senders)
+      add(values, waiter.value)
+      sent(run, waiter, c)
+    end
+    -- Entries of the mailbox become messages or payloads when somebody takes them.
+    return true, K.mailbox.take(run, value), true
+  end
+  if senders.first <= senders.last then
+    local waiter = take_waiter(senders)
+    local value = waiter.value
+    sent(run, waiter, c)
+    return true, value, true
+  end
+  if c.closed then return true, nil, false end
+  return false
+end
+
+-- True when `value` was handed over without waiting; raises on a closed channel.
+local function poll_send(run, c, value)
+  if c.closed then raise("send on closed channel") end
+  local receivers, values = c.receivers, c.values
   if receivers.first <= receivers.last then
-    give(run, take(receivers), ch, value, true)
+    give(run, take_waiter(receivers), c, value, true)
     return true
   end
-  if values.last - values.first + 1 < ch._capacity then
-    values.last = values.last + 1
-    values[values.last] = value
+  if values.last - values.first + 1 < c.capacity then
+    add(values, value)
     return true
   end
   return false
 end
 
 --- A value for a channel from the kernel: never waits, never refuses for lack of room.
-function C.push(run, ch, value)
-  local receivers = ch._receivers
+function C.push(run, c, value)
+  local receivers = c.receivers
   if receivers.first <= receivers.last then
-    local waiter = take(receivers)
-    if ch._mail then
+    local waiter = take_waiter(receivers)
+    if c.mail then
       -- It is taken when the task runs: the run may end before.
       waiter.task.got = value
       value = K.mailbox.open(value)
     end
-    give(run, waiter, ch, value, true)
+    give(run, waiter, c, value, true)
   else
-    local values = ch._values
-    values.last = values.last + 1
-    values[values.last] = value
+    add(c.values, value)
   end
 end
 
 --- True when a kernel value would find room.
-function C.has_room(ch)
-  local values = ch._values
-  return ch._receivers.first <= ch._receivers.last
-    or values.last - values.first + 1 < ch._capacity
+function C.has_room(c)
+  local values = c.values
+  return c.receivers.first <= c.receivers.last or values.last - values.first + 1 < c.capacity
 end
 
-function methods.receive(ch)
-  checked(ch, "receive")
+function methods.receive(c)
   local run = K.run
-  local ready, value, ok = poll_receive(run, ch)
+  if run.pure then S.impure("channel:receive") end
+  local ready, value, ok = poll_receive(run, c)
   if ready then return value, ok end
-  local stop = S.enter("channel:receive")
+  local stop = S.may_wait("channel:receive")
   if stop then return nil, stop end
   local task = run.task
-  local waiter = {task = task, record = false, queue = ch._receivers}
-  add(ch._receivers, waiter)
-  task.blocked, task.waiter, task.mail = "receive", waiter, ch._mail
+  task.waiter = wait_in(c, c.receivers, task, false)
+  task.blocked, task.mail = "receive", c
   return system_yield()
 end
 
-function methods.send(ch, value)
-  checked(ch, "send")
+function methods.send(c, value)
   local run = K.run
-  if poll_send(run, ch, value) then return true end
-  local stop = S.enter("channel:send")
+  if run.pure then S.impure("channel:send") end
+  if poll_send(run, c, value) then return true end
+  local stop = S.may_wait("channel:send")
   if stop then return nil, stop end
   local task = run.task
-  local waiter = {task = task, record = false, queue = ch._senders, value = value}
-  add(ch._senders, waiter)
-  task.blocked, task.waiter = "send", waiter
+  task.waiter = wait_in(c, c.senders, task, false, value)
+  task.blocked = "send"
   local answer, err = system_yield()
   if answer == CLOSED then raise("send on closed channel") end
   return answer, err
 end
 
 --- Close from the kernel or the user: waiting receivers get nil, false.
-function C.close(run, ch)
-  if ch._closed then return end
-  ch._closed = true
-  local receivers, senders = ch._receivers, ch._senders
+function C.close(run, c)
+  if c.closed then return end
+  c.closed = true
+  local receivers, senders = c.receivers, c.senders
   while receivers.first <= receivers.last do
-    give(run, take(receivers), ch, nil, false)
+    give(run, take_waiter(receivers), c, nil, false)
   end
   while senders.first <= senders.last do
-    local waiter = take(senders)
+    local waiter = take_waiter(senders)
     if waiter.record then leave(waiter.record, waiter) end
     wake(run, waiter.task, CLOSED)
   end
 end
 
-function methods.close(ch)
-  checked(ch, "close")
-  C.close(K.run, ch)
+function methods.close(c)
+  if K.run.pure then S.impure("channel:close") end
+  C.close(K.run, c)
 end
 
 -- Select ---------------------------------------------------------------------------------------
 
-local Case = K.class("channel.case", {})
+local Case = K.class("channel.case")
 
-function methods.case_receive(ch)
-  checked(ch, "case_receive")
-  return setmetatable({_channel = ch, _send = false}, Case)
+function methods.case_receive(c)
+  return setmetatable({[STATE] = {channel = c, send = false}}, Case)
 end
 
-function methods.case_send(ch, value)
-  checked(ch, "case_send")
-  return setmetatable({_channel = ch, _send = true, _value = value}, Case)
+function methods.case_send(c, value)
+  return setmetatable({[STATE] = {channel = c, send = true, value = value}}, Case)
+end
+
+-- The states of the cases in a user's list, and how many.
+local function cases_of(list)
+  local cases, n = {}, 0
+  local case = rawget(list, 1)
+  while case ~= nil do
+    n = n + 1
+    if not K.isa(case, Case) then
+      raise("channel.select: case " .. n .. " must be made by case_receive() or case_send(value)")
+    end
+    cases[n] = case[STATE]
+    case = rawget(list, n + 1)
+  end
+  return cases, n
 end
 
 local function first_ready(run, cases, n)
   for i = 1, n do
-    local case = rawget(cases, i)
-    local ch = case._channel
-    if case._send then
-      if poll_send(run, ch, rawget(case, "_value")) then return {channel = ch, ok = true} end
+    local case = cases[i]
+    local c = case.channel
+    if case.send then
+      if poll_send(run, c, case.value) then return {channel = c.object, ok = true} end
     else
-      local ready, value, ok = poll_receive(run, ch)
-      if ready then return {channel = ch, value = value, ok = ok} end
+      local ready, value, ok = poll_receive(run, c)
+      if ready then return {channel = c.object, value = value, ok = ok} end
     end
   end
 end
 
 local function wait_any(run, cases, n)
-  local task = run.task
-  local record = {waiters = {}}
-  local mail = false
+  local task, record = run.task, {waiters = {}}
   for i = 1, n do
-    local case = rawget(cases, i)
-    local ch = case._channel
-    local queue = case._send and ch._senders or ch._receivers
-    local waiter = {task = task, record = record, queue = queue, value = rawget(case, "_value")}
-    record.waiters[i] = waiter
-    add(queue, waiter)
-    mail = mail or ch._mail and not case._send
+    local case = cases[i]
+    local c = case.channel
+    record.waiters[i] = wait_in(c, case.send and c.senders or c.receivers, task, record, case.value)
   end
-  task.blocked, task.waiter, task.mail = "select", record, mail
+  task.blocked, task.waiter, task.mail = "select", record, record
   local answer, err = system_yield()
   if answer == CLOSED then raise("send on closed channel") end
   return answer, err
@@ -262,28 +239,23 @@ function M.new(capacity)
     capacity = whole
   end
   if not capacity or capacity < 0 then capacity = 0 end
-  return K.stable.own(C.make(capacity))
+  return K.stable.own(C.make(capacity).object)
 end
 
-function M.select(cases, default)
-  if type(cases) ~= "table" then raise("channel.select: expected a list of cases") end
-  if rawget(cases, "default") ~= nil then default = rawget(cases, "default") end
-  local n = 0
-  while rawget(cases, n + 1) ~= nil do
-    n = n + 1
-    if not K.isa(rawget(cases, n), Case) then
-      raise("channel.select: case " .. n .. " must be made by case_receive() or case_send(value)")
-    end
-  end
+function M.select(list, default)
+  if type(list) ~= "table" then raise("channel.select: expected a list of cases") end
+  if rawget(list, "default") ~= nil then default = rawget(list, "default") end
+  local cases, n = cases_of(list)
   local run = K.run
+  if run.pure then S.impure("channel.select") end
   local result = first_ready(run, cases, n)
   if result then return result end
   if default then
     -- Before "nothing is there" is said, the rest of the batch's messages is looked at.
-    if not run.pure and K.mailbox.take_ahead(run) then result = first_ready(run, cases, n) end
+    if K.mailbox.take_ahead(run) then result = first_ready(run, cases, n) end
     return result or {default = true, ok = true}
   end
-  local stop = S.enter("channel.select")
+  local stop = S.may_wait("channel.select")
   if stop then return nil, stop end
   return wait_any(run, cases, n)
 end
@@ -293,11 +265,10 @@ K.modules.channel = K.readonly("channel", M)
 -- Cancellation ---------------------------------------------------------------------------------
 
 local function withdraw_waiter(_, task)
-  remove(task.waiter.queue, task.waiter)
+  remove(task.waiter)
   return true
 end
-S.withdraw.receive = withdraw_waiter
-S.withdraw.send = withdraw_waiter
+S.withdraw.receive, S.withdraw.send = withdraw_waiter, withdraw_waiter
 
 function S.withdraw.select(_, task)
   leave(task.waiter)

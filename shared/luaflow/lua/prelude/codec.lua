@@ -14,6 +14,7 @@ local C = {base64 = K.text.base64, decode = K.decoder.boundary, decode_plain = K
 K.codec = C
 
 local MAX_DEPTH = 64 -- of luaflow.domain.values as well
+C.max_depth = MAX_DEPTH
 local MAX_KEY, MAX_KEYS = 64, 2000 -- bytes of a key that is kept, how many are
 local empty_objects = K.decoder.empty_objects
 local Error = K.errors.class
@@ -25,6 +26,18 @@ local REFUSED = {}
 local function bad()
   error(REFUSED, 0)
 end
+
+--- The plain value of an object of the kernel: true and it, or false where it has none.
+function C.converted(convert, object)
+  local ok, plain = pcall(convert, object)
+  if not ok then
+    -- The end of the budget is no refusal.
+    K.guard.note(plain)
+    K.guard.alive()
+  end
+  return ok, plain
+end
+local converted = C.converted
 
 local tagged -- the boundary's form, or that of the json module
 local limit
@@ -166,7 +179,10 @@ local function put_table(t, depth)
       return '{"$lf":"error","v":' .. put_failure(t, depth) .. "}"
     end
     local convert = plain_of[class]
-    if convert then return put(convert(t), depth + 1) end
+    if convert then
+      local ok, plain = converted(convert, t)
+      return ok and put(plain, depth + 1) or bad()
+    end
   end
   local n, keys, plain, count, bytes = shape(t)
   if n then return put_list(t, n, depth + 1) end
@@ -247,45 +263,4 @@ function C.encode_args(n, ...)
     parts[i] = text
   end
   return "[" .. concat(parts, ",") .. "]"
-end
-
--- Checking without writing ---------------------------------------------------------------------
-
--- True when `put` would take the value.
-local function check(v, depth)
-  local kind = type(v)
-  if kind == "table" then
-    charge(10)
-    local n = 0
-    if depth >= MAX_DEPTH then return false end
-    local class = raw_metatable(v)
-    if class then
-      if class == Error then return not v._details or check(v._details, depth + 1) end
-      local convert = plain_of[class]
-      if convert then return check(convert(v), depth + 1) end
-    end
-    for key, item in next, v do
-      n = n + 10
-      if not RANK[type(key)] or not check(item, depth + 1) then return false end
-    end
-    charge(n)
-    return true
-  end
-  return kind ~= "function" and kind ~= "thread" and kind ~= "userdata"
-end
-
---- What `encode` would refuse about a value, or nil: for replay, where no text is needed.
-function C.problem(v)
-  if check(v, 0) then return nil end
-  return C.explain(v, MAX_DEPTH, true)
-end
-
---- What `encode_args` would refuse, or nil.
-function C.problem_args(n, ...)
-  if n == 0 or n == 1 and check((...), 0) then return nil end
-  local args = {...}
-  for i = 1, n do
-    local wrong = C.problem(args[i])
-    if wrong then return "argument " .. i .. ": " .. wrong end
-  end
 end

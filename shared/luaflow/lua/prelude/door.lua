@@ -19,10 +19,8 @@ end
 function K.guard.coroutine.spawn(f)
   if type(f) ~= "function" then K.raise("coroutine.spawn expects a function") end
   local run = K.run
-  if not N.coroutine.isyieldable() then
-    K.raise("coroutine.spawn cannot be used inside a callback of the library: call it outside")
-  end
-  if run.pure then K.raise("coroutine.spawn is not allowed inside " .. run.pure) end
+  S.waitable("coroutine.spawn")
+  if run.pure then S.impure("coroutine.spawn") end
   local task = S.spawn(run, f)
   -- The child stands in the queue before its parent.
   S.wake(run, run.task)
@@ -153,9 +151,26 @@ local function answer(run, status, text, more)
     unpack(out, 1, n)
 end
 
+-- What every coroutine waits for, when nothing can ever wake one; nil otherwise.
+local function deadlock(run)
+  if run.npending > 0 or run.head <= run.tail or run.paused[1] then return nil end
+  if run.options.interrupt_on_cancel and not run.cancel_requested then return nil end
+  local lines = {}
+  local task = run.oldest
+  while task do
+    if task.mail and K.channel.expects_mail(task.mail) then return nil end
+    if #lines < 10 then
+      lines[#lines + 1] = K.position_of(task.co) .. " waits in " .. tostring(task.blocked)
+    end
+    task = task.after
+  end
+  return "deadlock: every coroutine waits and nothing is pending (" ..
+    N.table.concat(lines, "; ") .. ")"
+end
+
 local function settle(run, op)
   if run.ended or run.service or op == "ahead" then return end
-  local message = S.deadlock(run)
+  local message = deadlock(run)
   if message then fail(run, make_error("Internal", message, false)) end
 end
 

@@ -15,12 +15,13 @@ local UNITS = {
 }
 local HOW = 'write a number with a unit, such as "90s", "1h30m" or "250ms"'
 
-local methods = {}
-local Duration = K.class("time.Duration", methods)
+-- The state of a Duration is its nanoseconds.
+local Duration, methods = K.class("time.Duration")
+local STATE = K.STATE
 D.class = Duration
 
 function D.make(ns)
-  return setmetatable({_ns = ns}, Duration)
+  return setmetatable({[STATE] = ns}, Duration)
 end
 
 local function bad(text)
@@ -96,17 +97,17 @@ function D.ns(value)
     if whole then return whole end
     return nil, "invalid duration: the number does not fit 64 bits of nanoseconds"
   end
-  if K.isa(value, Duration) then return value._ns end
+  if K.isa(value, Duration) then return value[STATE] end
   return nil, "invalid duration: expected a number of nanoseconds, a text such as \"1h30m\""
     .. " or a Duration, got " .. kind
 end
 
-function methods.nanoseconds(d) return d._ns end
-function methods.microseconds(d) return D.trunc(d._ns, 1000) end
-function methods.milliseconds(d) return D.trunc(d._ns, 1000000) end
-function methods.seconds(d) return d._ns / 1e9 end
-function methods.minutes(d) return d._ns / 6e10 end
-function methods.hours(d) return d._ns / 3.6e12 end
+function methods.nanoseconds(ns) return ns end
+function methods.microseconds(ns) return D.trunc(ns, 1000) end
+function methods.milliseconds(ns) return D.trunc(ns, 1000000) end
+function methods.seconds(ns) return ns / 1e9 end
+function methods.minutes(ns) return ns / 6e10 end
+function methods.hours(ns) return ns / 3.6e12 end
 
 --- Integer division towards zero, as Go divides.
 function D.trunc(a, b)
@@ -114,10 +115,17 @@ function D.trunc(a, b)
   return a // b
 end
 
-function Duration.__tostring(d) return D.format(d._ns) end
-function Duration.__eq(a, b) return K.isa(a, Duration) and K.isa(b, Duration) and a._ns == b._ns end
-function Duration.__lt(a, b) return D.ns(a) < D.ns(b) end
-function Duration.__le(a, b) return D.ns(a) <= D.ns(b) end
-function Duration.__add(a, b) return D.make(D.ns(a) + D.ns(b)) end
-function Duration.__sub(a, b) return D.make(D.ns(a) - D.ns(b)) end
-function Duration.__unm(a) return D.make(-a._ns) end
+-- An operand of an operator.
+local function operand(value)
+  local ns, wrong = D.ns(value)
+  if not ns then K.raise(wrong) end
+  return ns
+end
+
+function Duration.__tostring(d) return D.format(d[STATE]) end
+function Duration.__eq(a, b) return K.isa(a, Duration) and K.isa(b, Duration) and a[STATE] == b[STATE] end
+function Duration.__lt(a, b) return operand(a) < operand(b) end
+function Duration.__le(a, b) return operand(a) <= operand(b) end
+function Duration.__add(a, b) return D.make(operand(a) + operand(b)) end
+function Duration.__sub(a, b) return D.make(operand(a) - operand(b)) end
+function Duration.__unm(a) return D.make(-a[STATE]) end

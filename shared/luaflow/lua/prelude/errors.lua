@@ -4,39 +4,43 @@ local N = K.native
 local type, setmetatable, next = N.type, N.setmetatable, N.next
 local tostring = K.stable.tostring
 
-local methods = {}
-local Error = K.class("error", methods)
+local Error, methods = K.class("error")
+local STATE = K.STATE
 local E = {class = Error}
 K.errors = E
 
 --- A new error object; `retryable` nil means undecided.
 function E.make(kind, message, retryable, details)
-  return setmetatable({
-    _kind = kind, _message = message, _retryable = retryable, _details = details,
-    _frames = false, _stack = false, _context = false,
-  }, Error)
+  return setmetatable({[STATE] = {
+    kind = kind, message = message, retryable = retryable, details = details,
+    frames = false, stack = false, context = false,
+  }}, Error)
 end
 
 function E.is_error(value)
   return K.isa(value, Error)
 end
 
-function methods.message(e) return e._message end
-function methods.kind(e) return e._kind end
-function methods.retryable(e) return e._retryable end
+function methods.message(e) return e.message end
+function methods.kind(e) return e.kind end
+function methods.retryable(e) return e.retryable end
 
-function methods.details(e)
-  local details = e._details
+-- Nil instead of an empty table.
+local function details_of(e)
+  local details = e.details
   if details and next(details) ~= nil then return details end
 end
 
-function methods.stack(e)
-  return e._stack or e._frames and K.frames_text(e._frames) or ""
+local function stack_of(e)
+  return e.stack or e.frames and K.frames_text(e.frames) or ""
 end
 
-function Error.__tostring(e)
-  if e._context then return e._context .. ": " .. e._message end
-  return e._message
+methods.details, methods.stack = details_of, stack_of
+
+function Error.__tostring(object)
+  local e = object[STATE]
+  if e.context then return e.context .. ": " .. e.message end
+  return e.message
 end
 
 function Error.__concat(a, b)
@@ -50,43 +54,46 @@ function E.from_failure(failure)
   local details = failure.details
   if type(details) ~= "table" then details = nil end
   local e = E.make(type(kind) == "string" and kind or "", tostring(message or ""), retryable, details)
-  if type(failure.stack) == "string" then N.rawset(e, "_stack", failure.stack) end
+  if type(failure.stack) == "string" then e[STATE].stack = failure.stack end
   return e
 end
 
 --- The failure of an error object: a plain table for the codec.
-function E.to_failure(e)
-  local stack = e:stack()
+function E.to_failure(object)
+  local e = object[STATE]
+  local stack = stack_of(e)
   return {
-    kind = e._kind, message = e._message, retryable = e._retryable,
-    details = methods.details(e), stack = stack ~= "" and stack or nil,
+    kind = e.kind, message = e.message, retryable = e.retryable,
+    details = details_of(e), stack = stack ~= "" and stack or nil,
   }
 end
 
 --- The same error without its details, for when those cannot be written.
-function E.without_details(e)
-  local plain = E.make(e._kind, e._message, e._retryable)
-  N.rawset(plain, "_stack", methods.stack(e))
+function E.without_details(object)
+  local e = object[STATE]
+  local plain = E.make(e.kind, e.message, e.retryable)
+  plain[STATE].stack = stack_of(e)
   return plain
 end
 
 --- The error object of whatever was raised and not caught in coroutine `co`.
 function E.raised(value, co)
-  local e
+  local object
   if E.is_error(value) then
-    e = value
+    object = value
   elseif type(value) == "string" then
-    e = E.make("Internal", value)
+    object = E.make("Internal", value)
   elseif type(value) == "table" then
     local message = N.rawget(value, "message")
-    e = E.make("Internal", type(message) == "string" and message
+    object = E.make("Internal", type(message) == "string" and message
       or "error object is a table value", nil, {value = value})
-    if K.codec.problem(value) then N.rawset(e, "_details", nil) end
+    if K.codec.problem(value) then object[STATE].details = nil end
   else
-    e = E.make("Internal", "error object is a " .. type(value) .. " value: " .. tostring(value))
+    object = E.make("Internal", "error object is a " .. type(value) .. " value: " .. tostring(value))
   end
-  if not e._stack and not e._frames and co then N.rawset(e, "_frames", K.frames(co)) end
-  return e
+  local e = object[STATE]
+  if not e.stack and not e.frames and co then e.frames = K.frames(co) end
+  return object
 end
 
 function E.invalid(message) return E.make("Invalid", message, false) end
@@ -130,7 +137,7 @@ function M.new(spec, message)
   else
     e = E.make("", spec)
   end
-  N.rawset(e, "_frames", K.frames())
+  e[STATE].frames = K.frames()
   return e
 end
 
@@ -138,22 +145,24 @@ function M.wrap(inner, context)
   if inner == nil then return nil end
   if type(context) ~= "string" then K.raise("errors.wrap: context must be a string") end
   if not E.is_error(inner) then inner = E.make("", tostring(inner)) end
-  local e = E.make(inner._kind, inner._message, inner._retryable, inner._details)
-  N.rawset(e, "_context", inner._context and context .. ": " .. inner._context or context)
-  N.rawset(e, "_frames", inner._frames or K.frames())
-  N.rawset(e, "_stack", inner._stack)
-  return e
+  inner = inner[STATE]
+  local object = E.make(inner.kind, inner.message, inner.retryable, inner.details)
+  local e = object[STATE]
+  e.context = inner.context and context .. ": " .. inner.context or context
+  e.frames, e.stack = inner.frames or K.frames(), inner.stack
+  return object
 end
 
 function M.is(e, kind)
-  return E.is_error(e) and e._kind == kind
+  return E.is_error(e) and e[STATE].kind == kind
 end
 
 function M.call_stack(e)
-  if not E.is_error(e) or not e._frames then return nil end
+  local list = E.is_error(e) and e[STATE].frames
+  if not list then return nil end
   local frames = {}
-  for i = 1, #e._frames do
-    local f = e._frames[i]
+  for i = 1, #list do
+    local f = list[i]
     frames[i] = {source = f.source, line = f.line, name = f.name}
   end
   return {thread = "main", frames = frames}

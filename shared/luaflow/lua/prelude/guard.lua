@@ -5,6 +5,7 @@ local pcall, error, type = N.pcall, N.error, N.type
 local setmetatable = N.setmetatable
 local co_create, co_resume, co_yield = N.coroutine.create, N.coroutine.resume, N.coroutine.yield
 local co_status, co_close, co_running = N.coroutine.status, N.coroutine.close, N.coroutine.running
+local isyieldable = N.coroutine.isyieldable
 
 local G = K.guard
 local charge, watch, caught, alive = G.charge, G.watch, G.caught, G.alive
@@ -15,6 +16,7 @@ local MAX_PCALLS, MAX_RESUMES = 100, 50 -- nested; the C stack ends at 200
 local depth, resumes = 0, 0 -- nested wrapped pcalls and resumes on the C stack now
 local current = nil -- the user's running coroutine; nil in a coroutine of the kernel
 local crossing = false -- a system yield is on its way up
+local waitable = true -- the coroutines below the running one can yield
 local kernel = setmetatable({}, {__mode = "k"}) -- coroutines users must not resume
 local crossed = setmetatable({}, {__mode = "k"}) -- suspended by a system yield, not by the user
 local failed = setmetatable({}, {__mode = "k"}) -- user's coroutine -> the error that ended it
@@ -78,7 +80,7 @@ end
 -- called K.system_yield (then its status is "suspended").
 function G.resume(co, ...)
   charge(RESUME_COST)
-  depth, resumes, current, crossing = 0, 0, nil, false
+  depth, resumes, current, crossing, waitable = 0, 0, nil, false, true
   return settle(co_resume(co, ...))
 end
 
@@ -88,19 +90,22 @@ function K.system_yield(...)
   return co_yield(...)
 end
 
+--- True when a system yield would reach the kernel: no C function is in its way.
+function G.can_wait() return waitable and isyieldable() end
+
 local relay
 
 local function step(co, ...)
-  local outer, d, r = current, depth, resumes + 1
+  local outer, d, r, w = current, depth, resumes + 1, waitable
   if r > MAX_RESUMES then
     return false, "C stack overflow (more than " .. MAX_RESUMES .. " nested coroutines)"
   end
-  current, resumes = co, r
-  return relay(co, outer, d, r - 1, co_resume(co, ...))
+  current, resumes, waitable = co, r, w and isyieldable()
+  return relay(co, outer, d, r - 1, w, co_resume(co, ...))
 end
 
-function relay(co, outer, d, r, ok, ...)
-  current, depth, resumes = outer, d, r
+function relay(co, outer, d, r, w, ok, ...)
+  current, depth, resumes, waitable = outer, d, r, w
   if crossing then
     if ok and co_status(co) == "suspended" then
       crossed[co] = true

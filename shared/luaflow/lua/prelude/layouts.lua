@@ -95,7 +95,7 @@ local WRITE = {
   pm = function(p) return p.hour >= 12 and "pm" or "am" end,
 }
 
---- The text of a Time in a layout.
+--- The text of a Time's state in a layout.
 function L.format(t, layout)
   local p, parts, out = T.parts(t), split(layout), {}
   for i = 1, #parts do
@@ -106,14 +106,14 @@ function L.format(t, layout)
     elseif WRITE[token] then
       out[i] = WRITE[token](p)
     elseif token == "MST" then
-      local name = t._zone._name
-      out[i] = name ~= "" and name or zone_text("-0700", t._zone._offset)
+      local name = t.zone.name
+      out[i] = name ~= "" and name or zone_text("-0700", t.zone.offset)
     elseif match(token, "^[.,]") then
       local digits = sub(format("%09d", p.nanosecond), 1, #token - 1)
       if sub(token, 2, 2) == "9" then digits = match(digits, "^(.-)0*$") end
       out[i] = digits ~= "" and sub(token, 1, 1) .. digits or ""
     else
-      out[i] = zone_text(token, t._zone._offset)
+      out[i] = zone_text(token, t.zone.offset)
     end
   end
   return N.table.concat(out)
@@ -215,7 +215,7 @@ local function assemble(p, location)
     zone = T.zone(p.zone_name, 0)
   end
   local seconds = days * 86400 + hour * 3600 + (p.minute or 0) * 60 + (p.second or 0)
-  return T.make(seconds - zone._offset, p.nanos or 0, zone)
+  return T.make(seconds - zone.offset, p.nanos or 0, zone)
 end
 
 --- The Time a text means in a layout, or nil and a message.

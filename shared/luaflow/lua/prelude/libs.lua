@@ -166,6 +166,26 @@ B.base = {
   xpcall = G.xpcall,
 }
 for name, module in next, B.modules do B.base[name] = module end
+
+-- The casts of typed sources (contract section 0, rule 1): conversions that raise where there is
+-- nothing to convert to.
+local function no_cast(value, to)
+  local what = type(value) == "string" and "this text" or "a " .. type(value) .. " value"
+  raise("cannot cast " .. what .. " to " .. to)
+end
+
+function B.metatables.string.__call(_, value) return S.tostring(value) end
+function B.base.boolean(value) return not not value end
+
+function B.base.number(value)
+  return tonumber_user(value) or no_cast(value, "number")
+end
+
+function B.base.integer(value)
+  local number = tonumber_user(value)
+  return number and N.math.tointeger(number) or no_cast(value, "integer")
+end
+
 setmetatable(B.base, {__index = refuse("", FORBIDDEN)})
 
 -- Environments ---------------------------------------------------------------------------------

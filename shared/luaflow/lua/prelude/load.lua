@@ -67,14 +67,21 @@ end
 
 local run_unit
 
+-- Run a library once; a failure leaves it as it was, to be tried again.
+local function run_library(run, id)
+  local loading <close> = N.setmetatable({}, {__close = function() run.loading[id] = nil end})
+  run.loading[id] = true
+  return (run_unit(run, id))
+end
+
 local function imported(run, id, alias)
   if run.loaded[id] ~= nil then return run.loaded[id] end
   if run.loading[id] then
     K.raise(format("require('%s'): circular import of %s", alias, units[id].entry))
   end
-  run.loading[id] = true
-  local value = run_unit(run, id)
-  run.loading[id] = nil
+  -- Replay does not run what is inside: it would load the library later, or never.
+  if run.pure then K.scheduler.impure("the first require('" .. alias .. "')") end
+  local value = run_library(run, id)
   if value == nil then value = true end
   run.loaded[id] = value
   return value
@@ -110,13 +117,15 @@ end
 local function subscribe(topic, ch)
   if type(topic) ~= "string" or topic == "" then K.raise("subscribe expects a topic") end
   if not K.isa(ch, K.channel.class) then K.raise("subscribe expects a channel") end
-  K.mailbox.listen(K.run, topic, true, ch)
+  if K.run.pure then K.scheduler.impure("subscribe") end
+  K.mailbox.listen(K.run, topic, true, ch[K.STATE])
   return true
 end
 
 local function unsubscribe(ch)
   if not K.isa(ch, K.channel.class) then K.raise("unsubscribe expects a channel") end
-  K.mailbox.unlisten(K.run, ch, false)
+  if K.run.pure then K.scheduler.impure("unsubscribe") end
+  K.mailbox.unlisten(K.run, ch[K.STATE], false)
   return true
 end
 

@@ -4,53 +4,48 @@ local N = K.native
 local C = K.channel
 local S = K.scheduler
 local type, sub, setmetatable = N.type, N.string.sub, N.setmetatable
+local raw_metatable = N.debug.getmetatable
 local push = C.push
+local STATE = K.STATE
 
 local M = {}
 K.mailbox = M
 
 -- Objects --------------------------------------------------------------------------------------
 
-local payload_methods = {}
-local Payload = K.class("payload", payload_methods)
-M.Payload = Payload
+local Payload, payload_methods = K.class("payload")
+M.payload_methods = payload_methods
 
-function M.payload(value)
-  return setmetatable({_value = value, _format = "json/plain"}, Payload)
+function M.payload(value, format)
+  return setmetatable({[STATE] = {value = value, format = format or "json/plain"}}, Payload)
 end
 
-function payload_methods.data(p) return p._value, nil end
-function payload_methods.unmarshal(p) return p._value, nil end
-function payload_methods.get_format(p) return p._format end
-function Payload.__tostring(p) return "payload{format=" .. p._format .. "}" end
-K.plain_of[Payload] = function(p) return p._value end
+function payload_methods.data(p) return p.value, nil end
+function payload_methods.unmarshal(p) return p.value, nil end
+function payload_methods.get_format(p) return p.format end
+function Payload.__tostring(p) return "payload{format=" .. p[STATE].format .. "}" end
+K.plain_of[Payload] = function(p) return p[STATE].value end
 
-local message_methods = {}
-local Message = K.class("process.Message", message_methods)
+-- The state of a message is its entry.
+local Message, message_methods = K.class("process.Message")
 
-function message_methods.topic(m) return m._topic end
-function message_methods.from(m) return m._from end
+function message_methods.topic(m) return m.topic end
+function message_methods.from(m) return m.from end
 function message_methods.payload(m)
-  local n, values = m._n, m._values
+  local n, values = m.n, m.values
   if n == 0 then return nil end
   if n == 1 then return M.payload(values[1]) end
   local list = {}
   for i = 1, n do list[i] = M.payload(values[i]) end
   return list
 end
-function Message.__tostring(m) return "process.Message{topic=" .. m._topic .. "}" end
+function Message.__tostring(m) return "process.Message{topic=" .. m[STATE].topic .. "}" end
 
 -- Entries --------------------------------------------------------------------------------------
 
 -- What travels through channels until somebody takes it: kernel-private, so user values
 -- in the same channel cannot be mistaken for one.
-local Entry = {}
-
-local function message_of(entry)
-  return setmetatable({
-    _topic = entry.topic, _from = entry.from, _values = entry.values, _n = entry.n,
-  }, Message)
-end
+local Entry = {__metatable = false, __name = "message"}
 
 --- Code has this message now: nobody else needs it.
 function M.taken(run, entry)
@@ -61,16 +56,17 @@ function M.taken(run, entry)
 end
 
 --- The value a taker of `entry` sees; user values pass through.
-function M.take(entry)
-  M.taken(K.run, entry)
+function M.take(run, entry)
+  if type(entry) ~= "table" or raw_metatable(entry) ~= Entry then return entry end
+  M.taken(run, entry)
   return M.open(entry)
 end
 
 --- The same, before it is taken.
 function M.open(entry)
-  if type(entry) ~= "table" or N.debug.getmetatable(entry) ~= Entry then return entry end
+  if type(entry) ~= "table" or raw_metatable(entry) ~= Entry then return entry end
   if entry.event then return entry.event end
-  if not entry.raw then return message_of(entry) end
+  if not entry.raw then return setmetatable({[STATE] = entry}, Message) end
   if entry.n == 1 then return entry.values[1] end
   if entry.n > 1 then return entry.values end
 end
@@ -97,7 +93,7 @@ local function release(run, wanted, give)
   end
 end
 
---- The inbox channel; from now on it gets what no listener takes.
+--- The inbox; from now on it gets what no listener takes.
 function M.inbox(run)
   if not run.inbox then
     run.inbox = C.make(0, true)
@@ -107,12 +103,12 @@ function M.inbox(run)
   return run.inbox
 end
 
---- The listener of a topic, made with `channel` (or a new one) when there is none.
+--- The channel that listens to a topic: `channel` (or a new one) when there is none yet.
 function M.listen(run, topic, raw, channel)
   local listener = run.listeners[topic]
   if not listener then
-    listener = {channel = channel or C.make(1, true), raw = raw}
-    if channel then N.rawset(channel, "_mail", true) end
+    listener = {channel = channel or C.make(1), raw = raw}
+    listener.channel.mail = true
     run.listeners[topic] = listener
     release(run, function(entry) return entry.topic == topic end,
       function(entry) hand(run, listener, entry) end)
@@ -127,6 +123,8 @@ function M.unlisten(run, channel, close)
     if listener.channel == channel then topics[#topics + 1] = topic end
   end
   for i = 1, #topics do run.listeners[topics[i]] = nil end
+  -- Whoever waits there now waits for other coroutines only.
+  channel.mail = channel == run.inbox or channel == run.events
   if close then C.close(run, channel) end
 end
 
@@ -136,14 +134,20 @@ local function rfc3339(run)
   return K.rfc3339 and K.rfc3339(run.now) or ""
 end
 
+--- The channel of events.
+function M.events(run)
+  if not run.events then run.events = C.make(0, true) end
+  return run.events
+end
+
 --- Put an event on process.events(); it stays there until somebody takes it.
 function M.event(run, event, entry)
   event.at = rfc3339(run)
   if entry then
     entry.event = event
-    push(run, run.events, entry)
+    push(run, M.events(run), entry)
   else
-    push(run, run.events, event)
+    push(run, M.events(run), event)
   end
 end
 
@@ -224,5 +228,5 @@ function M.new(run)
   run.listeners, run.kept, run.inbox = {}, {}, false
   run.unread, run.arrived, run.mail_changed, run.updates = {}, {}, false, {}
   run.ahead, run.ahead_first, run.ahead_last = {}, 1, 0
-  run.events = C.make(0, true)
+  run.events = false
 end

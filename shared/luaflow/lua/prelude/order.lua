@@ -58,13 +58,14 @@ function S.pairs(t)
     end
   end
   if type(t) ~= "table" then S.bad_argument(1, "pairs", "table", t) end
-  if mt then t = visible(t, "pairs") end
-  local n, keys, m = order(t, "pairs")
+  local seen = mt and visible(t, "pairs") or t
+  local n, keys, m = order(seen, "pairs")
   if not mt then
     if m == 0 then return plain_list(t, n), t, nil end
     if n == 0 then return plain_keys(t, keys), t, nil end
   end
-  return listed(t, n, keys, m), t, nil
+  -- A loop can keep what it is given: the module as users know it, never its members.
+  return listed(seen, n, keys, m), t, nil
 end
 
 -- next -----------------------------------------------------------------------------------------
@@ -128,7 +129,10 @@ end
 --- next: the same order as pairs, also while fields are changed or set to nil.
 function S.next(t, key)
   if type(t) ~= "table" then S.bad_argument(1, "next", "table", t) end
-  t = visible(t, "next")
+  local seen = visible(t, "next")
+  -- Below, a missing key is put back for a moment: never into what every run shares.
+  if seen ~= t and key ~= nil and rawget(seen, key) == nil then S.raise("invalid key to 'next'") end
+  t = seen
   if key == nil then return first(t) end
   local cursor = cursors[t]
   local at = cursor and position(cursor, key)

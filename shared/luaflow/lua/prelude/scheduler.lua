@@ -3,7 +3,7 @@ local K = ...
 local N = K.native
 local raise, make_error = K.raise, K.errors.make
 local create, resume, last_words = K.guard.create, K.guard.resume, K.guard.last_words
-local status, isyieldable = N.coroutine.status, N.coroutine.isyieldable
+local status, can_wait = N.coroutine.status, K.guard.can_wait
 local select, unpack = N.select, N.table.unpack
 local system_yield = K.system_yield
 
@@ -39,7 +39,7 @@ function S.spawn(run, f, ...)
   local task = {
     co = create(body), id = id, blocked = false, shield = parent and parent.shield or 0,
     a = nil, b = nil, seq = 0, waiter = false, mail = false, rechecks = false,
-    before = run.newest, after = false, got = false,
+    before = run.newest, after = false, got = false, perform = false,
   }
   if run.newest then run.newest.after = task else run.oldest = task end
   run.newest = task
@@ -61,20 +61,38 @@ function S.wake(run, task, a, b)
   push(run, task)
 end
 
+--- Refuse what must not happen in code that replay does not run again.
+function S.impure(what)
+  raise(what .. " is not allowed inside " .. K.run.pure)
+end
+
+--- Refuse to wait where a C function stands between here and the scheduler.
+function S.waitable(what)
+  if not can_wait() then
+    raise(what .. " cannot wait inside a callback of the library"
+      .. " (string.gsub, table.sort, a metamethod): call it outside")
+  end
+end
+
 --- Check that the running code may give commands; the Canceled error if it must not wait.
 -- `at_once`: the call does not wait, so cancellation does not concern it.
 function S.enter(what, at_once)
   local run = K.run
-  if run.pure then raise(what .. " is not allowed inside " .. run.pure) end
-  if not at_once and not isyieldable() then
-    raise(what .. " cannot wait inside a callback of the library"
-      .. " (string.gsub, table.sort, a metamethod): call it outside")
-  end
+  if run.pure then S.impure(what) end
+  if not at_once and not can_wait() then S.waitable(what) end
   if run.nout >= MAX_COMMANDS * 5 then
     raise("more than " .. MAX_COMMANDS .. " commands without waiting: work in smaller parts")
   end
-  if run.given >= MAX_DECISION and K.kind == "workflow" and isyieldable() then S.pause(run) end
+  if run.given >= MAX_DECISION and K.kind == "workflow" and can_wait() then S.pause(run) end
   if run.interrupted and not at_once and run.task.shield == 0 then return S.canceled() end
+end
+
+--- The same for a wait that gives no command. It never pauses: what was looked at before still
+-- holds when the wait begins.
+function S.may_wait(what)
+  local run = K.run
+  if not can_wait() then S.waitable(what) end
+  if run.interrupted and run.task.shield == 0 then return S.canceled() end
 end
 
 function S.canceled()
@@ -113,6 +131,7 @@ end
 --- Record a command; returns its number.
 function S.emit(op, name, data, extra)
   local run = K.run
+  if run.pure then S.impure("a command") end
   local seq, n, out = run.seq + 1, run.nout, run.out
   if run.lines then trace(run, seq) end
   run.seq, run.nout, run.given = seq, n + 5, run.given + 1
@@ -139,8 +158,9 @@ end
 --- Let the scheduler call `perform(run, task, ...)`, which must hold or wake the task.
 -- The count hook slows user coroutines down; the scheduler runs without it.
 function S.request(perform, ...)
-  K.run.task.blocked = "request"
-  return system_yield(perform, ...)
+  local task = K.run.task
+  task.blocked, task.perform = "request", perform
+  return system_yield(...)
 end
 
 --- Call `done(ok, value)` when command `seq` ends.
@@ -175,10 +195,7 @@ end
 --- Ask Python, inside the activation; returns its answers.
 function S.service(name, ...)
   local run = K.run
-  if not isyieldable() then
-    raise("this call cannot wait inside a callback of the library"
-      .. " (string.gsub, table.sort, a metamethod): call it outside")
-  end
+  S.waitable("this call")
   run.service = {n = select("#", ...), name, ...}
   run.service_task = run.task
   run.task.blocked = "service"
@@ -222,10 +239,15 @@ local function finish(run, task, ok, ...)
   if task == run.main then run.complete(run, ...) end
 end
 
-local function after(run, task, ok, perform, ...)
+local function after(run, task, ok, ...)
   -- A task that waits has said so; anything else is its end.
-  if not ok or not task.blocked then return finish(run, task, ok, perform, ...) end
-  if task.blocked == "request" then perform(run, task, ...) end
+  if not ok or not task.blocked then return finish(run, task, ok, ...) end
+  local perform = task.perform
+  if perform then
+    task.perform = false
+    if status(task.co) ~= "suspended" then return finish(run, task, ok, ...) end
+    perform(run, task, ...)
+  end
 end
 
 --- Run everything that can run; `first` (if any) goes before the queue.
@@ -259,39 +281,6 @@ function S.drive(run, first)
     if run.ended or run.service then break end
   end
   run.task = nil
-end
-
---- Let those who await a predicate look again, if anything happened since they last looked.
-function S.recheck(run)
-  local waiting = run.awaiting
-  if not run.progress or #waiting == 0 then return false end
-  run.progress = false
-  run.awaiting = {}
-  for i = 1, #waiting do
-    local task = waiting[i]
-    if task.blocked == "await" then
-      task.rechecks = true
-      S.wake(run, task)
-    end
-  end
-  return run.head <= run.tail
-end
-
---- What every coroutine waits for, when nothing can ever wake one; nil otherwise.
-function S.deadlock(run)
-  if run.npending > 0 or run.head <= run.tail or run.paused[1] then return nil end
-  if run.options.interrupt_on_cancel and not run.cancel_requested then return nil end
-  local lines = {}
-  local task = run.oldest
-  while task do
-    if task.mail then return nil end
-    if #lines < 10 then
-      lines[#lines + 1] = K.position_of(task.co) .. " waits in " .. N.tostring(task.blocked)
-    end
-    task = task.after
-  end
-  return "deadlock: every coroutine waits and nothing is pending (" ..
-    N.table.concat(lines, "; ") .. ")"
 end
 
 --- A fresh run's state.

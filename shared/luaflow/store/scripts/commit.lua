@@ -1,7 +1,8 @@
 -- commit: writes one decision – what was seen, what the code asks for – whole or not at all.
 -- mode plain: the task was taken; fused: the results of eager activities and the decision on them.
 -- KEYS meta wf run hist pend leases timers vis gc others...
--- ARGV server run_id cid turn:int seen:int worker mode sticky more:int decision results:int ops...
+-- ARGV server run_id cid turn:int seen:int worker mode sticky sticky_ms:int more:int decision results:int ops...
+-- sticky_ms: how long the worker's own queue may keep a task of the run; 0: as the namespace says
 -- more 1: the decision was full, the code goes on at once in the next one; the worker keeps the task.
 -- results times {seq, token, type, body, ts}, then the operations of includes/operations.lua
 -- Returns {'ok', turn, before, len, now, keep, late events} | {'closed'} | {'turn'} | {'behind'} |
@@ -56,6 +57,7 @@ append(r, 'WorkflowTaskCompleted', decision)
 r.news, r.task, r.entry = news, '', ''
 if r.sticky ~= sticky and not closing then rcall('HSET', wf_key, 'sticky', sticky) end
 r.sticky, r.worker = sticky, worker
+if sticky_ms ~= r.patience then rcall('HSET', run_key, 'patience', sticky_ms) end
 run_operations(r, i)
 local keep = r.news > 0 or more == 1
 if r.status == 'running' then

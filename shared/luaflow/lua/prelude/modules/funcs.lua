@@ -3,13 +3,14 @@ local K = ...
 local N = K.native
 local S, A, codec = K.scheduler, K.calls, K.codec
 local channel, mailbox = K.channel, K.mailbox
-local type, setmetatable, rawset, tostring = N.type, N.setmetatable, N.rawset, N.tostring
+local type, setmetatable, tostring = N.type, N.setmetatable, N.tostring
 local make_error, invalid = K.errors.make, K.errors.invalid
+local STATE, own = K.STATE, K.stable.own
 
 -- The Invalid error of options that were not looked at yet, or nil.
 local function check_options(executor, id)
-  local err = A.check_id(id, "function") or A.check_options("activity", id, executor._options)
-  if not err then rawset(executor, "_options_new", false) end
+  local err = A.check_id(id, "function") or A.check_options("activity", id, executor.options)
+  if not err then executor.options_new = false end
   return err
 end
 
@@ -20,18 +21,18 @@ local function schedule(executor, id, ...)
   local data, wrong = A.arguments(...)
   if wrong then return nil, wrong end
   local op = K.run.local_activities[id] and "local_activity" or "activity"
-  return S.emit(op, id, data, executor and executor._extra or nil)
+  return S.emit(op, id, data, executor and executor.extra or nil)
 end
 
 -- Why a call cannot be made now, or nil.
 local function refused(executor, id)
   local stop = S.enter("funcs.call")
   if stop then return stop end
-  if executor and executor._options_new then return check_options(executor, id) end
+  if executor and executor.options_new then return check_options(executor, id) end
 end
 
 local function waits_for_end(executor)
-  return executor and A.option(executor._options, "activity", "wait_for_cancellation") == true
+  return executor and A.option(executor.options, "activity", "wait_for_cancellation") == true
 end
 
 local function perform(run, task, executor, id, ...)
@@ -65,80 +66,78 @@ end
 
 -- Futures --------------------------------------------------------------------------------------
 
-local future_methods = {}
-local Future = K.class("Future", future_methods)
+local Future, future_methods = K.class("Future")
 
 local function async(executor, id, ...)
   local stop = refused(executor, id)
   if stop then return nil, stop end
   local seq, err = schedule(executor, id, ...)
   if not seq then return nil, err end
-  local future = K.stable.own(setmetatable({
-    _seq = seq, _channel = channel.make(1), _done = false, _canceled = false, _ok = false,
-    _value = false, _held = waits_for_end(executor),
-  }, Future))
+  local future = {
+    seq = seq, channel = channel.make(1), done = false, canceled = false, ok = false, value = nil,
+    held = waits_for_end(executor),
+  }
   S.on_end(seq, function(ok, value)
-    future._done, future._ok = true, ok
-    rawset(future, "_value", value)
+    future.done, future.ok, future.value = true, ok, value
     local run = K.run
-    if not future._canceled then
+    if not future.canceled then
       if ok then value = mailbox.payload(value) end
-      channel.push(run, future._channel, value)
-      channel.close(run, future._channel)
+      channel.push(run, future.channel, value)
+      channel.close(run, future.channel)
     end
   end)
-  return future
+  return own(setmetatable({[STATE] = future}, Future))
 end
 
-function future_methods.response(f) return K.stable.own(f._channel) end
-future_methods.channel = future_methods.response
-function future_methods.is_complete(f) return f._done end
-function future_methods.is_canceled(f) return f._canceled end
+function future_methods.response(f) return own(f.channel.object) end
+function future_methods.channel(f) return own(f.channel.object) end
+function future_methods.is_complete(f) return f.done end
+function future_methods.is_canceled(f) return f.canceled end
 
 function future_methods.result(f)
-  if f._canceled then return nil, make_error("Canceled", "canceled", false) end
-  if not f._done then return nil, nil end
-  if not f._ok then return nil, f._value end
-  return mailbox.payload(f._value), nil
+  if f.canceled then return nil, make_error("Canceled", "canceled", false) end
+  if not f.done then return nil, nil end
+  if not f.ok then return nil, f.value end
+  return mailbox.payload(f.value), nil
 end
 
 function future_methods.error(f)
-  if f._canceled then return make_error("Canceled", "canceled", false), true end
-  if f._done and not f._ok then return f._value, true end
+  if f.canceled then return make_error("Canceled", "canceled", false), true end
+  if f.done and not f.ok then return f.value, true end
   return nil, false
 end
 
 function future_methods.cancel(f)
-  if f._done or f._canceled then return true end
-  f._canceled = true
-  if not f._held then S.forget(f._seq) end
-  cancel_activity(f._seq)
-  channel.close(K.run, f._channel)
+  if K.run.pure then S.impure("future:cancel") end
+  if f.done or f.canceled then return true end
+  f.canceled = true
+  if not f.held then S.forget(f.seq) end
+  cancel_activity(f.seq)
+  channel.close(K.run, f.channel)
   return true
 end
 
 -- Executors ------------------------------------------------------------------------------------
 
-local executor_methods = {}
-local Executor = K.class("funcs.Executor", executor_methods)
+local Executor, executor_methods = K.class("funcs.Executor")
 
 local function executor(options, context)
-  return setmetatable({
-    _options = options, _context = context, _options_new = N.next(options) ~= nil,
-    _extra = A.options_text(options, context) or false,
-  }, Executor)
+  return setmetatable({[STATE] = {
+    options = options, context = context, options_new = N.next(options) ~= nil,
+    extra = A.options_text(options, context) or false,
+  }}, Executor)
 end
 
 function executor_methods.with_context(e, t)
-  return executor(e._options, A.merge(e._context, t, "with_context"))
+  return executor(e.options, A.merge(e.context, t, "with_context"))
 end
 
 function executor_methods.with_options(e, t)
-  return executor(A.merge({}, t, "with_options"), e._context)
+  return executor(A.merge({}, t, "with_options"), e.context)
 end
 
-function executor_methods.with_actor(e) return executor(e._options, e._context) end
-function executor_methods.with_scope(e) return executor(e._options, e._context) end
+function executor_methods.with_actor(e) return executor(e.options, e.context) end
+function executor_methods.with_scope(e) return executor(e.options, e.context) end
 function executor_methods.call(e, id, ...) return call(e, id, ...) end
 function executor_methods.async(e, id, ...) return async(e, id, ...) end
 

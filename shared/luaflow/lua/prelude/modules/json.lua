@@ -35,18 +35,14 @@ local AS_TEXT = {[Y.STRING] = true, [Y.BYTES] = true}
 local AS_VALUE = {[Y.JSON] = true, [Y.LUA] = true, [Y.GOLANG] = true}
 
 function Y.new(value)
-  local p = mailbox.payload(value)
-  p._format = Y.LUA
-  return p
+  return mailbox.payload(value, Y.LUA)
 end
 
-local methods = mailbox.Payload.__index
-
-function methods.transcode(p, wanted)
-  local value = p._value
-  local text = AS_TEXT[p._format]
+function mailbox.payload_methods.transcode(p, wanted)
+  local value = p.value
+  local text = AS_TEXT[p.format]
   local function refuse()
-    return nil, make_error("Internal", "cannot transcode a payload from " .. p._format .. " to "
+    return nil, make_error("Internal", "cannot transcode a payload from " .. p.format .. " to "
       .. K.stable.tostring(wanted), false)
   end
   local result
@@ -62,9 +58,7 @@ function methods.transcode(p, wanted)
   else
     return refuse()
   end
-  local p2 = mailbox.payload(result)
-  p2._format = wanted
-  return p2
+  return mailbox.payload(result, wanted)
 end
 
 K.modules.payload = K.readonly("payload", Y)

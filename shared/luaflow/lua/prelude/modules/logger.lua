@@ -38,11 +38,10 @@ function K.print(...)
   write("info", N.table.concat(parts, " "), {})
 end
 
-local methods = {}
-local Logger = K.class("logger", methods)
+local Logger, methods = K.class("logger")
 
 local function logger(fields, name)
-  return setmetatable({_fields = fields, _name = name}, Logger)
+  return setmetatable({[K.STATE] = {fields = fields, name = name}}, Logger)
 end
 
 local function merged(base, fields)
@@ -61,15 +60,15 @@ end
 
 for _, level in N.ipairs({"debug", "info", "warn", "error"}) do
   methods[level] = function(l, message, fields)
-    write(level, tostring(message), merged(l._fields, fields), l._name)
+    write(level, tostring(message), merged(l.fields, fields), l.name)
   end
 end
 
-methods["with"] = function(l, fields) return logger(merged(l._fields, fields), l._name) end
+methods["with"] = function(l, fields) return logger(merged(l.fields, fields), l.name) end
 
 function methods.named(l, name)
   if type(name) ~= "string" or name == "" then K.raise("logger:named expects a non-empty text") end
-  return logger(l._fields, l._name and l._name .. "." .. name or name)
+  return logger(l.fields, l.name and l.name .. "." .. name or name)
 end
 
 K.modules.logger = logger({}, false)

@@ -81,7 +81,7 @@ function O.date(layout, seconds)
   local at = seconds == nil and K.now_ns() // 1000000000 or tointeger(seconds)
   if not at then K.raise("os.date: the time has no integer representation") end
   if sub(layout, 1, 1) == "!" then layout = sub(layout, 2) end
-  local p = T.parts(T.make(at, 0))
+  local p = T.parts(T.instant(at, 0))
   if sub(layout, 1, 2) == "*t" then
     return {
       year = p.year, month = p.month, day = p.day, hour = p.hour, min = p.minute, sec = p.second,

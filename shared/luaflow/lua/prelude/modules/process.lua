@@ -8,35 +8,44 @@ local invalid, make_error = K.errors.invalid, K.errors.make
 
 local own = K.stable.own
 
-local P = {}
+-- What users see, and what other files of the kernel call: two tables, because nothing that the
+-- kernel calls may be within reach of users.
+local M, P = {}, {}
+P.members = M
 K.process = P
 
 -- Identity -------------------------------------------------------------------------------------
 
-function P.pid()
+function M.pid()
   local pid = K.run.info.pid
   if not pid then return nil, make_error("Internal", "this code has no PID", false) end
   return pid
 end
 
-function P.id() return K.run.info.entry_id or K.entry_id end
+function M.id() return K.run.info.entry_id or K.entry_id end
 
 -- Channels -------------------------------------------------------------------------------------
 
-function P.inbox() return own(mailbox.inbox(K.run)) end
-function P.events() return own(K.run.events) end
+function M.inbox()
+  if K.run.pure then S.impure("process.inbox") end
+  return own(mailbox.inbox(K.run).object)
+end
 
-function P.listen(topic, options)
+function M.events() return own(mailbox.events(K.run).object) end
+
+function M.listen(topic, options)
   if type(topic) ~= "string" or topic == "" or sub(topic, 1, 1) == "@" then
     return nil, invalid("process.listen: the topic must be a text that does not start with '@'")
   end
+  if K.run.pure then S.impure("process.listen") end
   local raw = not (type(options) == "table" and options.message)
-  return own(mailbox.listen(K.run, topic, raw))
+  return own(mailbox.listen(K.run, topic, raw).object)
 end
 
-function P.unlisten(ch)
+function M.unlisten(ch)
   if not K.isa(ch, channel.class) then return nil, invalid("process.unlisten expects a channel") end
-  mailbox.unlisten(K.run, ch, true)
+  if K.run.pure then S.impure("process.unlisten") end
+  mailbox.unlisten(K.run, ch[K.STATE], true)
   return true
 end
 
@@ -47,10 +56,16 @@ local function unresolved(dest)
     "could not resolve '" .. tostring(dest) .. "' as PID or registered name", false)
 end
 
---- The NotFound error of a text that is neither a PID nor a name, or nil.
-function P.check_destination(dest)
+-- The NotFound error of a text that is neither a PID nor a name, or nil.
+local function check_destination(dest)
   if type(dest) ~= "string" or dest == "" then return unresolved(dest) end
   if find(dest, "[{}]") and not find(dest, "^{[^{}|]*|[^{}]+}$") then return unresolved(dest) end
+end
+
+-- A request is on its way: whoever waits to hear of it need not.
+local function stop_waiting(_, task)
+  S.forget(task.seq)
+  return true
 end
 
 -- Wait for the outcome of a request: true, or nil and its error.
@@ -84,14 +99,14 @@ local function answer_update(id, topic, ...)
   return true
 end
 
-function P.send(dest, topic, ...)
+function M.send(dest, topic, ...)
   if dest == nil or topic == nil then
     return nil, invalid("process.send expects a destination and a topic")
   end
   if type(topic) ~= "string" or topic == "" or sub(topic, 1, 1) == "@" then
     return nil, invalid("process.send: the topic must be a text that does not start with '@'")
   end
-  local wrong = P.check_destination(dest)
+  local wrong = check_destination(dest)
   if wrong then return nil, wrong end
   local update = match(dest, "^{update|(.+)}$")
   local to_self = dest == K.run.info.pid
@@ -103,11 +118,11 @@ function P.send(dest, topic, ...)
   local seq = S.emit("signal", dest, data, codec.encode({topic = topic}))
   -- A message to oneself lands in the history with the commit and comes back as a message.
   if to_self then return true end
-  return outcome(seq, "send")
+  return outcome(seq, "signal")
 end
 
-function P.cancel(dest, reason)
-  local wrong = P.check_destination(dest)
+function M.cancel(dest, reason)
+  local wrong = check_destination(dest)
   if wrong then return nil, wrong end
   if reason ~= nil and type(reason) ~= "string" then
     return nil, invalid("process.cancel: the reason must be a text")
@@ -117,13 +132,15 @@ function P.cancel(dest, reason)
   return outcome(S.emit("cancel", dest, nil, codec.encode({reason = reason or ""})), "cancel")
 end
 
-function P.terminate(dest)
-  local wrong = P.check_destination(dest)
+function M.terminate(dest)
+  local wrong = check_destination(dest)
   if wrong then return nil, wrong end
   local stop = S.enter("process.terminate")
   if stop then return nil, stop end
   return outcome(S.emit("terminate", dest), "terminate")
 end
+
+S.withdraw.signal, S.withdraw.cancel, S.withdraw.terminate = stop_waiting, stop_waiting, stop_waiting
 
 -- What only other processes may do -------------------------------------------------------------
 
@@ -132,13 +149,15 @@ local EXPLAIN = {
   link = ": a child's end comes to process.events() by itself",
 }
 for _, name in N.ipairs({"monitor", "unmonitor", "link", "unlink"}) do
-  P[name] = function(dest)
+  M[name] = function(dest)
     if K.kind == "workflow" then
       return nil, invalid("process." .. name .. " not supported in workflow context"
         .. (EXPLAIN[name] or ""))
     end
-    local wrong = P.check_destination(dest)
+    local wrong = check_destination(dest)
     if wrong then return nil, wrong end
+    local stop = S.enter("process." .. name)
+    if stop then return nil, stop end
     return outcome(S.emit(name, dest), name)
   end
 end
@@ -147,7 +166,7 @@ end
 
 local OPTIONS = {trap_links = true, interrupt_on_cancel = true, upgradable = true}
 
-function P.get_options()
+function M.get_options()
   local options = K.run.options
   return {
     trap_links = options.trap_links, interrupt_on_cancel = options.interrupt_on_cancel,
@@ -155,8 +174,11 @@ function P.get_options()
   }
 end
 
-function P.set_options(t)
+function M.set_options(t)
   if type(t) ~= "table" then return false, invalid("process.set_options expects a table") end
+  if K.run.pure then S.impure("process.set_options") end
+  -- What was looked at is what is set: a user's __pairs may answer differently each time.
+  local given = {}
   for key, value in K.stable.pairs(t) do
     if not OPTIONS[key] then
       return false, invalid("unknown process option '" .. tostring(key) .. "'")
@@ -164,23 +186,40 @@ function P.set_options(t)
     if type(value) ~= "boolean" then
       return false, invalid("process option '" .. key .. "' must be true or false")
     end
+    given[key] = value
   end
   local run = K.run
-  for key, value in N.next, t do run.options[key] = value end
+  for key, value in N.next, given do run.options[key] = value end
   if run.options.interrupt_on_cancel and run.cancel_requested then S.interrupt(run) end
   if not run.options.interrupt_on_cancel then run.interrupted = false end
   return true
 end
 
+-- Names ----------------------------------------------------------------------------------------
+
+local function no_registry(name, failed)
+  return function()
+    return failed, invalid("process.registry." .. name .. " is not available here: a workflow is"
+      .. " found by its id, so start it with the option workflow.id and send to its PID")
+  end
+end
+
+M.registry = K.readonly("process.registry", {
+  LOCAL = 0, EVENTUAL = 1, CONSISTENT = 2, STRONG = 3,
+  register = no_registry("register"), lookup = no_registry("lookup"),
+  unregister = no_registry("unregister", false),
+})
+
 -- Ending ---------------------------------------------------------------------------------------
 
 --- End this run and start the next one of the same workflow id; never returns.
-function P.upgrade(id, ...)
+function M.upgrade(id, ...)
   if id ~= nil then
     local err = A.check_id(id, "workflow")
     if err then return nil, err end
   end
-  if K.run.pure then K.raise("continue_as_new is not allowed inside " .. K.run.pure) end
+  if K.run.pure then S.impure("continue_as_new") end
+  S.waitable("continue_as_new")
   local data, wrong = A.arguments(...)
   if wrong then return nil, wrong end
   local run = K.run
@@ -189,6 +228,8 @@ function P.upgrade(id, ...)
   S.block("continue_as_new")
 end
 
-P.event = K.readonly("process.event", {
+P.upgrade = M.upgrade
+
+M.event = K.readonly("process.event", {
   EXIT = "pid.exit", LINK_DOWN = "pid.link.down", CANCEL = "pid.cancel", OUTDATED = "pid.outdated",
 })

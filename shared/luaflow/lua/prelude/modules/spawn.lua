@@ -2,34 +2,35 @@
 local K = ...
 local N = K.native
 local S, A, codec, P = K.scheduler, K.calls, K.codec, K.process
+local M, STATE = P.members, K.STATE
 local type, setmetatable, next, sub = N.type, N.setmetatable, N.next, N.string.sub
 local invalid = K.errors.invalid
 
-local NOTHING = {_options = {}, _context = {}, _messages = {}, _name = false}
+-- The state of a Spawner that asks for nothing special.
+local NOTHING = {options = {}, context = {}, messages = {}, name = false}
 
-local methods = {}
-local Spawner = K.class("process.Spawner", methods)
+local Spawner, methods = K.class("process.Spawner")
 
 local function spawner(options, context, name, messages)
-  return setmetatable({
-    _options = options, _context = context, _name = name, _messages = messages,
-  }, Spawner)
+  return setmetatable({[STATE] = {
+    options = options, context = context, name = name, messages = messages,
+  }}, Spawner)
 end
 
 local function extra_text(how, host, wait, watch)
   local extra = {wait = wait, host = host, watch = watch or nil}
-  if next(how._options) ~= nil then extra.options = how._options end
-  if next(how._context) ~= nil then extra.context = how._context end
-  if how._name then extra.name = how._name end
-  if how._messages[1] then extra.messages = how._messages end
+  if next(how.options) ~= nil then extra.options = how.options end
+  if next(how.context) ~= nil then extra.context = how.context end
+  if how.name then extra.name = how.name end
+  if how.messages[1] then extra.messages = how.messages end
   return (codec.encode(extra))
 end
 
 local function give(how, id, host, wait, watch, ...)
   local stop = S.enter(wait and "process.exec" or "process.spawn")
   if stop then return nil, stop end
-  if next(how._options) ~= nil then
-    local err = A.check_options("start", id, how._options)
+  if next(how.options) ~= nil then
+    local err = A.check_options("start", id, how.options)
     if err then return nil, err end
   end
   local data, wrong = A.arguments(...)
@@ -49,7 +50,7 @@ local function spawn(how, watch, id, host, ...)
   local seq, wrong = give(how, id, host, false, watch, ...)
   if not seq then return nil, wrong end
   K.run.starting[seq] = "spawn"
-  return S.await(seq, "spawn")
+  return S.await(seq, "start of a child")
 end
 
 --- Start a child and wait for its end: value, or nil and an error.
@@ -60,8 +61,9 @@ function P.run_child(how, id, host, ...)
   local value, err = S.await(seq, "exec")
   if err then
     -- A child's failure without a kind or a verdict is an internal one that may be retried.
-    if err._kind == "" then N.rawset(err, "_kind", "Internal") end
-    if err._retryable == nil then N.rawset(err, "_retryable", true) end
+    local e = err[STATE]
+    if e.kind == "" then e.kind = "Internal" end
+    if e.retryable == nil then e.retryable = true end
   end
   return value, err
 end
@@ -91,37 +93,41 @@ function P.child_closed(run, pid, ok, value)
   K.mailbox.event(run, {kind = "pid.exit", from = pid, result = result})
 end
 
-function S.withdraw.exec(run, task)
+-- Whether the child runs already or not: nobody here will know it.
+local function give_up(run, task)
   S.forget(task.seq)
   run.starting[task.seq] = nil
   S.emit("cancel", run.children[task.seq], nil,
     '{"child":' .. task.seq .. ',"reason":"parent canceled"}')
   return true
 end
+S.withdraw.exec, S.withdraw["start of a child"] = give_up, give_up
 
 for name, watch in next, {
   spawn = false, spawn_monitored = "monitor", spawn_linked = "link",
   spawn_linked_monitored = "link_monitor",
 } do
-  P[name] = function(id, host, ...) return spawn(NOTHING, watch, id, host, ...) end
+  M[name] = function(id, host, ...) return spawn(NOTHING, watch, id, host, ...) end
   methods[name] = function(s, id, host, ...) return spawn(s, watch, id, host, ...) end
 end
-function P.exec(id, host, ...) return exec(NOTHING, id, host, ...) end
+function M.exec(id, host, ...) return exec(NOTHING, id, host, ...) end
 function methods.exec(s, id, host, ...) return exec(s, id, host, ...) end
 
 -- Builder --------------------------------------------------------------------------------------
 
-function methods.with_context(s, t)
-  return spawner(s._options, A.merge(s._context, t, "with_context"), s._name, s._messages)
+local function with_context(s, t)
+  return spawner(s.options, A.merge(s.context, t, "with_context"), s.name, s.messages)
 end
 
-function methods.with_options(s, t)
-  return spawner(A.merge(s._options, t, "with_options"), s._context, s._name, s._messages)
+local function with_options(s, t)
+  return spawner(A.merge(s.options, t, "with_options"), s.context, s.name, s.messages)
 end
+
+methods.with_context, methods.with_options = with_context, with_options
 
 function methods.with_name(s, name)
   if type(name) ~= "string" or name == "" then K.raise("with_name expects a non-empty text") end
-  return spawner(s._options, s._context, name, s._messages)
+  return spawner(s.options, s.context, name, s.messages)
 end
 
 function methods.with_message(s, topic, ...)
@@ -131,15 +137,15 @@ function methods.with_message(s, topic, ...)
   local copy, wrong = A.copy({topic, ...})
   if not copy then K.raise("with_message: " .. wrong) end
   local messages = {}
-  for i = 1, #s._messages do messages[i] = s._messages[i] end
+  for i = 1, #s.messages do messages[i] = s.messages[i] end
   messages[#messages + 1] = copy
-  return spawner(s._options, s._context, s._name, messages)
+  return spawner(s.options, s.context, s.name, messages)
 end
 
-function methods.with_actor(s) return s end
-function methods.with_scope(s) return s end
+local function same(s) return spawner(s.options, s.context, s.name, s.messages) end
+methods.with_actor, methods.with_scope = same, same
 
-function P.with_context(t) return methods.with_context(NOTHING, t) end
-function P.with_options(t) return methods.with_options(NOTHING, t) end
+function M.with_context(t) return with_context(NOTHING, t) end
+function M.with_options(t) return with_options(NOTHING, t) end
 
-K.modules.process = K.readonly("process", P)
+K.modules.process = K.readonly("process", M)

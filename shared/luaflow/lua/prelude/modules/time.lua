@@ -3,8 +3,8 @@ local K = ...
 local N = K.native
 local S, D, T, channel = K.scheduler, K.durations, K.calendar, K.channel
 local invalid, make_error = K.errors.invalid, K.errors.make
-local type, tostring, setmetatable, rawset = N.type, N.tostring, N.setmetatable, N.rawset
-local math_type = N.math.type
+local type, tostring, setmetatable = N.type, N.tostring, N.setmetatable
+local STATE, own, whole = K.STATE, K.stable.own, T.whole
 
 local M = {
   NANOSECOND = 1, MICROSECOND = 1000, MILLISECOND = 1000000, SECOND = 1000000000,
@@ -15,7 +15,8 @@ local M = {
   RFC1123Z = "Mon, 02 Jan 2006 15:04:05 -0700", KITCHEN = "3:04PM", STAMP = "Jan _2 15:04:05",
   STAMP_MILLI = "Jan _2 15:04:05.000", STAMP_MICRO = "Jan _2 15:04:05.000000",
   STAMP_NANO = "Jan _2 15:04:05.000000000", DATE_TIME = "2006-01-02 15:04:05",
-  DATE_ONLY = "2006-01-02", TIME_ONLY = "15:04:05", utc = T.utc, localtz = T.utc,
+  DATE_ONLY = "2006-01-02", TIME_ONLY = "15:04:05", utc = T.utc.object,
+  localtz = T.utc.object,
 }
 for i = 1, 12 do M[N.string.upper(K.layouts.months[i])] = i end
 for i = 0, 6 do M[N.string.upper(K.layouts.days[i])] = i end
@@ -57,91 +58,90 @@ local function positive(duration, what)
   return ns
 end
 
-local timer_methods = {}
-local Timer = K.class("time.Timer", timer_methods)
+local Timer, timer_methods = K.class("time.Timer")
 
 local function arm(timer, ns)
-  local seq = S.emit("timer", nil, tostring(ns))
-  rawset(timer, "_seq", seq)
-  S.on_end(seq, function(ok)
-    rawset(timer, "_seq", false)
+  timer.seq = S.emit("timer", nil, tostring(ns))
+  S.on_end(timer.seq, function(ok)
+    timer.seq = false
     if not ok then return end
     local run = K.run
-    if channel.has_room(timer._channel) then
-      channel.push(run, timer._channel, T.from_ns(run.now * 1000000))
+    if channel.has_room(timer.channel) then
+      channel.push(run, timer.channel, T.from_ns(run.now * 1000000))
     end
-    if timer._once then channel.close(run, timer._channel) end
-    if timer._period then arm(timer, timer._period) end
+    if timer.once then channel.close(run, timer.channel) end
+    if timer.period then arm(timer, timer.period) end
   end)
 end
 
-local function timer_of(class, duration, what, room)
+-- The state of an armed timer, or nil and an error. `once`: its channel closes when it fires.
+local function timer_of(class, duration, what, room, once)
   local ns, err = positive(duration, what)
   if not ns then return nil, err end
   S.enter("time." .. what, true)
-  local timer = K.stable.own(setmetatable({
-    _seq = false, _channel = K.stable.own(channel.make(room)), _period = false, _once = false, _stopped = false,
-  }, class))
-  return timer, ns
-end
-
-function M.after(duration)
-  local timer, ns = timer_of(Timer, duration, "after", 1)
-  if not timer then return nil, ns end
-  timer._once = true
-  arm(timer, ns)
-  return timer._channel
-end
-
-function M.timer(duration)
-  local timer, ns = timer_of(Timer, duration, "timer", 1)
-  if not timer then return nil, ns end
+  local timer = {
+    seq = false, channel = channel.make(room), once = once or false, stopped = false,
+    period = what == "ticker" and ns,
+  }
+  own(timer.channel.object)
+  timer.object = own(setmetatable({[STATE] = timer}, class))
   arm(timer, ns)
   return timer
 end
 
-function timer_methods.response(t) return t._channel end
-timer_methods.channel = timer_methods.response
+function M.after(duration)
+  local timer, err = timer_of(Timer, duration, "after", 1, true)
+  if not timer then return nil, err end
+  return timer.channel.object
+end
+
+function M.timer(duration)
+  local timer, err = timer_of(Timer, duration, "timer", 1)
+  if not timer then return nil, err end
+  return timer.object
+end
+
+local function channel_of(t) return t.channel.object end
+timer_methods.response, timer_methods.channel = channel_of, channel_of
 
 function timer_methods.stop(t)
-  local active = t._seq ~= false
+  if K.run.pure then S.impure("timer:stop") end
+  local active = t.seq ~= false
   if active then
-    cancel_timer(t._seq)
-    t._seq = false
+    cancel_timer(t.seq)
+    t.seq = false
   end
-  t._stopped = true
-  channel.close(K.run, t._channel)
+  t.stopped = true
+  channel.close(K.run, t.channel)
   return active
 end
 
 function timer_methods.reset(t, duration)
   local ns, err = positive(duration, "timer")
-  if not ns then K.raise(err._message) end
-  local active = t._seq ~= false
-  if t._stopped then return false end
-  if active then cancel_timer(t._seq) end
+  if not ns then K.raise(err[STATE].message) end
+  if K.run.pure then S.impure("timer:reset") end
+  local active = t.seq ~= false
+  if t.stopped then return false end
+  if active then cancel_timer(t.seq) end
   arm(t, ns)
   return active
 end
 
-local ticker_methods = {}
-local Ticker = K.class("time.Ticker", ticker_methods)
+local Ticker, ticker_methods = K.class("time.Ticker")
 
 function M.ticker(duration)
-  local ticker, ns = timer_of(Ticker, duration, "ticker", 16)
-  if not ticker then return nil, ns end
-  ticker._period = ns
-  arm(ticker, ns)
-  return ticker
+  local ticker, err = timer_of(Ticker, duration, "ticker", 16)
+  if not ticker then return nil, err end
+  return ticker.object
 end
 
-function ticker_methods.response(t) return t._channel end
-ticker_methods.channel = ticker_methods.response
+ticker_methods.response, ticker_methods.channel = channel_of, channel_of
 
 function ticker_methods.stop(t)
-  if t._seq then cancel_timer(t._seq) end
-  t._seq, t._period = false, false
-  channel.close(K.run, t._channel)
+  if K.run.pure then S.impure("ticker:stop") end
+  if t.seq then cancel_timer(t.seq) end
+  t.seq, t.period = false, false
+  channel.close(K.run, t.channel)
   return true
 end
 
@@ -153,17 +153,11 @@ function M.parse_duration(value)
   return D.make(ns)
 end
 
-local function whole(value, what)
-  local n = value == nil and 0 or N.math.tointeger(value)
-  if math_type(n) ~= "integer" then K.raise("time: " .. what .. " must be a whole number") end
-  return n
-end
-
 function M.date(year, month, day, hour, minute, second, nanos, location)
-  local zone = K.isa(location, T.Location) and location or T.utc
+  local zone = T.zone_of(location) or T.utc
   local days = T.days(whole(year, "year"), whole(month or 1, "month"), whole(day or 1, "day"))
   local seconds = days * 86400 + whole(hour, "hour") * 3600 + whole(minute, "minute") * 60
-    + whole(second, "second") - zone._offset
+    + whole(second, "second") - zone.offset
   return T.make(seconds, whole(nanos, "nanosecond"), zone)
 end
 
@@ -173,22 +167,21 @@ function M.parse(layout, value, location)
   if type(layout) ~= "string" or type(value) ~= "string" then
     return nil, invalid("time.parse expects a layout and a text")
   end
-  local zone = K.isa(location, T.Location) and location or nil
-  local t, wrong = K.layouts.parse(layout, value, zone)
+  local t, wrong = K.layouts.parse(layout, value, T.zone_of(location))
   if not t then return nil, invalid(wrong) end
   return t
 end
 
 function M.fixed_zone(name, offset)
   if type(name) ~= "string" then K.raise("time.fixed_zone expects a name") end
-  return T.zone(name, whole(offset, "offset"))
+  return T.zone(name, whole(offset, "offset")).object
 end
 
 function M.load_location(name)
   if type(name) ~= "string" or name == "" then
     return nil, invalid("time.load_location expects a name")
   end
-  if name == "UTC" or name == "Local" then return T.utc end
+  if name == "UTC" or name == "Local" then return T.utc.object end
   return nil, make_error("NotFound", "time zone '" .. name
     .. "' is not known here: use time.fixed_zone(name, offset_seconds)", false)
 end

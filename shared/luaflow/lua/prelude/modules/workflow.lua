@@ -37,7 +37,7 @@ function W.version(change_id, min, max)
   local run = K.run
   local known = run.versions[change_id]
   if known then return known, nil end
-  if run.pure then K.raise("workflow.version is not allowed inside " .. run.pure) end
+  if run.pure then S.impure("workflow.version") end
   local version, recorded = S.service("version", change_id, min, max)
   run.versions[change_id] = version
   if recorded then S.emit("version", change_id, tostring(version)) end
@@ -51,23 +51,35 @@ function K.marker(name)
   return value
 end
 
+-- Run `fn` to its end in a coroutine of its own: what resumed ours would go on here, and only here.
+local function call_alone(fn)
+  local U = K.guard.coroutine
+  local co = U.create(fn)
+  local ok, value, err = U.resume(co)
+  if U.status(co) ~= "suspended" then return ok, value, err end
+  local where = K.position_of(co)
+  U.close(co)
+  return false, where .. ": coroutine.yield is not allowed inside workflow.side_effect"
+end
+
 -- Replay does not run `fn`: it must leave the run's random and serial numbers as they were.
 local function record(fn)
   local run = K.run
   run.pure = "workflow.side_effect"
   K.libs.enter(K.libs.environment(run.info.run_id .. "/" .. run.seq))
-  local ok, value, err = run.pcall(fn)
-  K.libs.enter(run.env)
-  run.pure = false
+  local ok, value, err = call_alone(fn)
+  -- Before the run's own numbers are back: the words of an error may number an object.
   if not ok then value = K.errors.raised(value) end
   if ok and err ~= nil then value = K.errors.returned(err) or value end
+  K.libs.enter(run.env)
+  run.pure = false
   return value
 end
 
 function W.side_effect(fn)
   if type(fn) ~= "function" then K.raise("workflow.side_effect expects a function") end
   local run = K.run
-  if run.pure then K.raise("workflow.side_effect is not allowed inside " .. run.pure) end
+  if run.pure then S.impure("workflow.side_effect") end
   local have, value
   if in_workflow() then
     have, value = S.service("side_effect_lookup", run.seq + 1)
@@ -194,6 +206,22 @@ function W.await(predicate, timeout)
 end
 
 function S.withdraw.await() return true end
+
+--- Let those who await a predicate look again, if anything happened since they last looked.
+function S.recheck(run)
+  local waiting = run.awaiting
+  if not run.progress or #waiting == 0 then return false end
+  run.progress = false
+  run.awaiting = {}
+  for i = 1, #waiting do
+    local task = waiting[i]
+    if task.blocked == "await" then
+      task.rechecks = true
+      S.wake(run, task)
+    end
+  end
+  return run.head <= run.tail
+end
 
 local function unshield(task, ok, ...)
   task.shield = task.shield - 1

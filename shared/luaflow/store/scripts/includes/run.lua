@@ -9,6 +9,7 @@
 --                                     any more, see continue_slice); entry is in its stream
 --   decided news                      last event seen by a decision; fed events after it
 --   cid ans refused shut lost fails stuck   last commit and its answer; refusals; what went wrong
+--   patience                          ms its sticky worker has to read a task; 0: as the namespace says
 --   unread                            messages up to `decided` that the code has not taken
 --   told told_len                     last refused close, and the events there were
 local MESSAGE = {
@@ -19,7 +20,7 @@ local MESSAGE = {
 local function load_run()
   local v = rcall('HMGET', run_key, 'wid', 'status', 'queue', 'len', 'size', 'ts', 'turn', 'task',
     'worker', 'sticky', 'decided', 'news', 'cid', 'ans', 'refused', 'shut', 'entry', 'lost', 'parent',
-    'type', 'start', 'fails', 'first')
+    'type', 'start', 'fails', 'first', 'patience')
   if not v[1] then return nil end
   return {
     wid = v[1], status = v[2], queue = v[3], len = tonumber(v[4]), size = tonumber(v[5]),
@@ -27,7 +28,7 @@ local function load_run()
     decided = tonumber(v[11]), news = tonumber(v[12]), cid = v[13], ans = v[14],
     refused = tonumber(v[15] or '0'), shut = v[16] == '1', entry = v[17], lost = tonumber(v[18] or '0'),
     parent = v[19] or '', type = v[20], start = tonumber(v[21]), fails = tonumber(v[22] or '0'),
-    first = v[23] or ''
+    first = v[23] or '', patience = tonumber(v[24] or '0')
   }
 end
 
@@ -45,6 +46,12 @@ local function save_run(r)
     'worker', r.worker, 'entry', r.entry, 'sticky', r.sticky, 'decided', r.decided, 'news', r.news)
 end
 
+-- How long a sticky task waits for its worker: as that one said, else as the namespace has it.
+local function patience(r)
+  if r.patience and r.patience > 0 then return r.patience end
+  return tonumber(M[8] or '5000')
+end
+
 -- Hands the run to a worker, unless somebody has it: to the one that has it cached, else to all.
 local function schedule(r)
   if r.task ~= '' then return end
@@ -53,7 +60,7 @@ local function schedule(r)
     local id = rcall('XADD', sticky_key, 'NOMKSTREAM', '*', 'r', run_id, 'w', r.wid, 't', r.turn)
     if id then
       r.task, r.entry = 'sticky', id
-      set_lease('w|' .. run_id, server_now + tonumber(M[8] or '5000'))
+      set_lease('w|' .. run_id, server_now + patience(r))
       return
     end
     r.sticky = ''
