@@ -77,9 +77,7 @@ CHAINS = {
 UNPAID = Violation(
     "coroutines for nothing",
     functools.partial(altered_kernel, "guard", "charge(", "local _ = ("),
-    functools.partial(
-        altered_kernel, "budget", "HOOK_EVERY, LOOK_EVERY = 200", "HOOK_EVERY, LOOK_EVERY = 1000"
-    ),
+    functools.partial(altered_kernel, "budget", "LOOK_EVERY = 200,", "LOOK_EVERY = 1000,"),
 )
 
 

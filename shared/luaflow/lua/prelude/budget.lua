@@ -12,8 +12,10 @@ local G = {}
 K.guard = G
 
 -- One instruction can join or compare strings as long as the memory allows, so few fit in between
--- two hooks; the clock costs much more than a hook and is read less often.
-local HOOK_EVERY, LOOK_EVERY = 200, 1000 -- instructions
+-- two hooks, and fewer while the activation holds much or is slow; the clock costs much more than a
+-- hook and is read less often.
+local HOOK_EVERY, CLOSE_EVERY, LOOK_EVERY = 200, 40, 1000 -- instructions, those of the hook too
+local MUCH = 4 * 1024 * 1024 -- bytes that an activation added
 local SLOW, ASK_AFTER = 0.005, 0.002 -- seconds
 local MAX_DEPTH, DEPTH_EVERY = 190000, 16 -- nested calls; in looks
 local OUT_OF_MEMORY = "not enough memory"
@@ -30,6 +32,7 @@ local started, deadline = nil, 1 / 0
 local ends = nil -- by the clock of the thread
 local ticks, looks = 0, 0 -- charged instructions since the last look at the clock; looks
 local second, last = 0, 0 -- the full second and the process's clock at the last look
+local base = 0 -- bytes in use when the activation began
 local slow = false -- the instructions before the last look took long: look again at every hook
 local spoken = false -- the code itself raised the text of OUT_OF_MEMORY
 local sweep = false -- the last activation died: collect what it left
@@ -95,17 +98,40 @@ G.charge = charge
 -- own limit of a million stack slots. The kernel's own code is not interrupted by an error that
 -- the code can catch.
 local function too_deep()
-  local info = getinfo(3, "S")
+  local info = getinfo(4, "S")
   if info and byte(info.source, 1) == 64 then K.stable.raise("stack overflow") end
   looks = looks - 1
 end
 
-local function tick()
-  ticks = ticks + HOOK_EVERY
-  if ticks < LOOK_EVERY and not slow and time() == second then return end
+local function used_bytes()
+  return collectgarbage("count") * 1024 // 1 | 0
+end
+
+local tick, close_tick
+
+local function look()
   check()
   looks = looks + 1
   if looks % DEPTH_EVERY == 0 and getinfo(MAX_DEPTH, "l") then too_deep() end
+  return slow or used_bytes() - base > MUCH
+end
+
+function tick()
+  ticks = ticks + HOOK_EVERY
+  if ticks < LOOK_EVERY and time() == second then return end
+  if look() then sethook(close_tick, "", CLOSE_EVERY) end
+end
+
+function close_tick()
+  ticks = ticks + CLOSE_EVERY
+  if ticks < LOOK_EVERY and not slow and time() == second then return end
+  if not look() then sethook(tick, "", HOOK_EVERY) end
+end
+
+--- A long string is being made: whoever makes it can do slow things with it at once.
+function G.closely()
+  local _, main = co_running()
+  if not main then sethook(close_tick, "", CLOSE_EVERY) end
 end
 
 --- Put a coroutine under the budget.
@@ -160,10 +186,6 @@ local total_bytes = 1 / 0 -- that all runs of this engine together may keep
 local collect_at = 1 / 0
 local near = false -- this activation may get there
 
-local function used_bytes()
-  return collectgarbage("count") * 1024 // 1 | 0
-end
-
 --- Set what all runs of the engine may keep in memory between activations.
 function G.limit_total(bytes)
   total_bytes, collect_at = bytes, bytes
@@ -192,7 +214,8 @@ function G.begin(cpu_seconds, memory_bytes, env)
   -- What a dead step leaves counts as used until it is collected, and would widen this limit.
   if sweep then collectgarbage("collect") end
   sweep = false
-  local arm, limit = N.set_max_memory, used_bytes() + memory_bytes
+  base = used_bytes()
+  local arm, limit = N.set_max_memory, base + memory_bytes
   near = limit > collect_at
   -- From in here Lua's allocator fails cleanly; armed from outside it could abort the process.
   if arm then arm(limit, true) end

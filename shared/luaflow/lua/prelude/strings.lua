@@ -13,6 +13,7 @@ local compile, cost_of, match = P.compile, P.cost, P.match
 local MAX_STEPS = 5e6 -- of one call of the C matcher: about 10 ms
 local MAX_SEARCH = 1e9 -- text bytes times searched bytes of a plain find
 local MAX_RESULT = 16 * 1024 * 1024 -- bytes that one call of rep may make
+local LONG_RESULT = 1024 * 1024 -- bytes from which the next instructions are watched closely
 local MAX_BYTES = 20000 -- values that string.byte may return
 local LONG = 4096 -- bytes from which a linear function looks at the clock
 local SPECIALS = "[%^$*+?.([%%-]"
@@ -88,6 +89,7 @@ function L.rep(s, n, separator)
     raise("string.rep: the result would be longer than " .. MAX_RESULT .. " bytes")
   end
   charge(unit * n >> 4)
+  if unit * n > LONG_RESULT then K.guard.closely() end
   return raw_rep(s, n, separator)
 end
 
