@@ -84,6 +84,7 @@ ORDINARY = {
     "return ('%s %s %s %10s'):format(nil, true, 1.5, 'x')": "nil true 1.5          x",
     "return ('%s'):format(setmetatable({}, {__tostring = function() return 'T!' end}))": "T!",
     "return tostring(setmetatable({}, {__name = 'My'}))": "My: 1",
+    "return ('%5p|%-7p|%p|%8p'):format('abc', 'abc', {}, 1)": "(null)|(null) |1|  (null)",
     "return ('x'):rep(0), ('ab'):rep(3, ','), ('x'):rep(-1)": " ab,ab,ab ",
     "return ('hello'):byte(-1), ('hello'):byte(1, 3)": "111 104 101 108",
     "return ('hello'):sub(-3, -2), #'abc', ('aB'):upper(), ('aB'):lower(), ('ab'):reverse()": (

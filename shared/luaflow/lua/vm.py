@@ -7,6 +7,7 @@ step) and never a table of the user.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,12 +20,13 @@ from luaflow.errors import LuaflowError
 from luaflow.lua.values import PURE_SERVICES, to_json
 
 MEMORY_BYTES: Final = 64 * 1024 * 1024
+TOTAL_BYTES: Final = 256 * 1024 * 1024
 CPU_SECONDS: Final = 1.0
 
 _PRELUDE: Final = Path(__file__).parent / "prelude"
 # native empties the real globals, so it comes first; each file uses only those before it.
 _ORDER: Final = """
-native guard stable order patterns matcher strings tables maths libs
+native budget guard stable order patterns matcher strings tables maths libs
 base errors decode text codec explain scheduler queues channel mailbox
 durations calendar layouts calls modules/logger modules/json modules/time modules/os modules/uuid
 modules/funcs modules/process modules/spawn modules/workflow load door
@@ -38,8 +40,9 @@ class LoadError(LuaflowError):
 class ActivationFault(LuaflowError):
     """An activation was stopped from outside: the task fails, never the run.
 
-    `reason` is "cpu", "memory" or "kernel". The run must be thrown away and rebuilt by replay;
-    after "memory" and "kernel" the engine too (`Engine.broken`).
+    `reason` is "cpu", "memory", "weak" (a metatable asked for a weak table) or "kernel". The run
+    must be thrown away and rebuilt by replay; after "memory" and "kernel" the engine too
+    (`Engine.broken`).
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -104,6 +107,8 @@ Log = Callable[[str, bytes, bytes], None]
 class Engine:
     """One Lua runtime for the code of one bundle; it holds any number of runs.
 
+    An activation may use `cpu_seconds` of its thread and add `memory_bytes` to what is in use;
+    the one after which all runs together keep more than `total_bytes` ends with a fault, too.
     Not thread safe. Raises LoadError with file and line for code that does not compile, or that
     lists a module its kind may not use.
     """
@@ -115,6 +120,7 @@ class Engine:
         kind: str = "workflow",
         cpu_seconds: float = CPU_SECONDS,
         memory_bytes: int = MEMORY_BYTES,
+        total_bytes: int = TOTAL_BYTES,
     ) -> None:
         self.source = source
         self.kind = kind
@@ -128,7 +134,7 @@ class Engine:
             max_memory=0,
         )
         self.disarm = runtime.set_max_memory
-        self._door = _boot(runtime, kind, source, cpu_seconds, memory_bytes)
+        self._door = _boot(runtime, kind, source, (cpu_seconds, memory_bytes, total_bytes))
         self._load(source)
 
     def open(self, info: Mapping[str, Any], *, log_replay: bool = False) -> Run:
@@ -213,7 +219,8 @@ class Run:
             try:
                 out = self._step(op, now_ms, length, size, self.replaying, self.fresh, *args)
             except _lupa.LuaError as error:
-                self._broken("memory" if "memory" in str(error) else "kernel", str(error))
+                starved = isinstance(error, _lupa.LuaMemoryError)
+                self._broken("memory" if starved else "kernel", str(error))
             self.fresh = False
             status, ahead, text, unread, count, values = out[:6]
             if not (type(ahead) is int and type(count) is int and type(values) is int):
@@ -280,7 +287,7 @@ class Run:
     def _fault(self, reason: bytes, message: bytes | None) -> NoReturn:
         word = _text(reason)
         text = _FAULTS.get(word) or f"the engine failed: {_text(message or b'')}"
-        if word == "cpu":
+        if word in {"cpu", "weak"}:
             self.close()
             raise ActivationFault(word, f"{self.engine.source.entry_id}: {text}")
         self._broken(word, text)
@@ -302,6 +309,10 @@ _TEXT: Final = frozenset((bytes, type(None)))
 _FAULTS: Final = {
     "cpu": "the code ran too long without waiting: move heavy work to an activity",
     "memory": "the code used too much memory: keep large data outside, pass references",
+    "weak": (
+        "a metatable got __mode after setmetatable: weak tables are not available, because what "
+        "they lose differs from run to run; remove entries yourself"
+    ),
 }
 
 _PREPARE: Final[dict[bytes, Callable[..., tuple[Any, ...]]]] = {
@@ -344,19 +355,21 @@ return K.load.compile, K.load.allow, K.load.import, K.open, K.check
 """
 
 
-def _boot(
-    runtime: Any, kind: str, source: BundleSource, cpu_seconds: float, memory_bytes: int
-) -> _Door:
+# The only Python functions that Lua gets, for the kernel alone: code cannot reach them.
+_LEND: Final = b"""
+local K, arm, clock = ...
+K.native.set_max_memory, K.native.thread_time = arm, clock
+"""
+
+
+def _boot(runtime: Any, kind: str, source: BundleSource, limits: tuple[float, int, int]) -> _Door:
     kernel = runtime.table()
     for name, code in _prelude():
         runtime.execute(code, kernel, name=b"=luaflow/" + name)
         if name == b"native":
-            arm = b"local K, arm = ...; K.native.set_max_memory = arm"
-            runtime.execute(arm, kernel, runtime.set_max_memory)
+            runtime.execute(_LEND, kernel, runtime.set_max_memory, time.thread_time)
     configure = b"local K = ...; return K.configure"
-    runtime.execute(configure, kernel)(
-        kind.encode(), source.entry_id.encode(), cpu_seconds, memory_bytes
-    )
+    runtime.execute(configure, kernel)(kind.encode(), source.entry_id.encode(), *limits)
     return _Door(*runtime.execute(_DOOR, kernel))
 
 

@@ -14,10 +14,12 @@ local C = {base64 = K.text.base64, decode = K.decoder.boundary, decode_plain = K
 K.codec = C
 
 local MAX_DEPTH = 64 -- of luaflow.domain.values as well
+C.max_depth = MAX_DEPTH
+local MAX_KEY, MAX_KEYS = 64, 2000 -- bytes of a key that is kept, how many are
 local empty_objects = K.decoder.empty_objects
 local Error = K.errors.class
 
-local plain_of, STATE = K.plain_of, K.STATE
+local plain_of = K.plain_of
 
 -- A refusal on its way through pcall; `explain` finds the words for it.
 local REFUSED = {}
@@ -28,8 +30,11 @@ end
 --- The plain value of an object of the kernel: true and it, or false where it has none.
 function C.converted(convert, object)
   local ok, plain = pcall(convert, object)
-  -- The end of the budget is no refusal.
-  if not ok and (plain == "not enough memory" or K.guard.dead()) then error(plain, 0) end
+  if not ok then
+    -- The end of the budget is no refusal.
+    K.guard.note(plain)
+    K.guard.alive()
+  end
   return ok, plain
 end
 local converted = C.converted
@@ -48,23 +53,29 @@ local RANK = {number = 1, string = 2, boolean = 3}
 function C.key_order(a, b)
   local ra, rb = RANK[type(a)], RANK[type(b)]
   if ra ~= rb then return ra < rb end
+  charge(ra == 2 and 10 + #a or 10)
   if ra == 1 then return a < b end
   if ra == 2 then return less(a, b) end
   return not a and b
 end
 
--- Keys known to need no tag, up to a bound.
+-- Short keys known to need no tag, up to a bound.
 local plain_keys, plain_count = {}, 0
 local function is_plain(key)
+  if #key > MAX_KEY then
+    charge(#key)
+    return not find(key, "[\128-\255]") or utf8_len(key) ~= nil
+  end
   if key == "$lf" or find(key, "[\128-\255]") and not utf8_len(key) then return false end
-  if plain_count >= 2000 then plain_keys, plain_count = {}, 0 end
+  if plain_count >= MAX_KEYS then plain_keys, plain_count = {}, 0 end
   plain_keys[key], plain_count = true, plain_count + 1
   return true
 end
 
--- How a table is written: "list" and its length, or its keys in order and whether all are plain.
+-- How a table is written: the length of a list; or nil, its keys, whether all are plain, how many
+-- they are, and the bytes of those that are not known.
 local function shape(t)
-  local keys, n, plain = {}, 0, true
+  local keys, n, plain, bytes = {}, 0, true, 0
   for key in next, t do
     n = n + 1
     keys[n] = key
@@ -72,45 +83,54 @@ local function shape(t)
     if kind ~= "string" then
       plain = false
       if not RANK[kind] then bad() end
-    elseif not plain_keys[key] and not is_plain(key) then
-      plain = false
+    elseif not plain_keys[key] then
+      bytes = bytes + #key
+      if not is_plain(key) then plain = false end
     end
   end
+  charge(20 + n)
   if n > 0 and rawlen(t) == n then
     local i = 1
     while i <= n and rawget(t, i) ~= nil do i = i + 1 end
     if i > n then return n end
   end
-  return nil, keys, plain, n
+  return nil, keys, plain, n, bytes
+end
+
+-- After every 128th of many elements: results are written where there is no hook.
+local function pace()
+  charge(2000)
 end
 
 local function put_list(t, n, depth)
   local parts = {}
   for i = 1, n do
     parts[i] = put(rawget(t, i), depth)
+    if i & 127 == 0 then pace() end
   end
   return "[" .. concat(parts, ",") .. "]"
 end
 
--- Keys recur: their quoted form is kept, up to a bound.
+-- Keys recur: the quoted form of short ones is kept, up to a bound.
 local key_texts, key_count = {}, 0
 local function key_text(key)
   local text = key_texts[key]
   if not text then
     text = quoted(key) .. ":"
-    if key_count >= 2000 then key_texts, key_count = {}, 0 end
+    if #key > MAX_KEY then return text end
+    if key_count >= MAX_KEYS then key_texts, key_count = {}, 0 end
     key_texts[key], key_count = text, key_count + 1
   end
   return text
 end
 
-local function put_object(t, keys, n, depth)
+local function put_object(t, keys, n, depth, bytes)
   if n == 1 then
     local key = keys[1]
     return "{" .. key_text(key) .. put(rawget(t, key), depth) .. "}"
   end
-  if n > 8 then
-    sort_keys(keys, n)
+  if n > 8 or bytes > 65536 then
+    sort_keys(keys, n, bytes)
   else
     for i = 2, n do
       local key, j = keys[i], i - 1
@@ -124,6 +144,7 @@ local function put_object(t, keys, n, depth)
   for i = 1, n do
     local key = keys[i]
     keys[i] = key_text(key) .. put(rawget(t, key), depth)
+    if i & 127 == 0 then pace() end
   end
   return "{" .. concat(keys, ",") .. "}"
 end
@@ -150,7 +171,6 @@ local function put_failure(e, depth)
 end
 
 local function put_table(t, depth)
-  charge(20)
   if depth >= limit then bad() end
   local class = raw_metatable(t)
   if class then
@@ -164,10 +184,12 @@ local function put_table(t, depth)
       return ok and put(plain, depth + 1) or bad()
     end
   end
-  local n, keys, plain, count = shape(t)
+  local n, keys, plain, count, bytes = shape(t)
   if n then return put_list(t, n, depth + 1) end
   if keys[1] == nil then return empty_objects[t] and "{}" or "[]" end
-  if plain or not tagged and K.json_keys(keys) then return put_object(t, keys, count, depth + 1) end
+  if plain or not tagged and K.json_keys(keys) then
+    return put_object(t, keys, count, depth + 1, bytes)
+  end
   return put_map(t, keys, depth + 1)
 end
 
@@ -184,6 +206,7 @@ function put(v, depth)
   if kind == "string" then return quoted(v, tagged) end
   if kind == "number" then
     if math_type(v) == "integer" then return format("%d", v) end
+    charge(50)
     return float_text(v, tagged)
   end
   if kind == "table" then return put_table(v, depth) end
@@ -240,48 +263,4 @@ function C.encode_args(n, ...)
     parts[i] = text
   end
   return "[" .. concat(parts, ",") .. "]"
-end
-
--- Checking without writing ---------------------------------------------------------------------
-
--- True when `put` would take the value.
-local function check(v, depth)
-  local kind = type(v)
-  if kind == "table" then
-    charge(10)
-    if depth >= MAX_DEPTH then return false end
-    local class = raw_metatable(v)
-    if class then
-      if class == Error then
-        local details = v[STATE].details
-        return not details or check(details, depth + 1)
-      end
-      local convert = plain_of[class]
-      if convert then
-        local ok, plain = converted(convert, v)
-        return ok and check(plain, depth + 1)
-      end
-    end
-    for key, item in next, v do
-      if not RANK[type(key)] or not check(item, depth + 1) then return false end
-    end
-    return true
-  end
-  return kind ~= "function" and kind ~= "thread" and kind ~= "userdata"
-end
-
---- What `encode` would refuse about a value, or nil: for replay, where no text is needed.
-function C.problem(v)
-  if check(v, 0) then return nil end
-  return C.explain(v, MAX_DEPTH, true)
-end
-
---- What `encode_args` would refuse, or nil.
-function C.problem_args(n, ...)
-  if n == 0 or n == 1 and check((...), 0) then return nil end
-  local args = {...}
-  for i = 1, n do
-    local wrong = C.problem(args[i])
-    if wrong then return "argument " .. i .. ": " .. wrong end
-  end
 end

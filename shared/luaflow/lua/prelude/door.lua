@@ -10,9 +10,10 @@ local make_error = K.errors.make
 local cpu_seconds, memory_bytes
 
 --- Set what holds for every run of this engine.
-function K.configure(kind, entry_id, cpu, memory)
+function K.configure(kind, entry_id, cpu, memory, total)
   K.libs.place = kind .. "s"
   K.kind, K.entry_id, cpu_seconds, memory_bytes = kind, entry_id, cpu, memory
+  K.guard.limit_total(total)
 end
 
 function K.guard.coroutine.spawn(f)

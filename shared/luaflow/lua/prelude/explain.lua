@@ -1,9 +1,11 @@
---- Why a value cannot cross a boundary, in the same words on every machine.
+--- Whether a value can cross a boundary, and why not, in the same words on every machine.
 local K = ...
 local N = K.native
 local type, next, format = N.type, N.next, N.string.format
 local raw_metatable, math_type = N.debug.getmetatable, N.math.type
-local C = K.codec
+local C, charge = K.codec, K.guard.charge
+local plain_of, converted, STATE, Error = K.plain_of, C.converted, K.STATE, K.errors.class
+local MAX_PATH, MAX_DEPTH = 200, C.max_depth
 
 -- The kinds of keys that no text can stand for, in the order they are complained about.
 local BAD_KEYS = {"function", "table", "thread", "userdata"}
@@ -12,7 +14,7 @@ local walk
 
 local function place(path, words)
   if path == "" then return words end
-  return "at " .. N.string.sub(path, 1, 200) .. ": " .. words
+  return "at " .. N.string.sub(path, 1, MAX_PATH) .. ": " .. words
 end
 
 -- The keys in order, or what is wrong with them.
@@ -37,6 +39,7 @@ local function keys_of(t, path, tagged)
 end
 
 local function walk_table(t, depth, path, limit, tagged)
+  charge(50)
   if depth >= limit then
     return place(path, "nested deeper than " .. limit .. " levels, or contains itself")
   end
@@ -55,9 +58,12 @@ local function walk_table(t, depth, path, limit, tagged)
   if not keys then return wrong end
   for i = 1, #keys do
     local key = keys[i]
-    local step = type(key) == "string" and "." .. key
-      or format(math_type(key) == "integer" and "[%d]" or "[%s]", key)
-    wrong = walk(N.rawget(t, key), depth + 1, path .. step, limit, tagged)
+    local inner = path
+    if #path < MAX_PATH then
+      inner = path .. (type(key) == "string" and "." .. N.string.sub(key, 1, MAX_PATH)
+        or format(math_type(key) == "integer" and "[%d]" or "[%s]", key))
+    end
+    wrong = walk(N.rawget(t, key), depth + 1, inner, limit, tagged)
     if wrong then return wrong end
   end
 end
@@ -73,4 +79,49 @@ end
 --- What is wrong with `v`, by its first problem in the order of `pairs`; nil if nothing is.
 function C.explain(v, limit, tagged)
   return walk(v, 0, "", limit, tagged)
+end
+
+-- Checking without writing ---------------------------------------------------------------------
+
+local IS_KEY = {number = true, string = true, boolean = true}
+local CANNOT = {["function"] = true, thread = true, userdata = true}
+
+-- True when `put` would take the value.
+local function check(v, depth)
+  if type(v) ~= "table" then return not CANNOT[type(v)] end
+  charge(10)
+  if depth >= MAX_DEPTH then return false end
+  local class = raw_metatable(v)
+  if class == Error then
+    local details = v[STATE].details
+    return not details or check(details, depth + 1)
+  end
+  local convert = class and plain_of[class]
+  if convert then
+    local ok, plain = converted(convert, v)
+    return ok and check(plain, depth + 1)
+  end
+  local cost = 0
+  for key, item in next, v do
+    cost = cost + 10
+    if not IS_KEY[type(key)] or not check(item, depth + 1) then return false end
+  end
+  charge(cost)
+  return true
+end
+
+--- What `encode` would refuse about a value, or nil: for replay, where no text is needed.
+function C.problem(v)
+  if check(v, 0) then return nil end
+  return C.explain(v, MAX_DEPTH, true)
+end
+
+--- What `encode_args` would refuse, or nil.
+function C.problem_args(n, ...)
+  if n == 0 or n == 1 and check((...), 0) then return nil end
+  local args = {...}
+  for i = 1, n do
+    local wrong = C.problem(args[i])
+    if wrong then return "argument " .. i .. ": " .. wrong end
+  end
 end

@@ -1,107 +1,25 @@
---- Budgets: CPU time and memory of one activation, and coroutines that cannot escape them.
--- Once a budget is spent the activation is dead: every hook, pcall and resume raises again.
+--- Protected calls and coroutines that cannot escape the budget.
 local K = ...
 local N = K.native
-local clock, sethook = N.os.clock, N.debug.sethook
 local pcall, error, type = N.pcall, N.error, N.type
 local setmetatable = N.setmetatable
 local co_create, co_resume, co_yield = N.coroutine.create, N.coroutine.resume, N.coroutine.yield
 local co_status, co_close, co_running = N.coroutine.status, N.coroutine.close, N.coroutine.running
-local isyieldable, collectgarbage = N.coroutine.isyieldable, N.collectgarbage
+local isyieldable = N.coroutine.isyieldable
 
-local G = {}
-K.guard = G
+local G = K.guard
+local charge, watch, caught, alive = G.charge, G.watch, G.caught, G.alive
 
-local HOOK_EVERY = 1000 -- instructions
 local CREATE_COST, RESUME_COST, FAIL_COST = 200, 50, 100 -- in instructions
 local MAX_PCALLS, MAX_RESUMES = 100, 50 -- nested; the C stack ends at 200
-local OUT_OF_MEMORY = "not enough memory"
-local MESSAGE = {
-  cpu = "luaflow: the step used up its CPU time",
-  memory = "luaflow: the step used up its memory",
-}
 
-local dead = nil -- "cpu" | "memory"
-local allowed = nil -- CPU seconds of this activation, until the first look at the clock
-local deadline = 1 / 0
-local sweep = false -- the last activation died: collect what it left
-local ticks = 0 -- charged instructions since the last look at the clock
 local depth, resumes = 0, 0 -- nested wrapped pcalls and resumes on the C stack now
 local current = nil -- the user's running coroutine; nil in a coroutine of the kernel
 local crossing = false -- a system yield is on its way up
 local waitable = true -- the coroutines below the running one can yield
 local kernel = setmetatable({}, {__mode = "k"}) -- coroutines users must not resume
 local crossed = setmetatable({}, {__mode = "k"}) -- suspended by a system yield, not by the user
-
-local function last_gasp()
-  error(MESSAGE[dead] or "luaflow: a dead step ran again", 0)
-end
-
--- A __close handler would get a thousand instructions each time, and can add two more handlers
--- with them: in a dead coroutine the first call raises already.
-local function raise()
-  local co, main = co_running()
-  if not main then sethook(co, last_gasp, "c", 1) end
-  error(MESSAGE[dead], 0)
-end
-
-local function check()
-  ticks = 0
-  local now = clock()
-  if allowed then
-    -- Most steps end before their first look: reading the clock costs as much as they do.
-    allowed, deadline = nil, now + allowed
-  elseif now >= deadline then
-    dead = dead or "cpu"
-  end
-  if dead then raise() end
-end
---- Look at the clock now; raises when the activation is dead.
-G.check = check
-
---- Account for work of about `cost` instructions that the hook cannot see.
-local function charge(cost)
-  ticks = ticks + cost
-  if ticks >= HOOK_EVERY or ticks < 0 then check() end
-end
-G.charge = charge
-
-local function note(err)
-  if err == OUT_OF_MEMORY and not dead then dead = "memory" end
-end
-
---- Start the budget of one activation: CPU seconds, bytes above what is used now.
--- `env`, from K.libs.environment, is the run whose serial numbers and random numbers apply.
-function G.begin(cpu_seconds, memory_bytes, env)
-  local problem = N.locale_problem()
-  if problem then error(problem, 0) end
-  dead, ticks, depth, resumes, current, crossing = nil, 0, 0, 0, nil, false
-  allowed = cpu_seconds
-  K.libs.enter(env)
-  -- What a dead step leaves counts as used until it is collected, and would widen this limit.
-  if sweep then collectgarbage("collect") end
-  sweep = false
-  local arm = N.set_max_memory
-  -- From in here Lua's allocator fails cleanly; armed from outside it could abort the process.
-  if arm then arm((collectgarbage("count") * 1024 // 1 | 0) + memory_bytes, true) end
-end
-
---- End the budget: nil, "cpu" or "memory". `err` is what the activation failed with, if it did.
-function G.finish(err)
-  local disarm = N.set_max_memory
-  if disarm then disarm(0, true) end
-  note(err)
-  local reason = dead
-  sweep = reason ~= nil
-  dead, allowed, deadline = nil, nil, 1 / 0
-  K.libs.enter(nil)
-  return reason
-end
-
---- Nil while the activation lives, else "cpu" or "memory".
-function G.dead()
-  return dead
-end
+local failed = setmetatable({}, {__mode = "k"}) -- user's coroutine -> the error that ended it
 
 -- Protected calls ------------------------------------------------------------------------------
 
@@ -109,14 +27,13 @@ local function finish_call(d, ok, ...)
   -- After a yield the C stack is shallower than when the call began.
   if depth >= d then depth = d - 1 end
   if ok then
-    if dead then raise() end
+    alive()
     return true, ...
   end
   crossing = false
-  note((...))
-  if dead then raise() end
+  local err = caught((...))
   charge(FAIL_COST)
-  return false, ...
+  return false, err
 end
 
 --- pcall for users: never catches the end of the budget, nests at most 100 deep.
@@ -148,22 +65,21 @@ end
 
 --- A coroutine of the kernel that runs user code inside the budget; users cannot resume it.
 function G.create(f)
-  ticks = ticks + CREATE_COST
-  local co = co_create(f)
-  sethook(co, check, "", HOOK_EVERY)
+  charge(CREATE_COST)
+  local co = watch(co_create(f))
   kernel[co] = true
   return co
 end
 
 local function settle(ok, ...)
-  if not ok then note((...)) end
+  if not ok then G.note((...)) end
   return ok, ...
 end
 
 --- Resume a coroutine of `create`, with the results of coroutine.resume: it ended, failed or
 -- called K.system_yield (then its status is "suspended").
 function G.resume(co, ...)
-  ticks = ticks + RESUME_COST
+  charge(RESUME_COST)
   depth, resumes, current, crossing, waitable = 0, 0, nil, false, true
   return settle(co_resume(co, ...))
 end
@@ -198,9 +114,13 @@ function relay(co, outer, d, r, w, ok, ...)
     crossing = false
   end
   crossed[co] = nil
-  if not ok then note((...)) end
-  if dead then raise() end
-  return ok, ...
+  if not ok then
+    local err = caught((...))
+    failed[co] = err
+    return false, err
+  end
+  alive()
+  return true, ...
 end
 
 local function resume_user(co, ...)
@@ -212,9 +132,7 @@ end
 
 local function create_user(f)
   charge(CREATE_COST)
-  local co = co_create(f)
-  sethook(co, check, "", HOOK_EVERY)
-  return co
+  return watch(co_create(f))
 end
 
 local function is_thread(name, co)
@@ -237,20 +155,22 @@ function U.resume(co, ...)
   return resume_user(co, ...)
 end
 
-local function closed(ok, ...)
-  if not ok then
-    crossing = false
-    note((...))
+-- `was`: the error that ended the coroutine before, known to be an ordinary one.
+local function closed(was, ok, ...)
+  if ok then
+    alive()
+    return true, ...
   end
-  if dead then raise() end
-  return ok, ...
+  crossing = false
+  G.says(was)
+  return false, caught((...))
 end
 
 local function unwrap(co, ok, ...)
   if ok then return ... end
   if co_status(co) ~= "dead" then K.stable.raise((...)) end
-  closed(co_close(co))
-  error((...), 0)
+  closed((...), co_close(co))
+  G.rethrow((...))
 end
 
 function U.wrap(f)
@@ -292,5 +212,5 @@ function U.close(co)
     K.stable.raise("cannot close a " .. state .. " coroutine")
   end
   charge(RESUME_COST)
-  return closed(co_close(co))
+  return closed(failed[co], co_close(co))
 end

@@ -56,7 +56,7 @@ local function split(layout)
     end
   end
   if literal ~= "" then parts[#parts + 1] = literal end
-  if cached < 200 then cache[layout], cached = parts, cached + 1 end
+  if cached < 200 and #layout <= 100 then cache[layout], cached = parts, cached + 1 end
   return parts
 end
 

@@ -3,6 +3,7 @@ local K = ...
 local N, S, G = K.native, K.stable, K.guard
 local type, error, rawget, rawset, next = N.type, N.error, N.rawget, N.rawset, N.next
 local setmetatable, metatable, tonumber = N.setmetatable, N.debug.getmetatable, N.tonumber
+local tointeger = N.math.tointeger
 local raise, bad_argument, protected = S.raise, S.bad_argument, S.protected
 
 local B = {}
@@ -81,12 +82,44 @@ local function rawget_user(t, key)
   return rawget(S.visible(t, "rawget"), key)
 end
 
+-- The metatables of each run (by its environment) are kept in sight: Lua asks a metatable at every
+-- use, so one that was fine when it was set can get a field later. That is found when the activation
+-- ends. Few runs have any.
+local metatables = setmetatable({}, {__mode = "k"})
+local active -- environment
+local closers = setmetatable({}, {__mode = "k"}) -- what `guarded` made
+
+local function no_weak_tables()
+  raise("weak tables are not available in " .. B.place ..
+    ": what they lose differs from run to run; remove entries yourself")
+end
+
+-- A __close handler sees an error first and may raise another one instead: it must not hide that
+-- memory ran out.
+local function guarded(close)
+  local function closer(value, err)
+    G.note(err)
+    G.alive()
+    return close(value, err)
+  end
+  closers[closer] = true
+  return closer
+end
+
+-- True when a metatable asks for weak tables.
+local function asks_weak(mt)
+  if rawget(mt, "__mode") ~= nil then return true end
+  local close = rawget(mt, "__close")
+  if type(close) == "function" and not closers[close] then rawset(mt, "__close", guarded(close)) end
+end
+
 local function rawset_user(t, key, value)
   if type(t) ~= "table" then bad_argument(1, "rawset", "table", t) end
   local mt = protected(t)
   if mt then raise((rawget(mt, "__name") or "this object") .. " is read-only: rawset refused") end
   if key == nil then raise("table index is nil") end
   if key ~= key then raise("table index is NaN") end
+  if key == "__mode" and metatables[active] and metatables[active][t] then no_weak_tables() end
   return rawset(t, key, value)
 end
 
@@ -99,13 +132,23 @@ local function setmetatable_user(t, mt)
     if rawget(mt, "__gc") ~= nil then
       raise("__gc is not available in " .. B.place .. ": close what you open, or use <close>")
     end
-    if rawget(mt, "__mode") ~= nil then
-      raise("weak tables are not available in " .. B.place ..
-        ": what they lose differs from run to run; remove entries yourself")
+    if asks_weak(mt) then no_weak_tables() end
+    local own = metatables[active]
+    if not own then
+      own = setmetatable({}, {__mode = "k"})
+      metatables[active] = own
     end
+    own[mt] = true
     if rawget(mt, "__metatable") == false then S.open_metatables[mt] = true end
   end
   return setmetatable(t, mt)
+end
+
+local function error_user(message, level)
+  G.says(message)
+  local depth = level == nil and 1 or tointeger(level)
+  if not depth then bad_argument(2, "error", "number", level) end
+  error(message, depth > 0 and depth + 1 or 0)
 end
 
 local LONG = 4096
@@ -116,7 +159,7 @@ end
 
 --- Globals of every environment, for the kernel to add to while it loads.
 B.base = {
-  _VERSION = "Lua 5.4", assert = N.assert, error = error, getmetatable = N.getmetatable,
+  _VERSION = "Lua 5.4", assert = N.assert, error = error_user, getmetatable = N.getmetatable,
   ipairs = N.ipairs, next = S.next, pairs = S.pairs, pcall = G.pcall, rawequal = N.rawequal,
   rawget = rawget_user, rawset = rawset_user, select = N.select, setmetatable = setmetatable_user,
   tonumber = tonumber_user, tostring = S.tostring, type = type, unpack = K.tables.unpack,
@@ -167,4 +210,23 @@ function B.enter(env)
   local state = env and states[env]
   S.use(state)
   K.random.use(state and state.random)
+end
+
+--- An activation of the run of `env` begins.
+function B.begin(env)
+  active = env
+  local state = states[env]
+  S.use(state)
+  K.random.use(state.random)
+end
+
+--- It ended: "weak" when a metatable asks for weak tables by now, else nil.
+function B.finish()
+  S.use(nil)
+  K.random.use(nil)
+  local own = metatables[active]
+  if not own then return nil end
+  for mt in next, own do
+    if asks_weak(mt) then return "weak" end
+  end
 end

@@ -6,6 +6,7 @@ local byte, sub, find, char = N.string.byte, N.string.sub, N.string.find, N.stri
 local charge = K.guard.charge
 
 local MAX_SETS = 500
+local LONG_SET = 16 -- characters
 
 local any = {}
 for code = 0, 255 do any[code] = true end
@@ -102,6 +103,12 @@ end
 -- The end of the run of `item` that starts at `i`: the position after it.
 local function run_end(item, i)
   if item.set == any then return size + 1 end
+  if #item.text > LONG_SET then
+    -- C would compare each byte with each of the set, in one go.
+    local set = item.set
+    while i <= size and set[byte(text, i)] do i = i + 1 end
+    return i
+  end
   local _, stop = find(text, item.run, i)
   charge(stop - i + 1)
   return stop + 1

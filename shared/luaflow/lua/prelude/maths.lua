@@ -122,15 +122,15 @@ end
 
 local exp, log, atan = N.math.exp, N.math.log, N.math.atan
 
-local function number(name, x)
+local function number(name, x, n)
   local value = N.tonumber(x)
-  if not value then bad_argument(1, name, "number", x) end
+  if not value then bad_argument(n or 1, name, "number", x) end
   return value + 0.0
 end
 
-function M.pow(x, y) return x ^ y end
-function M.log10(x) return log(x, 10) end
-function M.atan2(y, x) return atan(y, x) end
+function M.pow(x, y) return number("pow", x) ^ number("pow", y, 2) end
+function M.log10(x) return log(number("log10", x), 10) end
+function M.atan2(y, x) return atan(number("atan2", y), number("atan2", x, 2)) end
 
 function M.sinh(x)
   x = number("sinh", x)

@@ -7,7 +7,7 @@ local P = {}
 K.patterns = P
 
 local MAX_PATTERN, MAX_CAPTURES = 500, 32
-local CACHE_SIZE = 500
+local CACHE_BYTES = 8000 -- of patterns; read, one takes up to some KiB a byte
 local PERCENT, OPEN, CLOSE, DOLLAR, BRACKET, CARET = 37, 40, 41, 36, 91, 94
 local QUANTIFIER = {[42] = "*", [43] = "+", [45] = "-", [63] = "?"}
 
@@ -103,11 +103,15 @@ end
 local INFALLIBLE = {["*"] = true, ["-"] = true, ["?"] = true, open = true, close = true,
   position = true}
 
--- `loops`: how many nested loops over the text a failing match makes; `twice`: how many a?.
+-- `loops`: how many nested loops over the text a failing match makes; `twice`: how many a?;
+-- `weight`: steps of one comparison with a character; `walks`: whether a match can be long.
 local function weigh(items)
-  local last = 0
+  local last, longest, walks = 0, 0, false
   for k = 1, #items do
-    if not INFALLIBLE[items[k].kind] then last = k end
+    local kind, set = items[k].kind, items[k].text
+    if not INFALLIBLE[kind] then last = k end
+    walks = walks or kind == "*" or kind == "+" or kind == "-"
+    if set and #set > longest then longest = #set end
   end
   local loops, twice = 0, 0
   for k = 1, #items do
@@ -119,7 +123,7 @@ local function weigh(items)
       elseif kind == "*" or kind == "+" or kind == "-" then loops = loops + 1 end
     end
   end
-  return loops, twice
+  return loops, twice, 1 + longest // 8, walks
 end
 
 local caches, cached = {[true] = {}, [false] = {}}, 0
@@ -134,20 +138,22 @@ function P.compile(p, anchors)
   end
   local anchored = anchors and byte(p, 1) == CARET
   local items = parse(p, anchored and 2 or 1)
-  local loops, twice = weigh(items)
-  if not anchored then loops = loops + 1 end
-  known = {anchored = anchored, items = items, loops = loops, twice = twice, sets = false}
-  if cached >= CACHE_SIZE then caches, cached = {[true] = {}, [false] = {}}, 0 end
-  caches[anchors][p], cached = known, cached + 1
+  local loops, twice, weight, walks = weigh(items)
+  if not anchored or walks and loops == 0 then loops = loops + 1 end
+  known = {
+    anchored = anchored, items = items, loops = loops, twice = twice, weight = weight, sets = false,
+  }
+  if cached >= CACHE_BYTES then caches, cached = {[true] = {}, [false] = {}}, 0 end
+  caches[anchors][p], cached = known, cached + #p + 1
   return known
 end
 
 --- The most steps, about, that the C matcher can need on a text of `length` bytes.
 function P.cost(compiled, length)
-  local loops, twice = compiled.loops, compiled.twice
+  local loops, twice, weight = compiled.loops, compiled.twice, compiled.weight
   if twice == 0 then
-    if loops == 0 then return 1 end
-    if loops == 1 then return length + 1 end
+    if loops == 0 then return weight end
+    if loops == 1 then return (length + 1) * weight end
   end
-  return (length + 1.0) ^ loops * 2.0 ^ twice
+  return (length + 1.0) ^ loops * 2.0 ^ twice * weight
 end

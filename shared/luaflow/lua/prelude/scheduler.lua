@@ -2,7 +2,7 @@
 local K = ...
 local N = K.native
 local raise, make_error = K.raise, K.errors.make
-local create, resume = K.guard.create, K.guard.resume
+local create, resume, last_words = K.guard.create, K.guard.resume, K.guard.last_words
 local status, can_wait = N.coroutine.status, K.guard.can_wait
 local select, unpack = N.select, N.table.unpack
 local system_yield = K.system_yield
@@ -213,6 +213,7 @@ function S.interrupt(run, request)
   run.interrupted = true
   local task = run.oldest
   while task do
+    K.guard.charge(50)
     local give_way = task.shield == 0 and withdraw[task.blocked]
     if give_way and give_way(run, task) then
       task.got = request
@@ -228,7 +229,7 @@ local function finish(run, task, ok, ...)
   if run.ended then return end
   if not ok then
     bury(run, task)
-    return run.fail(run, K.errors.raised((...), task.co))
+    return run.fail(run, K.errors.raised(last_words((...), task.co), task.co))
   end
   if status(task.co) ~= "dead" then
     return run.fail(run, make_error("Internal",

@@ -12,8 +12,8 @@ local S = {}
 K.stable = S
 
 local WEAK_KEYS = {__mode = "k"}
--- The C sort takes no hook: beyond this many elements our own takes over.
-local MAX_RAW_SORT = 20000
+-- The C sort takes no hook: beyond this many elements, or for long strings, our own takes over.
+local MAX_RAW_SORT, SHORT, FEW_BYTES = 20000, 64, 65536
 
 -- Errors ---------------------------------------------------------------------------------------
 
@@ -162,10 +162,12 @@ local function merge(from, to, first, middle, last, before)
 end
 
 --- Sort the plain list t[1..n] in place: stable, the same on every machine, ended by the budget.
-function S.sort(t, n, before)
-  before = before or less
+-- `weight`: about how many instructions one comparison is worth.
+function S.sort(t, n, before, weight)
+  before, weight = before or less, weight or 1
   local run = 8
   for first = 1, n, run do
+    charge(weight * run)
     insertion(t, first, first + run - 1 < n and first + run - 1 or n, before)
   end
   local from, to = t, {}
@@ -174,6 +176,7 @@ function S.sort(t, n, before)
       local middle, last = first + run, first + run * 2
       if middle > n + 1 then middle = n + 1 end
       if last > n + 1 then last = n + 1 end
+      charge(weight * (last - first))
       merge(from, to, first, middle, last, before)
     end
     from, to, run = to, from, run * 2
@@ -184,25 +187,29 @@ function S.sort(t, n, before)
 end
 
 --- Sort a list of different keys, or of strings or integers: equal ones cannot be told apart.
-function S.sort_keys(list, n)
+-- `bytes`: how long all strings among them are together.
+function S.sort_keys(list, n, bytes)
   charge(n)
-  if n <= MAX_RAW_SORT then raw_sort(list) else S.sort(list, n) end
+  if n <= MAX_RAW_SORT and (bytes <= FEW_BYTES or bytes <= SHORT * n) then return raw_sort(list) end
+  -- Comparing strings of zeros takes C an instruction's time for every byte.
+  S.sort(list, n, less, 1 + bytes // n)
 end
 
---- True when every one of t[1..n] is a string, or every one an integer.
+--- When every one of t[1..n] is a string, or every one an integer: how many bytes the strings have.
 function S.indistinct(t, n)
-  local first = rawget(t, 1)
+  local first, bytes = rawget(t, 1), 0
   local strings = type(first) == "string"
-  if not strings and math_type(first) ~= "integer" then return false end
-  for i = 2, n do
+  if not strings and math_type(first) ~= "integer" then return nil end
+  for i = 1, n do
     local v = rawget(t, i)
     if strings then
-      if type(v) ~= "string" then return false end
+      if type(v) ~= "string" then return nil end
+      bytes = bytes + #v
     elseif math_type(v) ~= "integer" then
-      return false
+      return nil
     end
   end
-  return true
+  return bytes
 end
 
 -- Order of keys --------------------------------------------------------------------------------
@@ -240,7 +247,7 @@ local function arrange(n, strings, others, name)
       rest = key
     end
   end
-  S.sort_keys(keys, m)
+  S.sort_keys(keys, m, 0)
   for i = 1, #strings do keys[m + i] = strings[i] end
   if has_false then keys[#keys + 1] = false end
   if has_true then keys[#keys + 1] = true end
@@ -252,13 +259,13 @@ end
 
 --- The keys of a table in their order: n for the sequence 1..n, then a list of the others or nil.
 function S.order(t, name)
-  local n, m, strings, others = 0, 0, nil, nil
+  local n, m, bytes, strings, others = 0, 0, 0, nil, nil
   for key in raw_next, t do
     if key == n + 1 then
       n = n + 1
     elseif type(key) == "string" then
       if m == 0 then strings = {} end
-      m = m + 1
+      m, bytes = m + 1, bytes + #key
       strings[m] = key
     elseif others then
       others[#others + 1] = key
@@ -269,7 +276,7 @@ function S.order(t, name)
   if m == 2 then
     if strings[2] < strings[1] then strings[1], strings[2] = strings[2], strings[1] end
   elseif m > 2 then
-    S.sort_keys(strings, m)
+    S.sort_keys(strings, m, bytes)
   end
   if not others then return n, strings, m end
   while rawget(t, n + 1) ~= nil do n = n + 1 end

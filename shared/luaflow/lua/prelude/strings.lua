@@ -16,6 +16,7 @@ local MAX_RESULT = 16 * 1024 * 1024 -- bytes that one call of rep may make
 local MAX_BYTES = 20000 -- values that string.byte may return
 local LONG = 4096 -- bytes from which a linear function looks at the clock
 local SPECIALS = "[%^$*+?.([%%-]"
+local ADDRESS = "%%[-+ #0]*%d*%.?%d*p" -- a conversion %p with flags and width
 
 local L = {}
 --- The members of the users' string module.
@@ -210,6 +211,7 @@ function L.gsub(s, p, replacement, limit)
     bad_argument(3, "gsub", "string/function/table", replacement)
   end
   limit = integer(4, "gsub", limit, #s + 1)
+  if kind == "string" then charge(#replacement) end
   if kind == "string" and raw_find(replacement, "%", 1, true)
     and raw_find(raw_gsub(replacement, "%%[%d%%]", ""), "%", 1, true) then
     raise("invalid use of '%' in replacement string")
@@ -271,7 +273,7 @@ function L.format(template, ...)
   template = text(1, "format", template)
   if #template > LONG then check() end
   local n = select("#", ...)
-  local plain = n <= 3 and not raw_find(template, "%p", 1, true)
+  local plain = n <= 3 and not raw_find(template, ADDRESS)
   if plain and n > 0 then
     local a, b, c = ...
     plain = simple(a) and (n < 2 or simple(b)) and (n < 3 or simple(c))

@@ -141,7 +141,8 @@ function T.sort(t, before)
   end
   local n = rawlen(t)
   if n < 2 then return end
-  if not before and S.indistinct(t, n) then return S.sort_keys(t, n) end
+  local bytes = not before and S.indistinct(t, n)
+  if bytes then return S.sort_keys(t, n, bytes) end
   local list = {}
   for i = 1, n do list[i] = rawget(t, i) end
   S.sort(list, n, before or natural)

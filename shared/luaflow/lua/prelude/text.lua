@@ -3,6 +3,7 @@ local K = ...
 local N = K.native
 local format, find, gsub, byte, sub = N.string.format, N.string.find, N.string.gsub,
   N.string.byte, N.string.sub
+local charge, check = K.guard.charge, K.guard.check
 local concat, tonumber, utf8_len, huge = N.table.concat, N.tonumber, N.utf8.len, N.math.huge
 
 local X = {}
@@ -23,6 +24,9 @@ for i = 0, 63 do
   LETTERS[i] = sub(letters, i + 1, i + 1)
 end
 
+-- Bytes after which long work looks at the clock: it may run where there is no hook, or inside C.
+local CHUNK = 6144
+
 --- Standard padded base64 of a string.
 function X.base64(s)
   local out, n = {}, 0
@@ -32,6 +36,7 @@ function X.base64(s)
     n = n + 1
     out[n] = LETTERS[bits >> 18] .. LETTERS[bits >> 12 & 63]
       .. (b and LETTERS[bits >> 6 & 63] or "=") .. (c and LETTERS[bits & 63] or "=")
+    if i % CHUNK == 1 then check() end
   end
   return concat(out)
 end
@@ -40,6 +45,7 @@ end
 function X.repair(s)
   local out, at = {}, 1
   while at <= #s do
+    charge(20)
     local ok, wrong = utf8_len(s, at)
     if ok then wrong = #s + 1 end
     out[#out + 1] = sub(s, at, wrong - 1)
@@ -49,8 +55,23 @@ function X.repair(s)
   return concat(out)
 end
 
+local function long_quoted(s, tagged)
+  charge(#s >> 4)
+  if not utf8_len(s) then
+    if tagged then return '{"$lf":"bytes","v":"' .. X.base64(s) .. '"}' end
+    s = X.repair(s)
+  end
+  local parts = {}
+  for i = 1, #s, CHUNK do
+    check()
+    parts[#parts + 1] = gsub(sub(s, i, i + CHUNK - 1), '[\0-\31"\\]', ESCAPES)
+  end
+  return '"' .. concat(parts) .. '"'
+end
+
 --- A string in quotes; `tagged`: bytes that are not UTF-8 travel as base64, else repaired.
 function X.quoted(s, tagged)
+  if #s > CHUNK then return long_quoted(s, tagged) end
   if find(s, '[\0-\31"\\\128-\255]') then
     if find(s, "[\128-\255]") and not utf8_len(s) then
       if tagged then return '{"$lf":"bytes","v":"' .. X.base64(s) .. '"}' end

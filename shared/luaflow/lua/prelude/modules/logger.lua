@@ -6,10 +6,16 @@ local codec = K.codec
 local tostring = K.stable.tostring
 local make_error, invalid = K.errors.make, K.errors.invalid
 
--- One line of the log leaves with the activation; silent while history is replayed.
+-- The most lines of one activation: all of them cross at once, at its end.
+local MAX_LINES = 10000
+local TOO_MANY = "more than " .. MAX_LINES .. " lines without waiting: the others are left out"
+
+-- One line of the log leaves with the activation; silent while history is replayed. No call fails
+-- for it: what the code sees must not depend on replay.
 local function write(level, message, fields, name)
   local run = K.run
-  if run.replaying and not run.log_replay then return end
+  if run.replaying and not run.log_replay or run.nlogs > MAX_LINES * 3 then return end
+  if run.nlogs == MAX_LINES * 3 then level, message, fields, name = "warn", TOO_MANY, {}, nil end
   local all = {pid = run.info.pid, location = K.location()}
   for key, value in next, fields do all[key] = value end
   if name then all.logger = name end

@@ -225,7 +225,7 @@ end
 
 local function unshield(task, ok, ...)
   task.shield = task.shield - 1
-  if not ok then N.error((...), 0) end
+  if not ok then K.guard.rethrow((...)) end
   return ...
 end
 
