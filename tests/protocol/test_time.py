@@ -97,7 +97,7 @@ async def test_a_repeated_shift_moves_the_clock_once(hand: Hand, simulated: bool
 
 @proves(
     mutant(
-        "includes/operations",
+        "includes/activity_operations",
         "set_lease('s|' .. run_id .. '|' .. seq, server_now + s2s)",
         "set_timer('s|' .. run_id .. '|' .. seq, server_now + s2s)",
     )
