@@ -8,15 +8,26 @@ from unittest.mock import patch
 
 import orjson
 import pytest
+from tests.protocol import gates
 from tests.support.engine import Engine, Make, until, within
 from tests.support.mutants import kernel_mutant, mutant, patience, proves, replaced
 
 from luaflow.client import starting
 from luaflow.client.handle import Handle
+from luaflow.errors import WorkflowFailed
 from luaflow.replay import decider
-from luaflow_worker import engines, taking
+from luaflow.replay.decider import Execution
+from luaflow_worker import engines, steps, taking
 from luaflow_worker.place import Place
 from luaflow_worker.workflow_tasks import WorkflowTasks
+
+PYTHON = {"gate": "tests.protocol.gates:gate", "note": "tests.protocol.gates:note"}
+
+
+@pytest.fixture(autouse=True)
+def _gates() -> None:
+    gates.reset()
+
 
 HANDED = """
 local workflow = require("workflow")
@@ -328,3 +339,129 @@ async def test_a_run_of_a_later_runtime_waits_for_its_worker(engine: Engine) -> 
     with patch.object(engines, "RUNTIME_VERSION", 2):
         await engine.worker()
         assert await handle.result(timeout=patience()) == 1
+
+
+LOCAL_THEN = """
+local funcs, workflow = require("funcs"), require("workflow")
+local function main(how)
+  local inbox = process.inbox()
+  if how == "read" then return inbox:receive():topic() end
+  funcs.call("app:gate", "x")
+  if how == "take" then inbox:receive() end
+  if how == "leave" then return "left" end
+  if how == "carry" then workflow.continue_as_new("read") end
+  return "taken"
+end
+"""
+
+
+def _stale(self: Execution, out: Any, took: Any = Execution._take) -> None:
+    before = self._decision.unread
+    took(self, out)
+    if not out.unread and out.status in ("done", "continued"):
+        self._decision.unread = before
+
+
+async def _unread_after(engine: Engine, how: str) -> list[int] | None:
+    await engine.deploy({"flow": LOCAL_THEN}, python=PYTHON, local=("gate",))
+    handle = await engine.start("flow", how)
+    await handle.signal("m")
+    gates.open_["x"].set()
+    await engine.worker()
+    await handle.result(timeout=patience())
+    found: list[int] | None = (await engine.history(handle))[-1].body.get("unread")
+    return found
+
+
+@proves(replaced(Execution, "_take", _stale))
+async def test_what_was_unread_before_a_local_activity_is_looked_at_again(engine: Engine) -> None:
+    """The message came first, the local activity was waited for, then it was taken (5.3)."""
+    assert await _unread_after(engine, "take") is None
+
+
+async def test_what_stays_unread_past_a_local_activity_is_listed(engine: Engine) -> None:
+    """The same, but nobody took it."""
+    assert await _unread_after(engine, "leave") == [2]
+
+
+async def test_a_message_is_carried_once_past_a_local_activity(engine: Engine) -> None:
+    """It is in the next run, and there one time."""
+    await engine.deploy({"flow": LOCAL_THEN}, python=PYTHON, local=("gate",))
+    handle = await engine.start("flow", "carry")
+    await handle.signal("m")
+    gates.open_["x"].set()
+    await engine.worker()
+    await until(engine, handle, "WorkflowExecutionContinuedAsNew")
+    next_run = engine.client.get_handle(handle.workflow_id)
+    assert await next_run.result(timeout=patience()) == "m"
+    assert (await engine.types(next_run)).count("WorkflowExecutionSignaled") == 1
+
+
+MANY_VERSIONS = """
+local workflow = require("workflow")
+local function main(n)
+  for i = 1, n do workflow.version("c" .. i, 1, 1) end
+  for i = 1, n do workflow.side_effect(function() return i end) end
+  return n
+end
+"""
+
+
+@proves(kernel_mutant("scheduler", "run.given >= MAX_DECISION", "false"))
+async def test_recorded_values_fill_decisions_too(engine: Engine) -> None:
+    """Versions and side effects pause like all else: no commit writes more than 500 of them."""
+    await engine.deploy({"flow": MANY_VERSIONS})
+    await engine.worker()
+    handle = await engine.start("flow", 700)
+    assert await handle.result(timeout=patience()) == 700
+    events = await engine.history(handle)
+    assert sum(e.type == "WorkflowTaskCompleted" for e in events) == 3
+
+
+WIDE = """
+local time = require("time")
+local function main(n)
+  process.set_options({interrupt_on_cancel = true})
+  for i = 1, n do coroutine.spawn(function() time.sleep("1h") end) end
+  return time.sleep("1h")
+end
+"""
+
+
+@proves(replaced(steps, "MOST_COMMANDS", 400))
+async def test_a_wide_run_can_be_canceled(engine: Engine) -> None:
+    """What it gives up at once is as much as it asked for, 500 at a time."""
+    await engine.deploy({"flow": WIDE})
+    await engine.worker()
+    handle = await engine.start("flow", 5100)
+    async with asyncio.timeout(3 * patience()):
+        while (await engine.types(handle)).count("TimerStarted") < 5101:
+            pass
+    await handle.cancel()
+    with pytest.raises(WorkflowFailed) as raised:
+        await handle.result(timeout=3 * patience())
+    assert raised.value.kind == "Canceled"
+
+
+OBEYS = """
+local time = require("time")
+local function main(n)
+  process.set_options({interrupt_on_cancel = true})
+  process.inbox():receive()
+  for i = 1, n do time.after("1h") end
+  local _, err = time.sleep("1h")
+  return err and err:kind()
+end
+"""
+
+
+@proves(kernel_mutant("scheduler", "K.mailbox.taken(run, run.request)", ""))
+async def test_a_cancel_request_that_is_obeyed_later_is_taken(engine: Engine) -> None:
+    """It came while the code was paused in a full decision (5.3)."""
+    await engine.deploy({"flow": OBEYS})
+    handle = await engine.start("flow", 600)
+    await handle.signal("go")
+    await handle.cancel()
+    await engine.worker()
+    assert await handle.result(timeout=patience()) == "Canceled"
+    assert "unread" not in (await engine.history(handle))[-1].body

@@ -167,3 +167,16 @@ async def test_the_pause_after_failures_grows_to_a_minute(hand: Hand) -> None:
         await hand.shift(pauses[-1])
         assert (await hand.store.one(transitions.wake_run(route=route, kind="f")))[0] == b"ok"
     assert pauses == [1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000]
+
+
+@proves(mutant("message", "w[1] ~= run_id and w[4] == run_id", "false"))
+async def test_a_chain_outlives_its_first_run(hand: Hand) -> None:
+    """The handle of a run that went on as new reaches the chain when that run itself is removed."""
+    route, _ = await hand.idle()
+    await hand.tell(route)
+    await hand.carry_on(await hand.take(route), "n" * 32)
+    await hand.shift(hand.store.settings.retention_ms)
+    remove = transitions.remove_run(partition=route.partition, workflow_id="w", run_id=route.run_id)
+    assert (await hand.store.one(remove))[0] == b"ok"
+    assert (await hand.tell(route))[0] == b"ok"  # it has moved, and is followed
+    await Client(hand.store).get_handle("w", route.run_id).signal("hello")

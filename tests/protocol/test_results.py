@@ -17,9 +17,11 @@ from luaflow.errors import Unknown, WorkflowFailed
 from luaflow.store.store import Store
 from luaflow_worker import local_activities
 from luaflow_worker.activity_tasks import ActivityTasks
+from luaflow_worker.live import Live, Result
 from luaflow_worker.polling import Poller
 from luaflow_worker.renewals import Renewals
 from luaflow_worker.steps import Step
+from luaflow_worker.workflow_tasks import WorkflowTasks
 
 PYTHON = {
     name: f"tests.protocol.gates:{function}"
@@ -71,21 +73,82 @@ end
 """
 
 
-@proves(replaced(Renewals, "hold", lambda *_: None))
-async def test_a_result_that_waits_for_a_decision_keeps_its_attempt(make_engine: Make) -> None:
-    """It comes while a decision runs a local activity: its worker is not lost (5.4)."""
-    engine = await make_engine(lease_ms=LEASE_MS)
+def _kept(self: WorkflowTasks, live: Live, result: Result) -> None:
+    live.results.append(result)
+
+
+@proves(replaced(WorkflowTasks, "_activity_done", _kept))
+async def test_a_result_does_not_wait_for_a_local_activity(engine: Engine) -> None:
+    """It comes while a decision runs one: the history has it, whatever that takes (5.4)."""
     await engine.deploy({"flow": MEANWHILE}, python=PYTHON, local=("gate",))
-    await engine.scheduler()
     await engine.worker(drain_seconds=0.1)
     handle = await engine.start("flow")
     await begun("a")
     await handle.signal("go")
     await begun("x")
     gates.open_["a"].set()
-    await renewed(engine, handle, 1, 6)
+    await until(engine, handle, "ActivityTaskCompleted")
     gates.open_["x"].set()
     assert await handle.result(timeout=patience()) == "fine"
+
+
+STEP = """
+local funcs = require("funcs")
+local function main()
+  local once = funcs.new():with_options({["activity.retry_policy"] = {maximum_attempts = 1}})
+  return once:call("app:note", "a")
+end
+"""
+
+
+@proves(replaced(Renewals, "hold", lambda *_: None))
+async def test_a_result_that_waits_for_its_commit_keeps_its_attempt(make_engine: Make) -> None:
+    """Other runs of the batch take long: the attempt ended in time, so it is no late one (5.4)."""
+    engine = await make_engine(lease_ms=LEASE_MS)
+    await engine.deploy({"flow": STEP}, python=PYTHON)
+    types_for, gate = WorkflowTasks._types_for, asyncio.Event()
+
+    async def slow(self: WorkflowTasks, steps: list[Step]) -> Any:
+        if any(step.fused for step in steps):
+            await gate.wait()
+        return await types_for(self, steps)
+
+    await engine.scheduler()
+    with patch.object(WorkflowTasks, "_types_for", slow):
+        await engine.worker(drain_seconds=0.1)
+        handle = await engine.start("flow")
+        await until(engine, handle, "ActivityTaskScheduled")
+        await renewed(engine, handle, 1, 6)
+        gate.set()
+        assert await handle.result(timeout=patience()) == 1
+
+
+TICK = """
+local funcs = require("funcs")
+local function main()
+  local future, inbox, n = funcs.async("app:step", 1), process.inbox(), 0
+  while not future:is_complete() do
+    n = n + 1
+    process.send(process.pid(), "tick", n)
+    inbox:receive()
+  end
+  return n > 0
+end
+"""
+
+
+@proves(replaced(WorkflowTasks, "_report", lambda *_: None))
+async def test_a_run_that_never_pauses_hears_of_its_activity(engine: Engine) -> None:
+    """Each of its commits is followed by the next decision, and none of them may be a fused one."""
+    step = "local function main(n) return n end"
+    await engine.deploy({"flow": TICK}, activities={"step": step})
+    await engine.worker(drain_seconds=0.1)
+    handle = await engine.start("flow")
+    try:
+        assert await handle.result(timeout=patience()) is True
+    except TimeoutError:
+        await handle.terminate()
+        raise
 
 
 STEP_THEN_LOCAL = """
@@ -299,6 +362,22 @@ local function main(name, options)
   return got
 end
 """
+
+
+async def test_a_local_activity_takes_no_slot_of_the_others(engine: Engine) -> None:
+    """The only slot of a worker is free while one runs."""
+    options = {"max_concurrent_activity_execution_size": 1, "disable_eager_activities": True}
+    await engine.deploy({"flow": LOCAL}, python=PYTHON, local=("gate",), worker=options)
+    await engine.worker(drain_seconds=0.1)
+    near = await engine.start("flow", "app:gate", {}, id=engine.id_in(1, "a"))
+    await begun("x")
+    assert await engine.execute(
+        "flow", "app:note", {}, id=engine.id_in(2, "b")
+    ) == gates.calls.count("x")
+    gates.open_["x"].set()
+    await near.result(timeout=patience())
+
+
 QUICK = {"activity.retry_policy": {"initial_interval": 1, "maximum_attempts": 5}}
 
 

@@ -112,6 +112,7 @@ class ActivityTasks:
     def release(self, kept: int) -> None:
         """Give back the slots of activities that were kept and are not to be started."""
         self._reserved -= kept
+        self._rate.take(-kept)
         if kept:
             self.freed.set()
 
@@ -299,7 +300,8 @@ class ActivityTasks:
             if call.outcome:
                 return call.outcome
             context, work = call.context, call.wait()
-        self.running[attempt.token or str(id(attempt))] = attempt
+        if attempt.token:  # a local activity has a slot of its own kind
+            self.running[attempt.token] = attempt
         task = self._spawn(self._watch(attempt, work, ended))
         attempt.cancel = functools.partial(_cancel, context, task)
         if attempt.token:
@@ -315,7 +317,7 @@ class ActivityTasks:
             # the scheduler decides over the attempt; this one is only left alone
             outcome = Outcome(failure=timeout("start_to_close"))
         finally:
-            self.running.pop(attempt.token or str(id(attempt)), None)
+            self.running.pop(attempt.token, None)
             self._renewals.stop(attempt)
             self.freed.set()
         ended(attempt, outcome)
@@ -350,11 +352,11 @@ class ActivityTasks:
             failure=timeout("worker_lost", "the worker stopped before the activity ended")
         )
         for attempt in list(self.running.values()):
-            if attempt.token:
-                await self._report(attempt, verdict(attempt, lost))
+            await self._report(attempt, verdict(attempt, lost))
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._renewals.close()
 
 
 _OUTCOME: dict[str, AttemptOutcome] = {

@@ -43,7 +43,8 @@ def tell_other(proposal: Proposal, c: Command) -> None:
     try:
         if target is None:
             raise Invalid(f"could not resolve '{to}' as PID or registered name")
-        proposal.place.check_size(c.data or b"", f"the message to {to}")
+        if to != proposal.place.pid:  # a message to oneself has been answered already
+            proposal.place.check_size(c.data or b"", f"the message to {to}")
     except Invalid as error:
         kind = "NotFound" if target is None else "Invalid"
         answer = {"seq": c.seq, "failure": Failure(kind, str(error), retryable=False).to_json()}
@@ -77,6 +78,6 @@ def _tell_myself(proposal: Proposal, seq: int, said: dict[str, Any]) -> None:
 
     It is the record of the command, too: other messages have no ``seq``.
     """
-    body = orjson.dumps({"seq": seq, **said, "from": proposal.place.pid})
+    body = proposal.record({"seq": seq, **said, "from": proposal.place.pid})
     proposal.operations += ["S", SIGNALED, body]
     proposal.to_self = True

@@ -22,6 +22,7 @@ class Renewals:
         self._loop = asyncio.get_running_loop()
         self._held: dict[str, Attempt] = {}
         self._round: asyncio.TimerHandle | None = None
+        self._soonest = self._lease / 3
 
     @property
     def _lease(self) -> float:
@@ -29,10 +30,12 @@ class Renewals:
 
     def keep(self, attempt: Attempt) -> None:
         """Renew this attempt from now on."""
-        seconds = self._lease / 3
-        if attempt.heartbeat:
-            seconds = min(seconds, attempt.heartbeat / 2000)
-        attempt.renewal = self._loop.call_later(seconds, self._due, attempt)
+        attempt.renewal = self._loop.call_later(self._pause(attempt), self._due, attempt)
+
+    def _pause(self, attempt: Attempt) -> float:
+        """How many seconds an attempt may go without a renewal."""
+        beat = attempt.heartbeat / 2000
+        return min(self._lease / 3, beat) if beat else self._lease / 3
 
     def stop(self, attempt: Attempt) -> None:
         """Let the attempt go."""
@@ -48,7 +51,12 @@ class Renewals:
         Its next decision may take long: another run's, or a local activity, goes before it.
         """
         self._held[attempt.token] = attempt
+        pause = self._pause(attempt)
+        if self._round and pause < self._soonest:
+            self._round.cancel()
+            self._round = None
         if self._round is None:
+            self._soonest = min(pause, self._soonest)
             self._go_round()
 
     def release(self, token: str) -> None:
@@ -58,7 +66,15 @@ class Renewals:
     def _go_round(self) -> None:
         self._round = None
         if self._held:
-            self._round = self._loop.call_later(self._lease / 3, self._renew_held)
+            self._round = self._loop.call_later(self._soonest, self._renew_held)
+        else:
+            self._soonest = self._lease / 3
+
+    def close(self) -> None:
+        """Renew nothing any more."""
+        self._held.clear()
+        if self._round:
+            self._round.cancel()
 
     def _renew_held(self) -> None:
         if self._held:

@@ -132,9 +132,11 @@ def spell(
     """Return the transition that writes a decision; its proposal stays with the step."""
     live, decision = step.live, step.decision
     assert decision is not None
-    if len(decision.commands) > MOST_COMMANDS:
+    # what a cancel gives up is as much as was asked for before, and cannot be told later
+    asked = sum(not command.op.startswith("cancel_") for command in decision.commands)
+    if asked > MOST_COMMANDS:
         raise EngineFault(
-            f"one decision asks for {len(decision.commands)} things at once, the limit is"
+            f"one decision asks for {asked} things at once, the limit is"
             f" {MOST_COMMANDS}: wait for some of them before asking for more"
         )
     continued = decision.status == "continued"

@@ -212,6 +212,7 @@ class Worker:
         await self.workflows.drain(end - loop.time())
         await self.activities.drain(end - loop.time())
         await self.workflows.drain(SETTLE_SECONDS)
+        await self.activities.drain(SETTLE_SECONDS)  # what the last decisions let go of
         await self._courier.settle()
         await self._courier.close()
         for service in reversed(self._services):

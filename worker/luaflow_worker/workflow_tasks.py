@@ -123,6 +123,7 @@ class WorkflowTasks:
         end = asyncio.get_running_loop().time() + seconds
         while self._tasks and (left := end - asyncio.get_running_loop().time()) > 0:
             await asyncio.wait(self._tasks, timeout=left)
+        await asyncio.sleep(0)  # what was spawned just now begins, so that it can give back
         held = list(self.taken.values())  # what is cancelled lets go of its task
         for task in list(self._tasks):
             task.cancel()
@@ -212,7 +213,9 @@ class WorkflowTasks:
                     self.active += 1
                     self.spawn(self._run([step]))
                     continue
-                await self.locals.run_all(step)
+                if step.live.execution.locals:
+                    self._report(step.live)
+                    await self.locals.run_all(step)
             except Exception as error:  # noqa: BLE001 - the same
                 await self._decision_failed(step, fault_of(error))
                 steps.remove(step)
@@ -282,6 +285,8 @@ class WorkflowTasks:
             if result:
                 live.results.append(result)
         if keep:
+            # a run may go on like this for ever: what its activities returned takes the plain way
+            self._report(live)
             self.taken[live.run_id] = (live.place.route, live.turn)
             return Step(live, live.length)
         self._untake(live.run_id, live.turn)
@@ -325,10 +330,8 @@ class WorkflowTasks:
     def _let_go(self, live: Live, results: Sequence[Result] = ()) -> None:
         self._untake(live.run_id, live.turn)
         self.cache.drop(live)
-        left = [*results, *live.results]
-        live.results = []
-        if left:
-            self._activities.finish(live, left)
+        live.results = [*results, *live.results]
+        self._report(live)
 
     # -- activities that ended later -------------------------------------------------------------
 
@@ -337,8 +340,16 @@ class WorkflowTasks:
             self._activities.finish(live, [result])
             return
         live.results.append(result)
-        if not live.busy:  # else the step under way goes on with it
+        if live.run_id in self.locals.waiting:
+            self._report(live)  # nobody knows for how long
+        elif not live.busy:  # else the step under way goes on with it
             self._free(live)
+
+    def _report(self, live: Live) -> None:
+        """Bring what its activities returned into the history the plain way."""
+        results, live.results = live.results, []
+        if results:
+            self._activities.finish(live, results)
 
     def _free(self, live: Live) -> None:
         """No step of the run is under way: go on with what its activities returned, if anything."""

@@ -219,7 +219,6 @@ class Execution:
         if out.status in ("done", "failed", "continued"):
             decision.status = out.status
             decision.result, decision.failure = out.result, out.failure
-        if out.unread:
             decision.unread = list(out.unread)
 
     # -- answers that the history gives, or records ----------------------------------------------

@@ -197,16 +197,19 @@ class Store:
         """Return where a workflow id's current run is reached; NotFound when there is none.
 
         With a run id that is not the current one, the route still names it: its events can be read.
+        The id of a chain's first run stands for the chain when that run itself is gone.
         """
         p = self.partition(workflow_id)
-        (found,) = await self.read(("HMGET", p.wf(workflow_id), "run", "queue", "sticky"))
+        (found,) = await self.read(("HMGET", p.wf(workflow_id), "run", "queue", "sticky", "first"))
         if found[0] is None:
             raise NotFound(
                 f"there is no workflow with the id {workflow_id!r} in '{self.namespace}'"
             )
-        run, queue, sticky = (bytes(f or b"").decode() for f in found)
+        run, queue, sticky, chain = (bytes(f or b"").decode() for f in found)
         if run_id and run_id != run:
             (exists,) = await self.read(("EXISTS", p.run(run_id)))
+            if not exists and chain == run_id:
+                return Route(p, workflow_id, run, queue, sticky)
             if not exists:
                 raise NotFound(f"the workflow {workflow_id!r} has no run {run_id!r}")
             return Route(p, workflow_id, run_id, queue, "")

@@ -83,8 +83,13 @@ function S.enter(what, at_once)
   if run.nout >= MAX_COMMANDS * 5 then
     raise("more than " .. MAX_COMMANDS .. " commands without waiting: work in smaller parts")
   end
+  S.room(run)
+  if run.interrupted and not at_once and run.task.shield == 0 then return S.obey(run) end
+end
+
+--- Pause where the decision is full and code can be paused.
+function S.room(run)
   if run.given >= MAX_DECISION and K.kind == "workflow" and can_wait() then S.pause(run) end
-  if run.interrupted and not at_once and run.task.shield == 0 then return S.canceled() end
 end
 
 --- The same for a wait that gives no command. It never pauses: what was looked at before still
@@ -92,7 +97,16 @@ end
 function S.may_wait(what)
   local run = K.run
   if not can_wait() then S.waitable(what) end
-  if run.interrupted and run.task.shield == 0 then return S.canceled() end
+  if run.interrupted and run.task.shield == 0 then return S.obey(run) end
+end
+
+--- The error of a call that gives way: whoever gets it has taken the request to cancel.
+function S.obey(run)
+  if run.request then
+    K.mailbox.taken(run, run.request)
+    run.request = false
+  end
+  return S.canceled()
 end
 
 function S.canceled()
@@ -210,7 +224,7 @@ S.withdraw = withdraw
 
 --- Make every unshielded wait return nil, Canceled; whoever does first has taken the request.
 function S.interrupt(run, request)
-  run.interrupted = true
+  run.interrupted, run.request = true, request or run.request
   local task = run.oldest
   while task do
     K.guard.charge(50)
@@ -288,7 +302,7 @@ function S.new_run()
   return {
     queue = {}, head = 1, tail = 0, oldest = false, newest = false, last_task = 0, task = nil,
     pending = {}, npending = 0, seq = 0, out = {}, nout = 0,
-    awaiting = {}, progress = false, interrupted = false, ended = false,
+    awaiting = {}, progress = false, interrupted = false, request = false, ended = false,
     lines = false, last_line = "", given = 0, paused = {},
   }
 end

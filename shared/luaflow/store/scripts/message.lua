@@ -15,7 +15,11 @@ if event then return { 'ok', tonumber(event) } end
 if repeated() then return { 'ok', 0 } end
 local w = rcall('HMGET', wf_key, 'run', 'queue', 'sticky', 'first')
 local r = w[1] and load_run()
-if not r then return { 'gone' } end
+if not r then
+  -- the first run of a chain is gone, and the chain goes on
+  if w[1] and w[1] ~= run_id and w[4] == run_id then return { 'moved', w[1], w[2], w[3] } end
+  return { 'gone' }
+end
 local follow = r.status == 'continued_as_new' or r.status == 'running'
 if w[1] ~= run_id and follow and (w[4] or '') == r.first then
   return { 'moved', w[1], w[2], w[3] }

@@ -194,6 +194,7 @@ function K.calls.abandon(running, cancel)
   for seq in N.next, running do left[#left + 1] = seq end
   N.table.sort(left)
   for i = 1, #left do
+    S.room(K.run)
     if S.forget(left[i]) then cancel(left[i]) end
   end
 end

@@ -35,6 +35,7 @@ function W.version(change_id, min, max)
   end
   if not in_workflow() then return max, nil end
   local run = K.run
+  if not run.pure then S.room(run) end
   local known = run.versions[change_id]
   if known then return known, nil end
   if run.pure then S.impure("workflow.version") end
@@ -80,6 +81,7 @@ function W.side_effect(fn)
   if type(fn) ~= "function" then K.raise("workflow.side_effect expects a function") end
   local run = K.run
   if run.pure then S.impure("workflow.side_effect") end
+  S.room(run)
   local have, value
   if in_workflow() then
     have, value = S.service("side_effect_lookup", run.seq + 1)
