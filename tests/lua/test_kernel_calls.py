@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from tests.lua.support_kernel import PID, Play
+from tests.lua.support_kernel import PID, Play, result_of
 
 FUNCS = 'local funcs, time = require("funcs"), require("time")\n'
 
@@ -347,3 +347,14 @@ def test_pid_and_id_and_options() -> None:
             process.get_options().trap_links, process.get_options().upgradable }
     end""")
     assert play.result == [PID, "app:flow", False, "Invalid", True, True, False]
+
+
+def test_keys_of_contexts_and_options_are_utf8() -> None:
+    """Another key would make the whole table a tagged map, which nobody can merge."""
+    for code in (
+        r'process.with_context({["\xff"] = 1})',
+        r'require("funcs").new():with_options({["\xff"] = 1})',
+    ):
+        words = result_of(f"local ok, err = pcall(function() {code} end) return {{ok, err}}")
+        assert words[0] is False
+        assert "keys are texts in UTF-8" in words[1]

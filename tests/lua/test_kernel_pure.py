@@ -144,3 +144,20 @@ async def test_an_error_in_a_side_effect_uses_no_number_of_the_run() -> None:
     replayed = Play(code, services={"side_effect_lookup": lambda _: (True, value)})
     assert live.result == replayed.result
     assert live.result[1] == "table: 1"
+
+
+@proves(kernel_mutant("door", "run.pure_env or run.env", "run.env"))
+async def test_an_answer_in_a_side_effect_uses_no_number_of_the_run() -> None:
+    """Random numbers drawn behind it are the side effect's own, live and only live."""
+    code = (
+        HEAD
+        + """return function()
+        workflow.side_effect(function()
+            require("uuid").v5("6ba7b810-9dad-11d1-80b4-00c04fd430c8", "x")
+            return math.random(100)
+        end)
+        return math.random(1000000)
+    end"""
+    )
+    live, replayed = Play(code), Play(code, services={"side_effect_lookup": lambda _: (True, 7)})
+    assert live.result == replayed.result

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.lua.support_kernel import START_MS, Play, result_of, source
+from tests.lua.support_kernel import INFO, START_MS, Play, result_of, source
 
 from luaflow.domain.durations import format_go, parse_go
 from luaflow.domain.failure import Invalid
-from luaflow.lua.vm import Engine
+from luaflow.lua.vm import BundleSource, Engine
 
 T = 'local time = require("time")\n'
 
@@ -320,3 +320,32 @@ def test_operators_on_durations_say_what_is_wrong() -> None:
     """With the user's line."""
     play = Play(T + 'return function() return time.parse_duration("1s") + "soon" .. "" end')
     assert play.failure["message"].startswith('flow.lua:2: invalid duration "soon"')
+
+
+def test_a_traced_replay_meets_tickers() -> None:
+    """The kernel gives a ticker's next timer itself: no code stands behind it."""
+    code = """
+    local function main()
+        local time = require("time")
+        local ticker = time.ticker("1s")
+        ticker:channel():receive() ticker:channel():receive()
+        return 1
+    end
+    return { main = main }"""
+    run = Engine(BundleSource("app:t", code, modules=("time",))).open({**INFO, "trace": True})
+    out = run.step(b"start", 1, 1, 0, [], {})
+    out = run.step(b"resolve", 2000, 2, 0, out.commands[0].seq, True, None)
+    assert out.status == "wait"
+    assert run.line(1).startswith("app:t:")
+
+
+def test_a_timer_reset_fills_a_decision_like_a_new_one() -> None:
+    """Its commands are counted, so the code pauses."""
+    code = """return function()
+        local timer = require("time").timer("1h")
+        for i = 1, 3000 do timer:reset("2h") end
+        return 1
+    end"""
+    play = Play(code)
+    assert play.last.status == "more"
+    assert len(play.commands) <= 502

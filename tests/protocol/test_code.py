@@ -455,7 +455,7 @@ end
 """
 
 
-@proves(kernel_mutant("scheduler", "K.mailbox.taken(run, run.request)", ""))
+@proves(kernel_mutant("cancel", "K.mailbox.taken(run, run.request)", ""))
 async def test_a_cancel_request_that_is_obeyed_later_is_taken(engine: Engine) -> None:
     """It came while the code was paused in a full decision (5.3)."""
     await engine.deploy({"flow": OBEYS})

@@ -106,15 +106,15 @@ async def test_a_result_that_waits_for_its_commit_keeps_its_attempt(make_engine:
     """Other runs of the batch take long: the attempt ended in time, so it is no late one (5.4)."""
     engine = await make_engine(lease_ms=LEASE_MS)
     await engine.deploy({"flow": STEP}, python=PYTHON)
-    types_for, gate = WorkflowTasks._types_for, asyncio.Event()
+    apart, gate = Store.apart, asyncio.Event()
 
-    async def slow(self: WorkflowTasks, steps: list[Step]) -> Any:
-        if any(step.fused for step in steps):
+    async def slow(self: Store, *calls: Any) -> Any:
+        if any("fused" in call.args for call in calls):
             await gate.wait()
-        return await types_for(self, steps)
+        return await apart(self, *calls)
 
     await engine.scheduler()
-    with patch.object(WorkflowTasks, "_types_for", slow):
+    with patch.object(Store, "apart", slow):
         await engine.worker(drain_seconds=0.1)
         handle = await engine.start("flow")
         await until(engine, handle, "ActivityTaskScheduled")

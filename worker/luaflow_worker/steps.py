@@ -14,12 +14,14 @@ from luaflow.domain.options import ActivityOptions
 from luaflow.replay.decider import Decision
 from luaflow.store import transitions
 from luaflow.store.link import Call
+from luaflow.store.store import Store
 from luaflow_worker.attempt import Attempt, Outcome
 from luaflow_worker.children import Types
 from luaflow_worker.continuing import continue_call
 from luaflow_worker.faults import EngineFault
 from luaflow_worker.live import Live, Result
 from luaflow_worker.proposal import Eager, Proposal
+from luaflow_worker.taking import parse_events, read_events
 
 MOST_COMMANDS = 5000
 """What a decision may ask for at most: it is full at 500, but where code cannot be paused (in a
@@ -108,6 +110,18 @@ class Sticky(NamedTuple):
 
     worker: str
     ms: int = 0
+
+
+async def news_behind(store: Store, step: Step, answer: Sequence[Any]) -> list[Event]:
+    """The events that came while a decision was made; ``answer`` is that of its commit."""
+    late, route = parse_events(answer[6]), step.live.place.route
+    before, known = int(answer[2]), step.seen + len(late)
+    if step.sent_to_itself:  # what the commit wrote is news, too
+        first = step.seen + len(step.results) + 1
+        return await read_events(store, route, first, int(answer[3]))
+    if known < before and not step.fused:
+        late += await read_events(store, route, known + 1, before)
+    return late
 
 
 def names_in(steps: Sequence[Step]) -> tuple[set[str], set[str]]:

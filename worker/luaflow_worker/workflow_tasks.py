@@ -28,8 +28,8 @@ from luaflow_worker.faults import fault_of, reason_of, stuck_text
 from luaflow_worker.live import Cache, Clock, Live, Result
 from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.metrics import WorkerMetrics
-from luaflow_worker.steps import Activities, Step, Sticky, names_in, spell
-from luaflow_worker.taking import Entry, Taken, bring_to_life, parse_events, read_events, take
+from luaflow_worker.steps import Activities, Step, Sticky, names_in, news_behind, spell
+from luaflow_worker.taking import Entry, Taken, bring_to_life, read_events, take
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ PAUSE_MS = 1000
 ROUND_SECONDS = 0.1
 """What the decisions of one round may take together, before they are committed."""
 MAX_PLAIN_ONLY = 10_000
-"""Runs remembered after a refused fused step; forgetting them costs a refusal, nothing else."""
+"""Runs remembered after a refused fused step; forgetting them costs a refusal."""
 
 
 class WorkflowTasks:
@@ -167,7 +167,7 @@ class WorkflowTasks:
         What is settled leaves ``steps``, so that both are right whatever fails on the way.
         """
         ready = await self._decided(steps, following)
-        types = await self._types_for(ready)
+        types = await self._engines.deployed(*names_in(ready))
         calls = [self._call(step, types) for step in ready]
         # what cannot even be spelled out fails alone, and so does what makes the script fail
         sent = [call for call in calls if isinstance(call, Call)]
@@ -223,9 +223,6 @@ class WorkflowTasks:
                 ready.append(step)
         return ready
 
-    async def _types_for(self, steps: list[Step]) -> Types:
-        return await self._engines.deployed(*names_in(steps))
-
     def _call(self, step: Step, types: Types) -> Call | LuaflowError:
         step.cid = f"{self._worker}.{next(self._numbers)}"
         try:
@@ -240,14 +237,7 @@ class WorkflowTasks:
         verdict = bytes(answer[0]).decode()
         self._metrics.commit("fused" if step.fused else "plain", verdict == "ok")
         if verdict == "ok":
-            late = parse_events(answer[6])
-            before, known = int(answer[2]), step.seen + len(late)
-            if step.sent_to_itself:  # what the commit wrote is news, too
-                first = step.seen + len(step.results) + 1
-                late = await read_events(self._store, step.live.place.route, first, int(answer[3]))
-            elif known < before and not step.fused:
-                late += await read_events(self._store, step.live.place.route, known + 1, before)
-            return self._accepted(step, answer, late, at)
+            return self._accepted(step, answer, await news_behind(self._store, step, answer), at)
         live = step.live
         self._abandon(step)
         if verdict == "messages":

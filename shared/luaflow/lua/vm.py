@@ -27,7 +27,7 @@ _PRELUDE: Final = Path(__file__).parent / "prelude"
 # native empties the real globals, so it comes first; each file uses only those before it.
 _ORDER: Final = """
 native budget guard stable order patterns matcher strings tables maths libs
-base errors decode text codec explain scheduler queues channel mailbox
+base errors decode text codec explain scheduler cancel queues channel mailbox
 durations calendar layouts calls modules/logger modules/json modules/time modules/os modules/uuid
 modules/funcs modules/process modules/spawn modules/workflow load door
 """.split()  # noqa: SIM905

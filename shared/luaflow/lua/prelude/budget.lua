@@ -147,6 +147,18 @@ function G.says(err)
   if err == OUT_OF_MEMORY then spoken = true end
 end
 
+--- A handler runs while an error is on its way: what was said is about that one.
+function G.says_no_more()
+  local said = spoken
+  spoken = false
+  return said
+end
+
+--- The handler is done, the error goes on.
+function G.says_again(said)
+  spoken = said
+end
+
 --- Raise again what was caught as an ordinary error.
 function G.rethrow(err)
   G.says(err)
@@ -159,8 +171,11 @@ function G.note(err)
 end
 
 -- "luaflow/maths:12: bad argument…": lines of the kernel change from release to release.
+-- Where a stack overflows is chance: in the code, or in the hook that was called there.
 local function place_free(err)
-  if type(err) ~= "string" or byte(err, 1) ~= 108 then return err end
+  if type(err) ~= "string" then return err end
+  if #err < 200 and find(err, ":%d+: stack overflow$") then return "stack overflow" end
+  if byte(err, 1) ~= 108 then return err end
   local _, stop = find(err, "^luaflow/[%w_/]+:%d+: ")
   return stop and sub(err, stop + 1) or err
 end

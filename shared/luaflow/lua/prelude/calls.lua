@@ -40,7 +40,10 @@ end
 local function string_keys(t, what)
   if type(t) ~= "table" then K.raise(what .. " expects a table") end
   for key in next, t do
-    if type(key) ~= "string" then K.raise(what .. " expects a table with string keys") end
+    -- others would turn the whole table into a tagged map, which nobody merges
+    if type(key) ~= "string" or not N.utf8.len(key) then
+      K.raise(what .. " expects a table whose keys are texts in UTF-8")
+    end
   end
 end
 

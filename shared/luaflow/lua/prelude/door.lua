@@ -183,7 +183,8 @@ local function step(run, op, now, length, size, replaying, fresh, a, b, c)
   if run.ended then return answer(run, "ended") end
   K.run, run.replaying = run, replaying
   if fresh then run.given = 0 end -- a decision begins
-  begin(cpu_seconds, memory_bytes, run.env)
+  if op ~= "reply" then run.asked = 0 end
+  begin(cpu_seconds, memory_bytes, run.pure_env or run.env)
   K.advance(run, now, length, size)
   local ok, e = pcall(act, run, op, a, b, c)
   local reason = finish(not ok and e or nil)

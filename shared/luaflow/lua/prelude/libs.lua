@@ -87,6 +87,7 @@ end
 -- ends. Few runs have any.
 local metatables = setmetatable({}, {__mode = "k"})
 local active -- environment
+local fresh = {} -- those set in this activation: one that is dropped and collected would escape
 local closers = setmetatable({}, {__mode = "k"}) -- what `guarded` made
 
 local function no_weak_tables()
@@ -100,7 +101,10 @@ local function guarded(close)
   local function closer(value, err)
     G.note(err)
     G.alive()
-    return close(value, err)
+    -- What the code said of an error does not hold for one that `close` meets.
+    local said = G.says_no_more()
+    close(value, err)
+    G.says_again(said)
   end
   closers[closer] = true
   return closer
@@ -132,13 +136,15 @@ local function setmetatable_user(t, mt)
     if rawget(mt, "__gc") ~= nil then
       raise("__gc is not available in " .. B.place .. ": close what you open, or use <close>")
     end
+    local close = rawget(mt, "__close")
+    if close ~= nil and type(close) ~= "function" then raise("__close must be a function") end
     if asks_weak(mt) then no_weak_tables() end
     local own = metatables[active]
     if not own then
       own = setmetatable({}, {__mode = "k"})
       metatables[active] = own
     end
-    own[mt] = true
+    own[mt], fresh[mt] = true, true
     if rawget(mt, "__metatable") == false then S.open_metatables[mt] = true end
   end
   return setmetatable(t, mt)
@@ -151,6 +157,12 @@ local function error_user(message, level)
   error(message, depth > 0 and depth + 1 or 0)
 end
 
+local function assert_user(...)
+  local value, message = ...
+  if not value then G.says(message) end
+  return N.assert(...)
+end
+
 local LONG = 4096
 local function tonumber_user(value, ...)
   if type(value) == "string" and #value > LONG then G.check() end
@@ -159,7 +171,7 @@ end
 
 --- Globals of every environment, for the kernel to add to while it loads.
 B.base = {
-  _VERSION = "Lua 5.4", assert = N.assert, error = error_user, getmetatable = N.getmetatable,
+  _VERSION = "Lua 5.4", assert = assert_user, error = error_user, getmetatable = N.getmetatable,
   ipairs = N.ipairs, next = S.next, pairs = S.pairs, pcall = G.pcall, rawequal = N.rawequal,
   rawget = rawget_user, rawset = rawset_user, select = N.select, setmetatable = setmetatable_user,
   tonumber = tonumber_user, tostring = S.tostring, type = type, unpack = K.tables.unpack,
@@ -226,6 +238,7 @@ function B.finish()
   K.random.use(nil)
   local own = metatables[active]
   if not own then return nil end
+  fresh = {}
   for mt in next, own do
     if asks_weak(mt) then return "weak" end
   end

@@ -6,7 +6,7 @@
 local K = ...
 local N, S = K.native, K.stable
 local type, raw_next, rawequal = N.type, N.next, N.rawequal
-local rawget, rawset = N.rawget, N.rawset
+local rawget, rawset, pcall, error = N.rawget, N.rawset, N.pcall, N.error
 local setmetatable, metatable = N.setmetatable, N.debug.getmetatable
 local order, visible = S.order, S.visible
 
@@ -70,8 +70,32 @@ end
 
 -- next -----------------------------------------------------------------------------------------
 
--- Traversals under way with bare `next`: table -> {n=, keys=, m=, at=}.
-local cursors = setmetatable({}, {__mode = "k"})
+-- Traversals under way with bare `next`, the last few of a run: table -> {n=, keys=, m=, at=}. Not a
+-- weak table: cursors hold keys, and a chain of those costs the collector one pass for each.
+local MOST_CURSORS = 64
+
+local function cursors()
+  local run = K.run
+  if not run then return {}, nil end
+  if not run.cursors then run.cursors, run.cursor_ring = {}, {at = 0} end
+  return run.cursors, run.cursor_ring
+end
+
+local function keep(t, cursor)
+  local known, ring = cursors()
+  if known[t] == nil and ring then
+    ring.at = ring.at % MOST_CURSORS + 1
+    local oldest = ring[ring.at]
+    if oldest then known[oldest] = nil end
+    ring[ring.at] = t
+  end
+  known[t] = cursor
+end
+
+local function forget(t)
+  local known = cursors()
+  if known[t] then known[t] = false end
+end
 
 local RANK = {number = 1, string = 2}
 local function rank(key)
@@ -94,7 +118,7 @@ local function first_key(t)
 end
 
 local function first(t)
-  cursors[t] = nil
+  forget(t)
   local value = rawget(t, 1)
   if value ~= nil then return 1, value end
   local key = raw_next(t)
@@ -118,11 +142,12 @@ local function cursor_at(t, key)
   if key ~= key then S.raise("invalid key to 'next'") end
   local removed = rawget(t, key) == nil
   if removed then rawset(t, key, true) end
-  local n, keys, m = order(t, "next")
+  local ok, n, keys, m = pcall(order, t, "next")
   if removed then rawset(t, key, nil) end
+  if not ok then error(n, 0) end
   local cursor = {n = n, keys = keys, m = m, at = 0}
   cursor.at = position(cursor, key)
-  cursors[t] = cursor
+  keep(t, cursor)
   return cursor
 end
 
@@ -134,7 +159,7 @@ function S.next(t, key)
   if seen ~= t and key ~= nil and rawget(seen, key) == nil then S.raise("invalid key to 'next'") end
   t = seen
   if key == nil then return first(t) end
-  local cursor = cursors[t]
+  local cursor = cursors()[t]
   local at = cursor and position(cursor, key)
   if not at then
     cursor = cursor_at(t, key)
@@ -150,6 +175,6 @@ function S.next(t, key)
       return following, value
     end
   end
-  cursors[t] = nil
+  forget(t)
   return nil
 end

@@ -100,19 +100,6 @@ function S.may_wait(what)
   if run.interrupted and run.task.shield == 0 then return S.obey(run) end
 end
 
---- The error of a call that gives way: whoever gets it has taken the request to cancel.
-function S.obey(run)
-  if run.request then
-    K.mailbox.taken(run, run.request)
-    run.request = false
-  end
-  return S.canceled()
-end
-
-function S.canceled()
-  return make_error("Canceled", "operation canceled", false)
-end
-
 --- Suspend the running task until `wake`; returns what `wake` was given.
 function S.block(what)
   K.run.task.blocked = what
@@ -135,9 +122,13 @@ end
 
 -- Commands -------------------------------------------------------------------------------------
 
+-- What one activation may ask of Python on the way: ids, versions, in functions the time.
+local MAX_SERVICES = 100000
+
 -- Remember where in the code a command was given: only a replay that looks for a difference asks.
 local function trace(run, seq)
-  local co = run.task.co
+  local co = run.task and run.task.co
+  if not co then return end -- the kernel gives it itself: a ticker, a cancel request
   run.last_line = K.position_of(status(co) == "suspended" and co or nil)
   run.lines[seq] = run.last_line
 end
@@ -210,31 +201,15 @@ end
 function S.service(name, ...)
   local run = K.run
   S.waitable("this call")
+  -- Each answer begins a new budget, so asking is counted.
+  run.asked = run.asked + 1
+  if run.asked > MAX_SERVICES then
+    raise("more than " .. MAX_SERVICES .. " calls of this kind without waiting: work in smaller parts")
+  end
   run.service = {n = select("#", ...), name, ...}
   run.service_task = run.task
   run.task.blocked = "service"
   return system_yield()
-end
-
--- Cancellation ---------------------------------------------------------------------------------
-
--- What a task waits for -> function(run, task) that withdraws the wait; true if it gave way.
-local withdraw = {}
-S.withdraw = withdraw
-
---- Make every unshielded wait return nil, Canceled; whoever does first has taken the request.
-function S.interrupt(run, request)
-  run.interrupted, run.request = true, request or run.request
-  local task = run.oldest
-  while task do
-    K.guard.charge(50)
-    local give_way = task.shield == 0 and withdraw[task.blocked]
-    if give_way and give_way(run, task) then
-      task.got = request
-      S.wake(run, task, nil, S.canceled())
-    end
-    task = task.after
-  end
 end
 
 -- Running --------------------------------------------------------------------------------------
@@ -303,6 +278,6 @@ function S.new_run()
     queue = {}, head = 1, tail = 0, oldest = false, newest = false, last_task = 0, task = nil,
     pending = {}, npending = 0, seq = 0, out = {}, nout = 0,
     awaiting = {}, progress = false, interrupted = false, request = false, ended = false,
-    lines = false, last_line = "", given = 0, paused = {},
+    lines = false, last_line = "", given = 0, asked = 0, paused = {},
   }
 end

@@ -119,7 +119,7 @@ end
 function timer_methods.reset(t, duration)
   local ns, err = positive(duration, "timer")
   if not ns then K.raise(err[STATE].message) end
-  if K.run.pure then S.impure("timer:reset") end
+  S.enter("timer:reset", true)
   local active = t.seq ~= false
   if t.stopped then return false end
   if active then cancel_timer(t.seq) end

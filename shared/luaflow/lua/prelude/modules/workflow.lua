@@ -67,13 +67,15 @@ end
 local function record(fn)
   local run = K.run
   run.pure = "workflow.side_effect"
-  K.libs.enter(K.libs.environment(run.info.run_id .. "/" .. run.seq))
+  -- (an answer of Python's begins a new activation: it must go on with these numbers)
+  run.pure_env = K.libs.environment(run.info.run_id .. "/" .. run.seq)
+  K.libs.enter(run.pure_env)
   local ok, value, err = call_alone(fn)
   -- Before the run's own numbers are back: the words of an error may number an object.
   if not ok then value = K.errors.raised(value) end
   if ok and err ~= nil then value = K.errors.returned(err) or value end
   K.libs.enter(run.env)
-  run.pure = false
+  run.pure, run.pure_env = false, false
   return value
 end
 
