@@ -96,7 +96,8 @@ async def test_silence_beyond_all_patience(
             await progress.reach(150)
             os.kill(server.pid, signal.SIGSTOP)
             try:
-                gave_up = "a batch of workflow tasks failed"
+                # begun after the stop, with the same patience: what was under way gave up before
+                gave_up = "presence crashed"
                 await asyncio.gather(a.line(gave_up, 150), b.line(gave_up, 150))
             finally:
                 os.kill(server.pid, signal.SIGCONT)
