@@ -69,7 +69,7 @@ fix: setup ## Repair what can be repaired: imports, formatting, simple findings
 
 # The header of requirements.lock is this command.
 lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --group dev --extra cli --extra fast --universal \
+	uv pip compile pyproject.toml --group dev --extra cli --extra crypto --extra fast --extra http --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --quiet \
 	  --custom-compile-command "make lock" -o requirements.lock
 

@@ -11,6 +11,7 @@ ROOMS = {
     "shared": "luaflow",
     "worker": "luaflow_worker",
     "scheduler": "luaflow_scheduler",
+    "web": "luaflow_web",
     "cli": "luaflow_cli",
 }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("shared", "worker", "scheduler", "cli")
+ROOMS = ("shared", "worker", "scheduler", "web", "cli")
 
 MODULE = 400
 FUNCTION = 50  # without its docstring

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("shared", "worker", "scheduler", "cli")
+ROOMS = ("shared", "worker", "scheduler", "web", "cli")
 SUFFIXES = {".py", ".lua", ".json", ".typed"}
 
 

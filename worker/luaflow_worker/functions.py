@@ -12,30 +12,25 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Protocol
 
 import orjson
 
 from luaflow.activity import Context, Info
-from luaflow.domain import values
 from luaflow.domain.failure import Failure, canceled
 from luaflow.errors import (
-    AlreadyExists,
-    InvalidArgument,
     LuaflowError,
-    NotFound,
-    Refused,
-    WorkflowFailed,
 )
 from luaflow.lua.vm import Activation, ActivationFault, Command, Engine, LoadError, Run
 from luaflow.registry.app import App
 from luaflow.registry.bundle import bundle_entry
 from luaflow.registry.entries import CallableEntry, FunctionEntry, PythonEntry
 from luaflow.replay.loading import source_of
-from luaflow_worker.attempt import Attempt, Limits, Outcome, check_size, failure_of
+from luaflow_worker.attempt import Attempt, Limits, Outcome, check_size
+from luaflow_worker.function_services import SERVICES
+from luaflow_worker.function_work import WORK, failure_of_call
 from luaflow_worker.python_activities import PythonActivities
-from luaflow_worker.recorded_values import make_value
 
 log = logging.getLogger("luaflow.lua")
 
@@ -117,7 +112,7 @@ class FunctionCall:
         self.outcome: Outcome | None = None
         self.run: Run
         self.context = Context(info_of(attempt), lambda _: None)
-        self._pid = f"{{{host.node}@{entry.id}|{uuid.uuid4().hex}}}"
+        self.pid = f"{{{host.node}@{entry.id}|{uuid.uuid4().hex}}}"
         self._tasks: dict[int, asyncio.Task[Any] | asyncio.TimerHandle] = {}
         self._ended: asyncio.Future[None] | None = None
 
@@ -130,7 +125,7 @@ class FunctionCall:
             "workflow_type": a.workflow_type,
             "task_queue": a.queue,
             "attempt": a.number,
-            "pid": self._pid,
+            "pid": self.pid,
             "entry_id": self.entry.id,
         }
 
@@ -182,21 +177,16 @@ class FunctionCall:
             self._ended.set_result(None)
 
     def _serve(self, name: str, *args: Any) -> tuple[Any, ...]:
-        if name == "now":
-            return (time.time_ns(),)
-        if name == "version":
-            return args[2], False
-        if name == "side_effect_lookup":
-            return False, None
-        if name == "marker":
-            return (make_value(bytes(args[0]).decode()),)
-        raise LuaflowError(f"functions cannot ask for {name!r}")
+        answer = SERVICES.get(name)
+        if answer is None:
+            raise LuaflowError(f"functions cannot ask for {name!r}")
+        return answer(self, *args)
 
     def write_log(self, level: str, message: bytes, fields: bytes) -> None:
         """Pass a line of print or logger on to the log of this process."""
         extra = {
             "entry": self.entry.id,
-            "pid": self._pid,
+            "pid": self.pid,
             "fields": fields.decode(errors="replace"),
         }
         log.log(
@@ -216,14 +206,14 @@ class FunctionCall:
                 if task:
                     task.cancel()
             else:
-                work = _WORK.get(command.op)
+                work = WORK.get(command.op)
                 if work:
                     self._spawn(command.seq, work(self, command))
 
     def _timer(self, command: Command) -> None:
         seconds = max(0, int(command.data or b"0")) / 1e9
         loop = asyncio.get_running_loop()
-        self._tasks[command.seq] = loop.call_later(seconds, self._resolve, command.seq, True, None)
+        self._tasks[command.seq] = loop.call_later(seconds, self.resolve, command.seq, True, None)
 
     def _spawn(self, seq: int, work: Coroutine[Any, Any, None]) -> None:
         self._tasks[seq] = asyncio.create_task(self._guard(seq, work), name="luaflow-function")
@@ -232,93 +222,16 @@ class FunctionCall:
         try:
             await work
         except (LuaflowError, ValueError) as error:
-            self._resolve(seq, False, _failure(error).to_json())
+            self.resolve(seq, False, failure_of_call(error).to_json())
 
-    def _resolve(self, seq: int, ok: bool, value: Any) -> None:
+    def forget(self, seq: int) -> None:
+        """Let go of the work of a command: it goes on, and nobody waits for it."""
         self._tasks.pop(seq, None)
+
+    def resolve(self, seq: int, ok: bool, value: Any) -> None:
+        """Feed the outcome of a command: its value, or the JSON of a failure."""
+        self.forget(seq)
         self.feed(b"resolve", seq, ok, value)
-
-    async def do_activity(self, command: Command) -> None:
-        """Call another function of this app."""
-        name = (command.name or b"").decode(errors="replace")
-        entry = self.host.app.functions.get(name)
-        if entry is None:
-            raise NotFound(f"there is no function {name!r} in this app")
-        extra = orjson.loads(command.extra or b"{}")
-        attempt = Attempt(
-            partition=self.attempt.partition,
-            workflow_id=self.attempt.workflow_id,
-            run_id=self.attempt.run_id,
-            seq=self.attempt.seq,
-            activity=name,
-            input=command.data or b"[]",
-            token="",
-            queue=self.attempt.queue,
-            workflow_type=self.attempt.workflow_type,
-            context={**self.attempt.context, **(extra.get("context") or {})},
-        )
-        outcome = await self.host.call(entry, attempt)
-        if outcome.failure:
-            self._resolve(command.seq, False, outcome.failure.to_json())
-        else:
-            self._resolve(command.seq, True, outcome.result)
-
-    async def do_child(self, command: Command) -> None:
-        """Start a workflow; wait for its end if the code does."""
-        extra = orjson.loads(command.extra or b"{}")
-        extra["context"] = {**self.attempt.context, **(extra.get("context") or {})}
-        try:
-            pid, handle = await self.host.world.spawn(command, extra, self._pid)
-        except (LuaflowError, ValueError) as error:
-            self.feed(b"child_started", command.seq, None, _failure(error).to_json())
-            return
-        self.feed(b"child_started", command.seq, pid, None)
-        if not extra.get("wait") and not extra.get("watch"):
-            self._tasks.pop(command.seq, None)
-            return
-        try:
-            ok, value = True, values.encode(await handle.result())
-        except WorkflowFailed as error:
-            ok, value = False, _failure(error).to_json()
-        if extra.get("wait"):
-            self._resolve(command.seq, ok, value)
-        else:
-            self.feed(b"exit", pid, ok, value)
-
-    async def do_signal(self, command: Command) -> None:
-        """Send a message to a workflow."""
-        to, topic = _text(command.name), orjson.loads(command.extra or b"{}").get("topic", "")
-        await self.host.world.send(to, topic, values.loads(command.data or b"[]"), self._pid)
-        self._resolve(command.seq, True, True)
-
-    async def do_cancel(self, command: Command) -> None:
-        """Ask a workflow to cancel."""
-        reason = orjson.loads(command.extra or b"{}").get("reason")
-        await self.host.world.cancel(_text(command.name), reason)
-        self._resolve(command.seq, True, True)
-
-    async def do_terminate(self, command: Command) -> None:
-        """End a workflow at once."""
-        await self.host.world.terminate(_text(command.name))
-        self._resolve(command.seq, True, True)
-
-    async def do_refuse(self, command: Command) -> None:
-        """Say that this is not there yet."""
-        raise InvalidArgument(f"process.{command.op} is not available yet")
-
-
-_WORK: dict[str, Callable[[FunctionCall, Command], Coroutine[Any, Any, None]]] = {
-    "activity": FunctionCall.do_activity,
-    "local_activity": FunctionCall.do_activity,
-    "child": FunctionCall.do_child,
-    "signal": FunctionCall.do_signal,
-    "cancel": FunctionCall.do_cancel,
-    "terminate": FunctionCall.do_terminate,
-    "monitor": FunctionCall.do_refuse,
-    "unmonitor": FunctionCall.do_refuse,
-    "link": FunctionCall.do_refuse,
-    "unlink": FunctionCall.do_refuse,
-}
 
 
 def info_of(attempt: Attempt) -> Info:
@@ -335,24 +248,3 @@ def info_of(attempt: Attempt) -> Info:
         heartbeat_timeout_ms=attempt.heartbeat,
         heartbeat_details=attempt.heartbeat_details,
     )
-
-
-def _failure(error: Exception) -> Failure:
-    if isinstance(error, WorkflowFailed):
-        return Failure(error.kind, error.message, retryable=error.retryable, details=error.details)
-    for kind, name in (
-        (NotFound, "NotFound"),
-        (AlreadyExists, "AlreadyExists"),
-        (Refused, "Conflict"),
-    ):
-        if isinstance(error, kind):
-            return Failure(name, str(error), retryable=False)
-    if isinstance(error, (InvalidArgument, ValueError)):
-        return Failure("Invalid", str(error), retryable=False)
-    if isinstance(error, LuaflowError):
-        return Failure("Unavailable", error.message, retryable=True)
-    return failure_of(error)
-
-
-def _text(data: bytes | None) -> str:
-    return (data or b"").decode(errors="replace")

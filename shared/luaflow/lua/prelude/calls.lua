@@ -86,3 +86,12 @@ function A.options_text(options, context)
   end
   if all then return (codec.encode(all)) end
 end
+
+--- Let Python do what a module function has to wait for (functions only): value or nil, error.
+function A.io(name, ...)
+  local stop = S.enter(name)
+  if stop then return nil, stop end
+  local data, err = A.arguments(...)
+  if err then return nil, err end
+  return S.await(S.emit("io", name, data), name)
+end

@@ -1,0 +1,1 @@
+"""What luaflow shows over HTTP: the ``http.*`` entries of an app."""
