@@ -16,6 +16,7 @@ from luaflow_cli.main import cli
 from luaflow_scheduler.cli import main as scheduler
 from luaflow_worker.cli import main as worker
 from tools.event_fields import EVENTS
+from tools.lua_pages import lua_page
 from tools.programs import ROOT
 from tools.values_page import INTRO, RULES, rows
 
@@ -31,6 +32,7 @@ def pages() -> dict[str, str]:
         "cli.md": cli_page(),
         "events.md": events_page(),
         "keys.md": keys_page(),
+        "lua.md": _page(lua_page(NOTE.format("shared/luaflow/lua/library"))),
         "scripts.md": scripts_page(),
         "values.md": values_page(),
     }

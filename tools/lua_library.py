@@ -155,7 +155,7 @@ class _Reader:
             section = self._section(owner, number)
             full = f"{section.name}{mark}{name}" if owner else name
             section.rows.append(self._row(comment, full, f"{full}({declared[2]})", number))
-        elif not any(one.startswith("@alias ") for one in comment):
+        elif not any(one.startswith(("@alias ", "@type ")) for one in comment):
             raise LibraryError(f"{self.path.name}:{number}: a comment that declares nothing")
 
     def _open(self, comment: list[str], line: str) -> None:

@@ -65,8 +65,18 @@ def _row(row: Row) -> Iterator[str]:
 
 
 def _returns(row: Row) -> str:
-    types = [one.split(" ")[0] for one in row.returns]
+    types = [_type(one) for one in row.returns]
     return f"→ `{', '.join(types)}`" if types else ""
+
+
+def _type(text: str) -> str:
+    """The type that a `@return` begins with; one in braces holds spaces."""
+    depth = 0
+    for at, sign in enumerate(text):
+        depth += (sign in "{(") - (sign in "})")
+        if sign == " " and not depth:
+            return text[:at]
+    return text
 
 
 def _block(block: Block) -> Iterator[str]:

@@ -358,3 +358,10 @@ def test_keys_of_contexts_and_options_are_utf8() -> None:
         words = result_of(f"local ok, err = pcall(function() {code} end) return {{ok, err}}")
         assert words[0] is False
         assert "keys are texts in UTF-8" in words[1]
+
+
+def test_core_modules_may_be_listed() -> None:
+    """Listing what is there anyway changes nothing: it stays a global, and can be required."""
+    code = 'return {main = function() return math.max(1, 2) == require("math").max(1, 2) end}'
+    listed = source(code, modules=("math", "string", "table", "coroutine", "os", "process"))
+    assert Play(listed).result is True

@@ -47,7 +47,10 @@ async def _run(engine: Engine, app: App, key: str, program: Program) -> str:
             return await _executed(engine, key)
         if program.context == "activity":
             return await _executed(engine, "app:caller", key)
-        return str(await call_with_client(client, app, app.functions[key], []))
+        async with asyncio.timeout(PATIENCE):
+            return str(await call_with_client(client, app, app.functions[key], []))
+    except TimeoutError:
+        return "it does not end"
     except WorkflowFailed as error:
         return f"it fails: {error.kind}: {error.message}"
 

@@ -44,7 +44,7 @@ def members() -> dict[str, Member]:
     return {
         name: one
         for name, one in found.items()
-        if not (one.kind == "globals" and name in MODULES_AS_GLOBALS)
+        if not (one.kind == "globals" and name in MODULES_AS_GLOBALS | {"_VERSION"})
     }
 
 

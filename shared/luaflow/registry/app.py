@@ -31,13 +31,13 @@ from luaflow.registry.loader import (
 )
 from luaflow.registry.problems import NoApp, Problems, RegistryError, RegistryWarning
 
-_SYNONYMS: Final = {
+SYNONYMS: Final = {
     "luaflow.client": "temporal.client",
     "luaflow.worker": "temporal.worker",
     "module.lua": "library.lua",
     "process.lua": "function.lua",
 }
-_PLAIN: Final = (
+PLAIN: Final = (
     "env.storage.",
     "env.variable",
     "http.endpoint",
@@ -204,7 +204,7 @@ def _read(raw: RawEntry, folder: Path, env: EnvRegistry, problems: Problems) -> 
         problems=problems,
     )
     place = code.Place(folder, raw.yaml)
-    match _SYNONYMS.get(raw.kind, raw.kind):
+    match SYNONYMS.get(raw.kind, raw.kind):
         case "temporal.client":
             return services.read_client(common, fields)
         case "temporal.worker":
@@ -222,7 +222,7 @@ def _read(raw: RawEntry, folder: Path, env: EnvRegistry, problems: Problems) -> 
 
 
 def _warn_kind(raw: RawEntry, problems: Problems) -> None:
-    if raw.kind.startswith(_PLAIN) and raw.kind not in _IGNORED:
+    if raw.kind.startswith(PLAIN) and raw.kind not in _IGNORED:
         return
     known = raw.kind.startswith(_IGNORED) or raw.kind.endswith((".bc", ".wasm"))
     what = "has no meaning for luaflow" if known else "is not a known kind"

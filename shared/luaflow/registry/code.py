@@ -144,7 +144,7 @@ def _schema(fields: Fields, place: Place, key: str) -> dict[str, Any] | None:
 
 def _registration(fields: Fields, meta: dict[str, Any], what: str) -> Fields:
     """`meta.temporal.<what>`, or `meta.luaflow.<what>`; the file's own meta may hold it too."""
-    around = Fields(
+    around = type(fields)(
         meta,
         fields.document,
         (*fields.path, "meta"),

@@ -172,7 +172,7 @@ class Fields:
         if value is not None and not isinstance(value, dict):
             self.error(key, f"must be a mapping, got {_kind(value)}", f"write keys below {key}:")
             value = None
-        return Fields(
+        return type(self)(
             value or {},
             self.document,
             (*self.path, key),

@@ -55,7 +55,7 @@ function L.allow(id, name)
   local why = forbidden(name)
   if why then return units[id].entry .. ": " .. why end
   units[id].modules[name] = true
-  K.libs.base[name] = K.modules[name]
+  K.libs.base[name] = K.modules[name] or K.libs.base[name]
 end
 
 --- Say that unit `id` imports unit `target` as `alias`.

@@ -1,0 +1,191 @@
+---@meta
+
+---What a workflow knows of itself, and what only a workflow can do.
+---@class workflow
+local workflow = {}
+
+---Who this run is: workflow_id, run_id, workflow_type, task_queue, namespace, attempt, history_length,
+---history_size. Outside workflows nothing.
+---
+---Workflows: pure. Elsewhere: no effect.
+---@return table? info
+---@return nil
+---
+---```lua workflow
+---local workflow = require("workflow")
+---workflow.info().attempt --> 1
+---workflow.info().task_queue --> "q"
+---```
+---```lua function activity
+---local workflow = require("workflow")
+---workflow.info() --> nil, nil
+---```
+function workflow.info() end
+
+---The number of events seen so far; 0 outside workflows.
+---
+---Workflows: pure. Elsewhere: no effect.
+---@return integer length
+---
+---```lua workflow
+---local workflow = require("workflow")
+---workflow.history_length() --> 1
+---```
+---```lua function activity
+---local workflow = require("workflow")
+---workflow.history_length() --> 0
+---```
+function workflow.history_length() end
+
+---The bytes of the events seen so far; 0 outside workflows.
+---
+---Workflows: pure. Elsewhere: no effect.
+---@return integer bytes
+---
+---```lua workflow
+---local workflow = require("workflow")
+---workflow.history_size() > 0 --> true
+---```
+---```lua function activity
+---local workflow = require("workflow")
+---workflow.history_size() --> 0
+---```
+function workflow.history_size() end
+
+---Which side of a change this run is on. New runs get `max` and keep it; one that passed this place
+---before the change gets `min`, or -1 where min <= -1.
+---
+---Workflows: recorded. Elsewhere: no effect.
+---@param change_id string
+---@param min integer
+---@param max integer
+---@return integer? version
+---@return Error? err
+---
+---```lua
+---local workflow = require("workflow")
+---workflow.version("refunds", 1, 2) --> 2
+---workflow.version("", 1, 2) --> nil, Invalid
+---workflow.version("refunds", 3, 2) --> nil, Invalid
+---```
+function workflow.version(change_id, min, max) end
+
+---Set search attributes and memo: what `list` filters by, and what `describe` shows. A nil does not
+---unset.
+---
+---Workflows: recorded. Elsewhere: refused.
+---@param values {search: table?, memo: table?}
+---@return true? ok
+---@return Error? err
+---
+---```lua workflow
+---local workflow = require("workflow")
+---workflow.attrs({search = {customer = "ada"}, memo = {note = "x"}}) --> true
+---workflow.attrs({}) --> nil, Invalid
+---workflow.attrs({search = {x = {}}}) --> nil, Invalid
+---```
+---```lua function activity
+---local workflow = require("workflow")
+---workflow.attrs({memo = {}}) --> nil, Invalid
+---```
+function workflow.attrs(values) end
+
+---Start a child workflow and wait for its result.
+---
+---Workflows: recorded. Elsewhere: refused.
+---@param id string
+---@param ... any
+---@return any value
+---@return Error? err
+---
+---```lua workflow
+---local workflow = require("workflow")
+---workflow.exec("app:nested", {a = 1}) --> {a = 1}
+---workflow.exec("app:nested", {kind = "Conflict", message = "taken"}) --> nil, Conflict
+---workflow.exec("") --> nil, Invalid
+---workflow.exec("nested") --> nil, Invalid
+---workflow.exec("app:nobody") --> nil, NotFound
+---```
+---```lua function activity
+---local workflow = require("workflow")
+---workflow.exec("app:nested") --> nil, Invalid
+---```
+function workflow.exec(id, ...) end
+
+---The same as `exec`.
+---
+---Workflows: recorded. Elsewhere: refused.
+---@param id string
+---@param ... any
+---@return any value
+---@return Error? err
+---
+---```lua workflow
+---local workflow = require("workflow")
+---workflow.call("app:nested", 7) --> 7
+---workflow.call("") --> nil, Invalid
+---```
+function workflow.call(id, ...) end
+
+---End this run and begin the next one of the same workflow id with these arguments. Messages nobody
+---took, memo, attributes and timeouts carry over. It does not return.
+---
+---Workflows: recorded. Elsewhere: refused.
+---Proof: tests/lua/test_kernel_workflow.py::test_continue_as_new_ends_the_run_and_names_the_unread
+---@param ... any
+---@return nil
+---@return Error? err
+---
+---```lua function activity
+---local workflow = require("workflow")
+---workflow.continue_as_new() --> nil, Invalid
+---```
+function workflow.continue_as_new(...) end
+
+---Run a function once and record what it returns; a replay takes the record. It must not wait or give
+---commands.
+---
+---Workflows: recorded.
+---@param fn function
+---@return any value
+---@return Error? err
+---
+---```lua
+---local workflow = require("workflow")
+---workflow.side_effect(function() return {n = 7} end) --> {n = 7}
+---workflow.side_effect(function() error("no") end) --> nil, Internal
+---```
+function workflow.side_effect(fn) end
+
+---Wait until a function of local state holds: true; or false when the time is over.
+---
+---Workflows: recorded.
+---@param predicate function
+---@param timeout? integer|string|time.Duration
+---@return boolean? held
+---@return Error? err
+---
+---```lua
+---local workflow = require("workflow")
+---local done = false
+---coroutine.spawn(function() done = true end)
+---workflow.await(function() return done end) --> true
+---workflow.await(function() return false end, "1ms") --> false
+---workflow.await(function() return false end, "soon") --> nil, Invalid
+---```
+function workflow.await(predicate, timeout) end
+
+---Run a function whose waits no cancellation interrupts; returns what it returns.
+---
+---Workflows: local.
+---@param fn function
+---@param ... any
+---@return any ...
+---
+---```lua
+---local workflow = require("workflow")
+---workflow.shielded(function(a) return a, 2 end, 1) --> 1, 2
+---```
+function workflow.shielded(fn, ...) end
+
+return workflow
