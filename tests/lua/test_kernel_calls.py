@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from tests.lua.support_kernel import PID, Play, result_of
+from tests.lua.support_kernel import PID, Play, result_of, source
 
 FUNCS = 'local funcs, time = require("funcs"), require("time")\n'
 
