@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from luaflow.domain.durations import parse_go
+from luaflow.domain.failure import Invalid
 from luaflow.errors import LuaflowError, WorkflowFailed
 from luaflow.registry.entries import CallableEntry, Entry, LuaEntry, WorkflowEntry
 from luaflow.registry.modules import KNOWN, PROVIDED
@@ -27,11 +29,15 @@ _LOG = "luaflow.lua"  # where print and logger of all Lua code write
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """An entry with ``meta.type: test``; ``problem`` is why it cannot be run."""
+    """An entry with ``meta.type: test``; ``problem`` is why it cannot be run.
+
+    ``seconds`` are its own ``meta.timeout``: seconds, or a duration such as 90s.
+    """
 
     entry: Entry
     suite: str
     order: float
+    seconds: float | None = None
     problem: Problem | None = None
 
 
@@ -99,20 +105,41 @@ def _test(app: App, entry: Entry) -> Test:
     elif not isinstance(entry, _RUN):
         message = f"an entry of kind {entry.kind} cannot be run"
         problem = Problem(message, entry.file, entry.line("kind"), "Invalid")
+    seconds = None
+    try:
+        seconds = _seconds(entry.meta.get("timeout"))
+    except Invalid as error:
+        line = entry.line("meta", "timeout")
+        problem = problem or Problem(f"meta.timeout: {error}", entry.file, line, "Invalid")
     return Test(
         entry,
         "" if suite is None else str(suite),
         float(order) if isinstance(order, (int, float)) else 0.0,
+        seconds,
         problem,
     )
 
 
+def _seconds(value: Any) -> float | None:
+    """A limit as written: None, a number of seconds, or a duration."""
+    if value is None:
+        return None
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    seconds = float(value) if number else parse_go(str(value)) / 1e9
+    if not seconds > 0:
+        raise Invalid(f"{value} is no time to run in: write a positive number of seconds")
+    return seconds
+
+
 async def run_test(client: Client, app: App, test: Test, seconds: float) -> Result:
-    """Run one test; it passes when it raises nothing, returns no error and not false."""
+    """Run one test; it passes when it raises nothing, returns no error and not false.
+
+    ``seconds`` is what it may take when it has no limit of its own.
+    """
     loop = asyncio.get_running_loop()
     begun = loop.time()
     with _captured() as lines:
-        problem = test.problem or await _problem(client, app, test.entry, seconds)
+        problem = test.problem or await _problem(client, app, test.entry, test.seconds or seconds)
     return Result(test, loop.time() - begun, problem, lines)
 
 
@@ -124,7 +151,7 @@ async def _problem(client: Client, app: App, entry: Entry, seconds: float) -> Pr
     except TimeoutError:
         if not clock.expired():
             raise
-        text = f"it did not end within {seconds:g} s: see what it waits for, or give --timeout"
+        text = f"it did not end within {seconds:g} s \u2013 give it more with --timeout"
         return _located(app, entry, text, "Timeout")
     except WorkflowFailed as error:
         return _located(app, entry, error.message, error.kind)

@@ -58,7 +58,7 @@ entries:
   - {name: b_error, kind: function.lua, source: "return function() return nil, 'no luck' end"}
   - {name: c_false, kind: function.lua, source: "return function() return false end"}
   - {name: d_slow, kind: function.lua, source: "return function() time.sleep('1h') end",
-     modules: [time], meta: {order: 9}}
+     modules: [time], meta: {order: 9, timeout: 500ms}}
   - {name: e_module, kind: function.lua, modules: [sql],
      source: "local sql = require('sql') return function() end"}
   - {name: f_import, kind: function.lua, imports: {lib: "app.lib:none"},
@@ -67,6 +67,7 @@ entries:
   - {name: h_workflow, kind: workflow.lua, source: "return function() error('inside') end",
      meta: {temporal: {workflow: {worker: "app:worker"}}}}
   - {name: i_unknown, kind: function.lua.bc, source: x}
+  - {name: i_limit, kind: function.lua, source: "return print", meta: {timeout: soon}}
   - {name: j_library, kind: function.lua, imports: {lib: lib}, source: "return print"}
   - {name: lib, kind: library.lua, source: "return {", meta: {type: library}}
 """
@@ -134,10 +135,10 @@ def test_tests_that_pass(fresh: Commands, app: Path) -> None:
 
 def test_tests_that_fail(fresh: Commands, app: Path) -> None:
     """Each failure says what and where; one that cannot be loaded fails alone; exit code 1."""
-    answer = fresh("test", str(app), "--timeout", "0.5", "-o", "json")
-    assert (answer.code, answer.json["passed"], answer.json["failed"]) == (1, 3, 10), answer.err
+    answer = fresh("test", str(app), "-o", "json")
+    assert (answer.code, answer.json["passed"], answer.json["failed"]) == (1, 3, 11), answer.err
     tests = told(answer)
-    assert [test["suite"] for test in answer.json["tests"]] == ["bad"] * 10 + ["flows"] * 2 + [
+    assert [test["suite"] for test in answer.json["tests"]] == ["bad"] * 11 + ["flows"] * 2 + [
         "processes"
     ]
     errors = {
@@ -156,6 +157,7 @@ def test_tests_that_fail(fresh: Commands, app: Path) -> None:
     assert "Lua has no '+='" in errors["g_syntax"][1]
     assert "inside" in errors["h_workflow"][1]
     assert "kind function.lua.bc cannot be run" in errors["i_unknown"][1]
+    assert "meta.timeout:" in errors["i_limit"][1]
     assert "expected an expression" in errors["j_library"][1]
     raised = tests["a_raises"]
     assert raised["error"]["file"] == str(app / "src/bad/raises.lua")
@@ -208,8 +210,8 @@ def test_included_folders(fresh: Commands, app: Path, monkeypatch: pytest.Monkey
     """Several after one --include, from the source folder, the app folder or from here."""
     write_app(app, {"src/wrong/_index.yaml": "namespace: wrong\nentries: 1\n"})
     assert fresh("test", str(app)).code == 2
-    both = fresh("test", str(app), "--include", "test", "src/bad", "-o", "json", "--timeout", "0.5")
-    assert (both.code, len(both.json["tests"])) == (1, 13)
+    both = fresh("test", str(app), "--include", "test", "src/bad", "-o", "json")
+    assert (both.code, len(both.json["tests"])) == (1, 14)
     monkeypatch.chdir(app.parent)
     one = fresh("test", "app", "--include", "app/src/test", "-k", "as_process", "-v")
     assert one.code == 0, one.err
@@ -244,8 +246,17 @@ def test_a_server_of_its_own(app: Path) -> None:
     assert sorted(app.iterdir()) == [app / "src"]
 
 
+def test_the_limit_of_all(fresh: Commands, app: Path) -> None:
+    """--timeout is for tests without a limit of their own."""
+    slow = BAD.replace(", timeout: 500ms", "")
+    write_app(app, {"src/bad/_index.yaml": slow})
+    answer = fresh("test", str(app), "-k", "d_slow", "--timeout", "0.3")
+    assert (answer.code, "did not end within 0.3 s" in answer.out) == (1, True), answer.out
+
+
 def test_ctrl_c_ends_everything(app: Path) -> None:
     """While a test waits: the server is gone, and so is its folder."""
+    write_app(app, {"src/bad/_index.yaml": BAD.replace(", timeout: 500ms", "")})
     with alone(app, "-k", "d_slow") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "bad\n"

@@ -81,3 +81,13 @@ def test_a_file_that_is_no_yaml_is_an_error_still(tmp_path: Path) -> None:
     folder = write_app(tmp_path, {"src/base.yaml": BASE, "src/bad.yaml": "a: [\n"})
     with pytest.raises(RegistryErrors):
         load_app(folder, {}, partly=True)
+
+
+def test_a_circle_is_cut(tmp_path: Path) -> None:
+    """Where it closes, so that everything else can be bundled."""
+    round_about = PART.replace('"return 1"}', '"return 1", imports: {a: act}}')
+    folder = write_app(tmp_path, {"src/base.yaml": BASE, "src/part/_index.yaml": round_about})
+    app = load_app(folder, {}, partly=True)
+    (cut,) = [w.message for w in app.warnings if "circle" in w.message]
+    assert "part:act -> part:lib -> part:act" in cut
+    assert sorted(bundle_entry(app, "part:act").chunks) == ["part:act", "part:lib"]

@@ -13,6 +13,7 @@ from luaflow.registry.entries import (
     WorkerEntry,
     WorkflowEntry,
 )
+from luaflow.registry.links import circles
 from luaflow.registry.problems import Problems, RegistryError
 
 
@@ -63,14 +64,24 @@ def faults(
 def without_missing(entries: dict[str, Entry], problems: Problems) -> dict[str, Entry]:
     """The entries without references to what is not among them; each is a warning.
 
-    An import falls away, and so does the registration on a worker. A worker whose client is
-    missing falls away itself.
+    An import falls away, also one that closes a circle, and so does the registration on a worker.
+    A worker whose client is missing falls away itself.
     """
     for entry in list(entries.values()):
         if isinstance(entry, WorkerEntry) and not _there(entry.client, ClientEntry, entries):
             _warn(entry, problems, f"client {entry.client}", "client")
             del entries[entry.id]
-    return {key: _whole(entry, entries, problems) for key, entry in entries.items()}
+    whole = {key: _whole(entry, entries, problems) for key, entry in entries.items()}
+    cut: dict[str, dict[str, str]] = {}
+    for entry, alias, circle in circles(whole):
+        _warn(entry, problems, f"import {alias}, in the circle {circle},", "imports", alias)
+        cut[entry.id] = {**cut.get(entry.id, entry.imports)}
+        cut[entry.id].pop(alias, None)
+    for key, imports in cut.items():
+        entry = whole[key]
+        assert isinstance(entry, LuaEntry)
+        whole[key] = replace(entry, imports=imports)
+    return whole
 
 
 def _whole(entry: Entry, entries: dict[str, Entry], problems: Problems) -> Entry:
