@@ -91,3 +91,19 @@ def test_a_circle_is_cut(tmp_path: Path) -> None:
     (cut,) = [w.message for w in app.warnings if "circle" in w.message]
     assert "part:act -> part:lib -> part:act" in cut
     assert sorted(bundle_entry(app, "part:act").chunks) == ["part:act", "part:lib"]
+
+
+def test_what_entries_have_against_each_other_is_a_warning(tmp_path: Path) -> None:
+    """Such as two workflows of one type on one worker."""
+    twice = (
+        PART
+        + """\
+  - {name: again, kind: workflow.lua, source: "return print",
+     meta: {temporal: {workflow: {worker: "app:worker", name: "part:flow"}}}}
+"""
+    )
+    folder = write_app(tmp_path, {"src/base.yaml": BASE, "src/part/_index.yaml": twice})
+    with pytest.raises(RegistryErrors):
+        load_app(folder, {})
+    app = load_app(folder, {}, partly=True)
+    assert any("stands twice on app:worker" in warning.message for warning in app.warnings)

@@ -161,9 +161,11 @@ def load_app(
         entry = _read(raw, folder, registry, own)
         if own is problems or partial.sound(entry, own, problems, broken):
             entries[raw.id] = entry
+    linking = problems
     if partly:
         entries = partial.without_missing(entries, problems)
-    entries = links.link(entries, problems)
+        linking = partial.Lenient(warnings=problems.warnings)
+    entries = links.link(entries, linking)
     problems.raise_if_any()
     return App(path, entries, problems.warnings, broken)
 

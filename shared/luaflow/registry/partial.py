@@ -25,6 +25,16 @@ class Broken:
     errors: list[RegistryError]
 
 
+class Lenient(Problems):
+    """Takes what is wrong between entries as warnings."""
+
+    def error(
+        self, message: str, file: str, line: int, remedy: str, *, column: int | None = None
+    ) -> None:
+        """Note a warning in place of an error."""
+        self.warn(message, file, line, remedy)
+
+
 def sound(entry: Entry, own: Problems, problems: Problems, broken: dict[str, Broken]) -> bool:
     """Whether an entry was read without errors; if not, it is put among the broken ones.
 
