@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from luaflow_cli.common import common, connect, load_app, parse_json, place, run, settings
+from luaflow_cli.common import common, parse_json, place, run, settings
 
 if TYPE_CHECKING:
     from luaflow.registry import App
@@ -19,18 +20,26 @@ if TYPE_CHECKING:
 @common()
 @click.pass_context
 def call(ctx: click.Context, entry: str, arguments: tuple[str, ...]) -> None:
-    """Call a function or run a workflow, and print its result."""
+    """Call a function or run a workflow, and print its result.
+
+    A function of the app runs in this process; what else is wrong in the app does not matter. A
+    workflow is executed on the server, by the workers there.
+    """
+    from luaflow.client import Client
     from luaflow.errors import WorkflowFailed
+    from luaflow.registry import RegistryErrors
     from luaflow_cli.output import show_failure, show_result
 
     args = [parse_json(text, "the argument") for text in arguments]
     app = _app()
+    if app and (faults := app.faults(entry)):
+        raise RegistryErrors(faults)
     function = app.functions.get(entry) if app else None
 
     async def work() -> Any:
         if app is not None and function is not None:
             return await _call(app, function, args)
-        async with await connect() as client:
+        async with await Client.connect(*place(app)) as client:
             return await client.execute(entry, *args)
 
     try:
@@ -43,13 +52,14 @@ def call(ctx: click.Context, entry: str, arguments: tuple[str, ...]) -> None:
 
 def _app() -> App | None:
     """The app that was named; without a name this folder, if it holds one."""
-    from luaflow.registry import NoApp
+    from luaflow.registry import NoApp, load_app
 
-    if settings().app:
-        return load_app(None)
+    named = settings().app
     try:
-        return load_app(".")
+        return load_app(Path(named or "."), partly=True)
     except NoApp:
+        if named:
+            raise
         return None
 
 

@@ -88,7 +88,7 @@ def _run_top_level(app: App, entry: LuaEntry, kind: str, problems: Problems) -> 
     asked.update(_NO_MODULE.findall(message))
     if asked & (KNOWN - PROVIDED):
         return  # a warning says so: the entry may be for another runtime
-    file, line, message = _place(app, entry, message)
+    file, line, message = find_place(app, entry, message)
     message, remedy = _remedy(app, entry, file, message)
     problems.error(f"{entry.id} fails before its function is called: {message}", file, line, remedy)
 
@@ -114,7 +114,7 @@ def _remedy(app: App, entry: LuaEntry, file: str, message: str) -> tuple[str, st
     return message, "mend the code outside of functions"
 
 
-def _place(app: App, entry: LuaEntry, message: str) -> tuple[str, int, str]:
+def find_place(app: App, entry: LuaEntry, message: str) -> tuple[str, int, str]:
     """The file and line that a message of Lua names, and the rest of it; else the entry's own."""
     from luaflow.registry.entries import LuaEntry
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shlex
 import signal
 from collections.abc import Sequence
@@ -18,7 +17,6 @@ from luaflow_cli.common import common, load_app, place, run, settings, typed
 if TYPE_CHECKING:
     from luaflow.registry import App
     from luaflow.store.deployed import DeployedType
-    from luaflow.store.store import Store
     from luaflow_cli.processes import Child, ChildEnded
 
 
@@ -75,10 +73,11 @@ async def _work(app: App, url: str, children: list[Child]) -> int:
     """
     from luaflow.deploy import deploy
     from luaflow.store.checks import check_at_start
+    from luaflow_cli.local import open_namespace
     from luaflow_cli.processes import ChildEnded
 
     namespace = place(app)[1] or "default"
-    store = await _open(url, namespace)
+    store = await open_namespace(url, namespace)
     try:
         await check_at_start(store)
         types = await deploy(store, app)
@@ -108,25 +107,6 @@ def _tell_end(end: ChildEnded) -> int:
     """Say which process ended; return its exit code, 1 for one that says nothing to a caller."""
     click.echo(f"error: {end.message}", err=True)
     return end.code if 1 <= end.code <= 5 else 1
-
-
-async def _open(url: str, namespace: str) -> Store:
-    from luaflow.errors import AlreadyExists, NotFound
-    from luaflow.store.checks import check_at_start
-    from luaflow.store.link import Link
-    from luaflow.store.namespaces import Settings, create_namespace
-    from luaflow.store.store import Store
-
-    with contextlib.suppress(NotFound):
-        return await Store.open(url, namespace)
-    link = Link(url)
-    try:
-        with contextlib.suppress(AlreadyExists):
-            await check_at_start(link)
-            await create_namespace(link, namespace, Settings())
-    finally:
-        await link.close()
-    return await Store.open(url, namespace)
 
 
 def _children(app: App, url: str, namespace: str) -> list[Child]:

@@ -16,6 +16,7 @@ COMMANDS = {
     "namespace": "Create and change namespaces.",
     "deploy": "Store an app's workflows in Redis.",
     "check": "Look for mistakes in an app.",
+    "test": "Run the test entries of an app.",
     "call": "Call a function or run a workflow, and print its result.",
     "init": "Make a first app, and place what editors need.",
     "dev": "Run everything for an app on this machine.",

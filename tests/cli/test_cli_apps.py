@@ -99,7 +99,7 @@ def test_code_that_cannot_begin(
 def test_errors_do_not_hide_warnings(luaflow: Commands, app: Path, command: str) -> None:
     """What is doubtful is told, in order of line, before what is wrong."""
     lua = "return {main = function()\n  local a = os.time()\n  x = os.clock()\nend}\n"
-    write_app(app, {"wf.lua": lua, "add.lua": "return {"})
+    write_app(app, {"wf.lua": lua, "add.lua": "return {other = 1}"})
     lines = luaflow(command, str(app)).err.splitlines()
     words = [line.split(":")[0] for line in lines]
     assert words == ["warning", "warning", "warning", "error"]

@@ -21,6 +21,7 @@ from luaflow import Client
 from luaflow.domain.events import Event
 from luaflow.embedded import EmbeddedServer
 from luaflow.lua import BundleSource, Engine
+from luaflow.registry.typed import erase
 from luaflow.store.link import Link
 from luaflow.store.namespaces import list_namespaces
 
@@ -85,7 +86,7 @@ def do(commands: str, shown: str, session: Session, where: str) -> None:
 def load(block: Block, where: str) -> None:
     """Code must compile and YAML be YAML, also where it is a part of something."""
     if block.language == "lua":
-        Engine(BundleSource(where, block.text, chunkname=where, method=""))
+        Engine(BundleSource(where, erase(block.text).text, chunkname=where, method=""))
     elif block.language == "yaml":
         assert yaml.safe_load(block.text), where
     elif block.language == "python":

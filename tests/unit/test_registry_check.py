@@ -247,7 +247,7 @@ def test_lua_that_does_not_compile_is_an_error(tmp_path: Path) -> None:
     yaml = (
         HEAD
         + WORKFLOW
-        + "  - name: lib\n    kind: library.lua\n    source: |\n      ok\n      bad\n"
+        + "  - name: lib\n    kind: library.lua\n    source: |\n      ok()\n      bad()\n"
     )
     app = load_app(app_folder(tmp_path, "return 1", yaml), {})
     asked: list[str] = []

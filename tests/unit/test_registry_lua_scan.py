@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from luaflow.registry.lua_scan import Call, EarlyUse, scan
 from luaflow.registry.lua_tokens import tokens
+from luaflow.registry.typed import erase
 
 
 @pytest.mark.parametrize(
@@ -34,15 +35,10 @@ from luaflow.registry.lua_tokens import tokens
         ("x += 1 y ..= 'a'", ["x", "y"]),
         ("-- x = 1\n--[[ y = 1 ]] --[==[ z = ]] ]==] w = 1", ["w"]),
         ('local s = [[ x = 1 ]] .. \'y = 1\' .. "z = \\" 1"', []),
-        ("local x: T? = nil local y: {k: string} | Map<A, {B}> = {} x = 1", []),
-        ("local f: (a: T) -> R = g", []),
-        ("type X = {a: string}\nexport type Y<T> = (T) -> nil\nx = 1", ["x"]),
-        ("function f(a: T, b: (x: A) -> B?): (C, D) a = 1 c = 1 end", ["f", "c"]),
         ("function f() end local g function g() end function t.h() end", ["f"]),
         ("local function m() function f() end end", ["f"]),
         ("_G.x = 1 _G['y'], _G[z], a._G.b = 1 _G.c.d = 1", ["x", "y"]),
         ("local _G = {} _G.x = 1", []),
-        ("local x = (y :: number) + (z as Foo<Bar>) w = 1", ["w"]),
         ("goto done ::done:: x = 1", ["x"]),
         ("return", []),
     ],
@@ -50,6 +46,21 @@ from luaflow.registry.lua_tokens import tokens
 def test_assigned_globals(text: str, names: list[str]) -> None:
     """Only plain names that no scope declares, and that stand left of an assignment."""
     assert [one.name for one in scan(text).assigned] == names
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("local x: T? = nil local y: {k: string} | Map<A, {B}> = {} x = 1", []),
+        ("local f: (a: T) -> R = g", []),
+        ("type X = {a: string}\nexport type Y<T> = (T) -> nil\nx = 1", ["x"]),
+        ("function f(a: T, b: (x: A) -> B?): (C, D) a = 1 c = 1 end", ["f", "c"]),
+        ("local x = (y :: number) + (z as Foo<Bar>) w = 1", ["w"]),
+    ],
+)
+def test_assigned_globals_of_typed_sources(text: str, names: list[str]) -> None:
+    """The scanner sees what is left of them: no type is a name."""
+    assert [one.name for one in scan(erase(text).text).assigned] == names
 
 
 @pytest.mark.parametrize(

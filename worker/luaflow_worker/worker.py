@@ -68,14 +68,21 @@ class Worker:
     """Serves queues until it is stopped; ``await worker.start()``, ``await worker.stop()``."""
 
     def __init__(
-        self, store: Store, config: WorkerConfig, registry: CollectorRegistry | None = None
+        self,
+        store: Store,
+        config: WorkerConfig,
+        registry: CollectorRegistry | None = None,
+        app: App | None = None,
     ) -> None:
-        """Assemble the parts. Raises RegistryError for an app folder that does not load."""
+        """Assemble the parts; `app` is the app where it is loaded already.
+
+        Raises RegistryError for an app folder that does not load.
+        """
         self.store = store
         self.config = config
         self.id = f"w{secrets.token_hex(4)}"
         self.metrics = WorkerMetrics(registry or CollectorRegistry())
-        self.app = load_app(config.app) if config.app else App(Path(), {})
+        self.app = app or (load_app(config.app) if config.app else App(Path(), {}))
         self.options = self._options()
         self._courier = Courier(store)
         self._cpu = (self.options.deadlock_detection_timeout_ms or 1000) / 1000

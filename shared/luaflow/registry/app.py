@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from luaflow.errors import InvalidArgument
-from luaflow.registry import code, links, services
+from luaflow.registry import code, links, partial, services
 from luaflow.registry.entries import (
     CallableEntry,
     ClientEntry,
@@ -29,6 +29,7 @@ from luaflow.registry.loader import (
     read_folder,
     source_folders,
 )
+from luaflow.registry.partial import Broken
 from luaflow.registry.problems import NoApp, Problems, RegistryError, RegistryWarning
 
 SYNONYMS: Final = {
@@ -73,11 +74,13 @@ class App:
 
     `root` is the folder as given: Python handlers are imported from it. `activities` are those
     functions that a worker has registered. `warnings` are what loads but is probably not meant.
+    `broken` are the entries that a partial load left out, with what is wrong with each.
     """
 
     root: Path
     entries: dict[str, Entry]
     warnings: list[RegistryWarning] = field(default_factory=list)
+    broken: dict[str, Broken] = field(default_factory=dict)
 
     @property
     def clients(self) -> dict[str, ClientEntry]:
@@ -112,13 +115,27 @@ class App:
             return self.workflows[name]
         return next((e for e in self.workflows.values() if e.type_name == name), None)
 
+    def faults(self, entry_id: str) -> list[RegistryError]:
+        """What is wrong with an entry that a partial load left out, or with what it imports."""
+        return partial.faults(entry_id, self.entries, self.broken)
 
-def load_app(path: Path, env: Mapping[str, str] | None = None) -> App:
+
+def load_app(
+    path: Path,
+    env: Mapping[str, str] | None = None,
+    *,
+    partly: bool = False,
+    only: Sequence[Path] = (),
+) -> App:
     """Read and check an app folder; `env` is the environment (the process's own by default).
 
     Reads every YAML and JSON file with a namespace below `path` (or what its `wippy.lock` names,
-    or its `src`). Raises NoApp for a folder that holds no such file, RegistryErrors with
-    all errors at once, each with file, line and remedy.
+    or its `src`); with `only`, those of them that are, or lie below, one of these paths. Raises
+    NoApp for a folder that holds no such file, RegistryErrors with all errors at once, each with
+    file, line and remedy.
+
+    `partly` is for running a part of an app: an entry with errors is left out (`App.broken`), and
+    a reference to what is not there is a warning. A file that cannot be read is an error still.
     """
     if not path.is_dir():
         raise InvalidArgument(f"{path}: there is no such folder \u2013 name the app's folder")
@@ -126,7 +143,7 @@ def load_app(path: Path, env: Mapping[str, str] | None = None) -> App:
     files: list[RegistryFile] = []
     try:
         for folder in source_folders(path):
-            files += read_folder(folder, problems)
+            files += read_folder(folder, problems, only)
     except RegistryError as error:
         problems.errors.append(error)
     if not files and not problems.errors:
@@ -137,10 +154,20 @@ def load_app(path: Path, env: Mapping[str, str] | None = None) -> App:
     found = [(file.folder, raw) for file in files for raw in read_entries(file, problems)]
     raws = _unique(found, problems)
     registry = _environment([raw for _, raw in raws], os.environ if env is None else env)
-    entries = {raw.id: _read(raw, folder, registry, problems) for folder, raw in raws}
-    entries = links.link(entries, problems)
+    broken: dict[str, Broken] = {}
+    entries: dict[str, Entry] = {}
+    for folder, raw in raws:
+        own = Problems() if partly else problems
+        entry = _read(raw, folder, registry, own)
+        if own is problems or partial.sound(entry, own, problems, broken):
+            entries[raw.id] = entry
+    linking = problems
+    if partly:
+        entries = partial.without_missing(entries, problems)
+        linking = partial.Lenient(warnings=problems.warnings)
+    entries = links.link(entries, linking)
     problems.raise_if_any()
-    return App(path, entries, problems.warnings)
+    return App(path, entries, problems.warnings, broken)
 
 
 def _unique(found: list[tuple[Path, RawEntry]], problems: Problems) -> list[tuple[Path, RawEntry]]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from luaflow.domain.failure import Invalid
 from luaflow.domain.options import parse_activity_options
-from luaflow.registry import sources
+from luaflow.registry import sources, typed
 from luaflow.registry.entries import (
     Activity,
     FunctionEntry,
@@ -107,7 +107,8 @@ def _source(fields: Fields, place: Place, entry_id: str) -> Source:
         return Source("", entry_id, fields.document.file)
     if not value.startswith(sources.PREFIX):
         line = fields.document.text_line((*fields.path, "source"))
-        return Source(value, entry_id, fields.document.file, line)
+        written = Source(value, entry_id, fields.document.file, line)
+        return typed.plain(written, fields.problems, place.yaml)
     try:
         path = sources.locate(value, place.yaml, place.root)
         if path.suffix not in sources.LUA_SUFFIXES:
@@ -117,7 +118,8 @@ def _source(fields: Fields, place: Place, entry_id: str) -> Source:
         fields.error("source", f"cannot be read: {error.message}", error.remedy)
         return Source("", entry_id, fields.document.file)
     relative = path.relative_to(place.root.resolve())
-    return Source(text, relative.as_posix(), str(place.root / relative))
+    written = Source(text, relative.as_posix(), str(place.root / relative))
+    return typed.plain(written, fields.problems, path)
 
 
 def _schemas(fields: Fields, place: Place) -> dict[str, Any]:

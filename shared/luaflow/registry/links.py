@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
 
@@ -120,6 +121,17 @@ def _type_names(entries: dict[str, Entry], problems: Problems) -> None:
 
 def _cycles(entries: dict[str, Entry], problems: Problems) -> None:
     """Notes each import cycle once, at the import that closes it."""
+    for entry, alias, circle in circles(entries):
+        problems.error(
+            f"imports go in a circle: {circle}",
+            entry.file,
+            entry.line("imports", alias),
+            "move what both need into a library of its own",
+        )
+
+
+def circles(entries: dict[str, Entry]) -> Iterator[tuple[LuaEntry, str, str]]:
+    """Each circle of imports: the entry and the alias that close it, and the ids on the way."""
     done: set[str] = set()
     for start in entries:
         trail: list[str] = []
@@ -137,12 +149,6 @@ def _cycles(entries: dict[str, Entry], problems: Problems) -> None:
             work.append((current, True))
             for alias, target in entry.imports.items():
                 if target in trail:
-                    circle = " -> ".join([*trail[trail.index(target) :], target])
-                    problems.error(
-                        f"imports go in a circle: {circle}",
-                        entry.file,
-                        entry.line("imports", alias),
-                        "move what both need into a library of its own",
-                    )
+                    yield entry, alias, " -> ".join([*trail[trail.index(target) :], target])
                 else:
                     work.append((target, False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -74,11 +74,17 @@ class RegistryFile:
     folder: Path
 
 
-def read_folder(folder: Path, problems: Problems) -> list[RegistryFile]:
-    """All registry files below a folder; files without a namespace are skipped."""
+def read_folder(folder: Path, problems: Problems, only: Sequence[Path] = ()) -> list[RegistryFile]:
+    """All registry files below a folder; files without a namespace are skipped.
+
+    With `only`, those that are or lie below one of these paths.
+    """
     files: list[RegistryFile] = []
     root = folder.resolve()
+    wanted = [one.resolve() for one in only]
     for path in yaml_files(folder):
+        if wanted and not any(path.resolve().is_relative_to(one) for one in wanted):
+            continue
         if not path.resolve().is_relative_to(root):
             problems.error(
                 "the file is a link out of the app folder", str(path), 1, "copy the file into it"

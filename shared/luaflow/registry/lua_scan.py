@@ -84,7 +84,7 @@ class _Scope:
 
 
 def scan(text: str) -> Scan:
-    """Scan Lua text (type annotations allowed)."""
+    """Scan Lua text; types must have been erased."""
     scanner = _Scanner(tokens(text))
     scanner.run()
     return scanner.scan

@@ -10,7 +10,7 @@ from luaflow.errors import InvalidArgument
 _DASH: Final = "\u2013"
 
 
-def _line(message: str, file: str, line: int, remedy: str) -> str:
+def _line(message: str, file: str, line: int | str, remedy: str) -> str:
     return f"{file}:{line}: {message} {_DASH} {remedy}"
 
 
@@ -19,13 +19,20 @@ class NoApp(InvalidArgument):
 
 
 class RegistryError(InvalidArgument):
-    """One thing that keeps an app from loading; prints as "file:line: what - remedy"."""
+    """One thing that keeps an app from loading; prints as "file:line: what - remedy".
 
-    def __init__(self, message: str, file: str, line: int, remedy: str) -> None:
-        super().__init__(_line(message, file, line, remedy))
+    With a `column` (from 1) it prints as "file:line:column: what - remedy".
+    """
+
+    def __init__(
+        self, message: str, file: str, line: int, remedy: str, *, column: int | None = None
+    ) -> None:
+        place = f"{line}:{column}" if column else line
+        super().__init__(_line(message, file, place, remedy))
         self.what = message
         self.file = file
         self.line = line
+        self.column = column
         self.remedy = remedy
 
 
@@ -60,9 +67,11 @@ class Problems:
     errors: list[RegistryError] = field(default_factory=list)
     warnings: list[RegistryWarning] = field(default_factory=list)
 
-    def error(self, message: str, file: str, line: int, remedy: str) -> None:
+    def error(
+        self, message: str, file: str, line: int, remedy: str, *, column: int | None = None
+    ) -> None:
         """Note an error; loading goes on to find the others."""
-        self.errors.append(RegistryError(message, file, line, remedy))
+        self.errors.append(RegistryError(message, file, line, remedy, column=column))
 
     def warn(self, message: str, file: str, line: int, remedy: str) -> None:
         """Note a warning; the same one at the same place is noted once."""
@@ -73,7 +82,7 @@ class Problems:
     def raise_if_any(self) -> None:
         """Raise RegistryErrors with all errors, in order of place, if there are any."""
         if self.errors:
-            self.errors.sort(key=lambda error: (error.file, error.line))
+            self.errors.sort(key=lambda error: (error.file, error.line, error.column or 0))
             raise RegistryErrors(self.errors, self.in_order())
 
     def in_order(self) -> list[RegistryWarning]:
