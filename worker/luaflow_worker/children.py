@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from luaflow.domain.cron import parse_cron
 from luaflow.domain.failure import Failure, Invalid
 from luaflow.domain.ids import Pid, check_workflow_id, new_run_id
 from luaflow.domain.options import StartOptions, parse_start_options
@@ -108,19 +109,25 @@ def _started(proposal: Proposal, child: _Child) -> dict[str, Any]:
         "attempt": 1,
         "parent": {**proposal.me, "seq": c.seq, "pid": place.pid},
     }
-    more = {
-        "context": context,
-        "memo": options.memo,
-        "search_attributes": options.search_attributes,
-        "run_timeout_ms": options.run_timeout_ms,
-        "execution_timeout_ms": options.execution_timeout_ms,
-    }
-    return started | {key: value for key, value in more.items() if value}
+    if context:
+        started["context"] = context
+    return started | options.fields()
+
+
+def _first_turn(proposal: Proposal, options: StartOptions) -> int:
+    """When the first run of a child with a cron begins; 0 without one."""
+    if options.cron_schedule is None:
+        return 0
+    now = proposal.place.now
+    return parse_cron(options.cron_schedule).after(now, now) or 0
 
 
 def _start_message(proposal: Proposal, child: _Child) -> dict[str, Any]:
     c, extra, options, known, _, workflow_id, queue = child
     started = _started(proposal, child)
+    at = _first_turn(proposal, options)
+    if at:
+        started["cron_at"] = at
     parent = {**proposal.me, "seq": c.seq, "pid": started["pid"]}
     sender = proposal.place.pid
     return {
@@ -136,6 +143,7 @@ def _start_message(proposal: Proposal, child: _Child) -> dict[str, Any]:
         "parent": orjson.dumps(parent).decode(),
         "reuse": options.id_reuse_policy,
         "delay": options.start_delay_ms or 0,
+        "at": at,
         "run_timeout": options.run_timeout_ms or 0,
         "deadline": -(options.execution_timeout_ms or 0),
         "started": started,

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from luaflow.domain.chains import deadline_of
 from luaflow.domain.events import Event
 from luaflow.domain.failure import Invalid
 from luaflow.registry.bundle import Bundle
@@ -21,7 +22,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Place:
-    """The place of a run in the world: what its commands need to know besides themselves."""
+    """The place of a run in the world: what its commands need to know besides themselves.
+
+    ``deadline`` is when the execution timeout of its chain is over (0: never), ``now`` the
+    namespace time of its present decision, both in ms.
+    """
 
     route: Route
     type: str
@@ -37,6 +42,9 @@ class Place:
     search: dict[str, Any] = field(default_factory=dict)
     memo: dict[str, Any] = field(default_factory=dict)
     children: dict[int, str] = field(default_factory=dict)
+    namespace: str = ""
+    deadline: int = 0
+    now: int = 0
 
     @property
     def pid(self) -> str:
@@ -76,4 +84,6 @@ def make_place(store: Store, route: Route, first: Event, parent: str, bundle: Bu
         payload_warn=store.settings.payload_warn_bytes,
         search=dict(started.get("search_attributes") or {}),
         memo=dict(started.get("memo") or {}),
+        namespace=store.namespace,
+        deadline=deadline_of(started, first.ts),
     )

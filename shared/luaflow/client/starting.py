@@ -13,14 +13,18 @@ from luaflow.client.messages import Closed, deliver, terminate
 from luaflow.client.payloads import Message, check_size, dump, identity, signals
 from luaflow.client.session import Session, asked_as
 from luaflow.domain import values
+from luaflow.domain.attributes import indexed
+from luaflow.domain.cron import parse_cron
 from luaflow.domain.events import FORMAT, RUNTIME_VERSION
 from luaflow.domain.ids import Pid, check_name, new_run_id
 from luaflow.domain.options import StartOptions, parse_start_options
 from luaflow.errors import AlreadyExists, InvalidArgument, NotFound, Refused
 from luaflow.store import transitions
+from luaflow.store.clock import namespace_now
 from luaflow.store.deployed import DeployedType, host_of, resolve
 from luaflow.store.store import Store
-from luaflow.store.transitions import Route
+from luaflow.store.keys import Partition
+from luaflow.store.transitions import NOT_INDEXED, Indexed, Route
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +43,8 @@ class Request:
     body: bytes
     messages: list[bytes]
     asked: str
+    at: int = 0
+    indexed: Indexed = NOT_INDEXED
 
     @property
     def pid(self) -> str:
@@ -74,8 +80,6 @@ class How:
         options, warnings = parse_start_options({**(self.options or {}), **given}, name=self.name)
         for warning in warnings:
             log.warning("%s", warning)
-        if options.cron_schedule:
-            raise Refused("workflow.cron_schedule is not carried out yet: use a schedule")
         return options
 
 
@@ -99,10 +103,26 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
     queue = check_name(options.task_queue or deployed.task_queue, "the task queue")
     run_id = new_run_id() if how.request_id is None else _named(workflow_id, how.request_id)
     route = Route(partition, workflow_id, run_id, queue)
-    body = dump(_started(route, deployed, options, args, how))
+    at = await _first_turn(store, partition, options)
+    started = _started(route, deployed, options, args, how)
+    if at:
+        started["cron_at"] = at
+    body = dump(started)
     check_size(body, store.settings, f"the input of workflow {workflow_id!r}")
     messages = signals(how.messages, store.settings, how.sender)
-    return Request(route, deployed, options, body, messages, asked)
+    places = Indexed(*indexed(started.get("search_attributes") or {}))
+    return Request(route, deployed, options, body, messages, asked, at, places)
+
+
+async def _first_turn(store: Store, p: Partition, options: StartOptions) -> int:
+    """When the first run of a cron begins (namespace time, ms); 0 without a cron."""
+    if options.cron_schedule is None:
+        return 0
+    now = await namespace_now(store, p)
+    at = parse_cron(options.cron_schedule).after(now, now)
+    if at is None:
+        raise InvalidArgument(f"workflow.cron_schedule {options.cron_schedule!r} is never due")
+    return at
 
 
 def _check_text(value: object, what: str, *, optional: bool) -> None:
@@ -147,18 +167,9 @@ def _started(
         "attempt": 1,
         "identity": identity(),
     }
-    more = {
-        "memo": options.memo,
-        "search_attributes": options.search_attributes,
-        "run_timeout_ms": options.run_timeout_ms,
-        "execution_timeout_ms": options.execution_timeout_ms,
-        "retry_policy": options.retry_policy and options.retry_policy.to_json(),
-        "summary": options.summary,
-        "details": options.details,
-        "request_id": how.request_id,
-    }
-    body.update((key, values.encode(value)) for key, value in more.items() if value)
-    return body
+    if how.request_id:
+        body["request_id"] = how.request_id
+    return body | {key: values.encode(value) for key, value in options.fields().items()}
 
 
 async def open_run(store: Store, session: Session, request: Request) -> str:
@@ -206,6 +217,8 @@ async def _send(store: Store, session: Session, request: Request) -> list[str]:
             delay=options.start_delay_ms or 0,
             run_timeout=options.run_timeout_ms or 0,
             deadline=-(options.execution_timeout_ms or 0),
+            at=request.at,
+            indexed=request.indexed,
             request=number,
         )
         answer = await store.one(call)

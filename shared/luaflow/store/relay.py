@@ -14,6 +14,7 @@ import orjson
 from redis.exceptions import ResponseError
 
 from luaflow.domain import messages
+from luaflow.domain.attributes import indexed
 from luaflow.domain.failure import Failure, terminated
 from luaflow.domain.ids import partition_of
 from luaflow.errors import InvalidArgument, LuaflowError
@@ -22,7 +23,7 @@ from luaflow.store.delivery import Stamp
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call, ScriptFailed
 from luaflow.store.store import PATIENCE_SECONDS, Store
-from luaflow.store.transitions import Route
+from luaflow.store.transitions import Indexed, Route
 
 log = logging.getLogger(__name__)
 
@@ -301,6 +302,8 @@ def _start(p: Partition, stamp: Stamp, mail: Mapping[str, Any]) -> Call:
         yes=messages.outcome(mail["from"], started, child, final=False),
         no=_refusal(mail, messages.exists_already(workflow_id)),
         started=orjson.dumps(mail["started"]),
+        at=int(mail.get("at", 0)),
+        indexed=Indexed(*indexed(mail["started"].get("search_attributes") or {})),
         messages=[(str(kind), orjson.dumps(body)) for kind, body in mail.get("messages", ())],
     )
 

@@ -1,6 +1,6 @@
 -- deliver_start: a run starts a child here; its parent gets exactly one answer.
 -- KEYS meta wf run hist pend tq vis timers leases mark outbox
--- ARGV server sender number:int sender_epoch:int oldest:int run_id workflow_id type queue bundle parent reuse delay:int run_timeout:int deadline:int yes no started messages...
+-- ARGV server sender number:int sender_epoch:int oldest:int run_id workflow_id type queue bundle parent reuse delay:int run_timeout:int deadline:int at:int index attrs yes no started messages...
 -- Returns {'ok', reply number, epoch} | {'no', reply number, epoch} | {'duplicate'} | {'gap'}
 --- include partition
 --- include arrival
@@ -24,7 +24,7 @@ local list = {}
 for i = messages, #ARGV, 2 do list[#list + 1] = { ARGV[i], ARGV[i + 1] } end
 open_run({
   wid = workflow_id, first = run_id, type = type, queue = queue, bundle = bundle, parent = parent, attempt = 1,
-  delay = #list == 0 and delay or 0, run_timeout = run_timeout,
+  delay = #list == 0 and delay or 0, run_timeout = run_timeout, at = at, index = index, attrs = attrs,
   deadline = deadline < 0 and now - deadline or deadline
 }, started, list)
 local n = post(outbox_key, sender, yes)
