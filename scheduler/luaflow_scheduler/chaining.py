@@ -1,4 +1,4 @@
-"""Chaining: what follows a run whose run timeout is over: another try of it, or its cron's next turn."""
+"""Chaining: what follows a run out of its run timeout: another try, or its cron's next turn."""
 
 from __future__ import annotations
 

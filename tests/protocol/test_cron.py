@@ -110,9 +110,7 @@ async def test_a_clock_that_is_moved_on_makes_one_run(make_engine: Make) -> None
     body = await within(closed(engine, handle, str(handle.run_id)))
     second = body["new_run_id"]
     assert await due(engine, second) in range(50_000, 60_001)
-    assert await engine.types(engine.client.get_handle("w", second)) == [
-        "WorkflowExecutionStarted"
-    ]
+    assert await engine.types(engine.client.get_handle("w", second)) == ["WorkflowExecutionStarted"]
 
 
 async def test_what_fails_or_is_out_of_time_comes_again(make_engine: Make) -> None:

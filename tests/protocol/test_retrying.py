@@ -1,4 +1,4 @@
-"""Workflow retries: a run that fails closes, and its next try opens in the same script (design 3, 5).
+"""Workflow retries: a run that fails closes, its next try opens in the same script (design 3, 5).
 
 The rules of a chain: one run open at any time, nothing lost between two of them, its parent told
 once, a repeat answered alike.
@@ -19,7 +19,7 @@ from luaflow.errors import AlreadyExists, WorkflowFailed
 from luaflow.store import chains as doors
 from luaflow.store import transitions
 from luaflow.store.link import Call
-from luaflow_worker import steps
+from luaflow_worker import ending, steps
 
 POLICY = {"initial_interval": "10s", "maximum_attempts": 3}
 NEXT = "n" * 32
@@ -29,7 +29,9 @@ local workflow, errors = require("workflow"), require("errors")
 local function main(until_attempt, kind, retryable)
   local attempt = workflow.info().attempt
   if attempt < until_attempt then
-    return nil, errors.new({message = "try " .. attempt, kind = kind or "Unavailable", retryable = retryable})
+    return nil, errors.new({
+      message = "try " .. attempt, kind = kind or "Unavailable", retryable = retryable,
+    })
   end
   return {attempt = attempt, run = workflow.info().run_id}
 end
@@ -81,7 +83,7 @@ async def test_a_run_is_tried_again_after_its_back_off(make_engine: Make) -> Non
     await engine.shift(20_000)
     result = await handle.result(timeout=patience())
     assert result == {"attempt": 3, "run": again["new_run_id"]}
-    started = [e async for e in engine.client.get_handle("w").history()][0].body
+    started = (await engine.history(engine.client.get_handle("w")))[0].body
     assert started["first_run_id"] == handle.run_id
     assert (started["continued_from"], started["initiator"]) == (second, "retry")
     assert started["continued_failure"]["message"] == "try 2"
@@ -217,7 +219,9 @@ def chained(hand: Hand, task: Any, **how: Any) -> Call:
 @proves(
     mutant("includes/next", "  open_run({", "  select('#', {"),
     mutant("continue_as_new", "for _, e in ipairs(late) do carry(e) end\n", "\n"),
-    mutant("includes/next", "close_run(r, n.ended, n.kind", "close_run(r, 'continued_as_new', n.kind"),
+    mutant(
+        "includes/next", "close_run(r, n.ended, n.kind", "close_run(r, 'continued_as_new', n.kind"
+    ),
 )
 async def test_one_script_closes_and_opens(hand: Hand) -> None:
     """The next try is there with the end of the one before, with what came meanwhile."""
@@ -326,7 +330,7 @@ def _final(place: Any, decision: Any) -> Any:
     return _HOW(place, decision)._replace(following=None)
 
 
-_HOW = steps.how_it_ends
+_HOW = ending.how_it_ends
 
 
 @proves(replaced(steps, "how_it_ends", _final))

@@ -1,4 +1,4 @@
-"""The end of a run: how its code ended it, and what follows (another try, the next turn by cron)."""
+"""The end of a run: how its code ended it, and what follows (another try, its cron's next turn)."""
 
 from __future__ import annotations
 
@@ -57,9 +57,7 @@ def how_it_ends(place: Place, decision: Decision) -> End:
 def _end(place: Place, status: str, slot: dict[str, Any], failure: Failure | None) -> End:
     if not may_follow(place.started, failed=failure is not None):
         return End(status, slot)
-    return ended(
-        place.started, status, slot, failure, now=place.now, deadline=place.deadline
-    )
+    return ended(place.started, status, slot, failure, now=place.now, deadline=place.deadline)
 
 
 def next_run_call(

@@ -94,8 +94,8 @@ class Step:
     def needs_task(self) -> bool:
         """Whether a fused step must wait for a task: its results are reported the plain way first.
 
-        Whatever opens a next run needs one, and so do local activities: what they rest on must be in the
-        history before they run (design 5.5).
+        Whatever opens a next run needs one, and so do local activities: what they rest on must be
+        in the history before they run (design 5.5).
         """
         assert self.decision is not None
         return self.fused and (

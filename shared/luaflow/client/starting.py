@@ -6,7 +6,8 @@ import hashlib
 import logging
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 
 from luaflow.client.messages import Closed, deliver, terminate
@@ -16,14 +17,14 @@ from luaflow.domain import values
 from luaflow.domain.attributes import indexed
 from luaflow.domain.cron import parse_cron
 from luaflow.domain.events import FORMAT, RUNTIME_VERSION
-from luaflow.domain.ids import Pid, check_name, new_run_id
-from luaflow.domain.options import StartOptions, parse_start_options
+from luaflow.domain.ids import Pid, check_name, closest, new_run_id
+from luaflow.domain.options import START_KEYS, StartOptions, parse_start_options
 from luaflow.errors import AlreadyExists, InvalidArgument, NotFound, Refused
 from luaflow.store import transitions
 from luaflow.store.clock import namespace_now
 from luaflow.store.deployed import DeployedType, host_of, resolve
-from luaflow.store.store import Store
 from luaflow.store.keys import Partition
+from luaflow.store.store import Store
 from luaflow.store.transitions import NOT_INDEXED, Indexed, Route
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class How:
     search_attributes: Mapping[str, Any] | None = None
     context: Mapping[str, Any] | None = None
     sender: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def read(self) -> StartOptions:
         """The options, arguments beating the table; warnings go to the log."""
@@ -76,6 +78,12 @@ class How:
             "workflow.memo": self.memo,
             "workflow.search_attributes": self.search_attributes,
         }
+        for key, value in self.more.items():
+            if key not in START_KEYS:
+                near = closest(key, START_KEYS)
+                hint = f": did you mean {near!r}?" if near else ""
+                raise TypeError(f"start() got an unexpected argument {key!r}{hint}")
+            own[f"workflow.{key}"] = _plain(value)
         given = {key: value for key, value in own.items() if value is not None}
         options, warnings = parse_start_options({**(self.options or {}), **given}, name=self.name)
         for warning in warnings:
@@ -123,6 +131,15 @@ async def _first_turn(store: Store, p: Partition, options: StartOptions) -> int:
     if at is None:
         raise InvalidArgument(f"workflow.cron_schedule {options.cron_schedule!r} is never due")
     return at
+
+
+def _plain(value: Any) -> Any:
+    """A value as option tables have it: durations in milliseconds, also inside of tables."""
+    if isinstance(value, timedelta):
+        return value / timedelta(milliseconds=1)
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return value
 
 
 def _check_text(value: object, what: str, *, optional: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from luaflow.domain.cron import parse_cron
 from luaflow.domain.events import CLOSING_EVENT
 from luaflow.domain.failure import Failure
-from luaflow.domain.retry import RetryPolicy, may_retry
+from luaflow.domain.retry import RetryPolicy
 
 RETRY = "retry"
 CRON = "cron"

@@ -58,12 +58,11 @@ class Cron:
         if not 0 <= now < LAST_MS:
             return None
         at = datetime.fromtimestamp(now // 1000, UTC).astimezone(self.zone)
-        # The step back is for the hour that a clock shows twice: what is found must be later.
-        found = next(
-            (ms for one in CronSim(self.fields, at) if (ms := _ms(one)) > now),
-            None,
-        )
-        return found
+        try:
+            # (of an hour that a clock shows twice an earlier time may be found first)
+            return next(ms for one in CronSim(self.fields, at) if (ms := _ms(one)) > now)
+        except (StopIteration, OverflowError, ValueError):  # beyond what a calendar can say
+            return None
 
 
 def _ms(at: datetime) -> int:
@@ -83,7 +82,9 @@ def parse_cron(text: str, key: str = "cron_schedule") -> Cron:
     try:
         next(CronSim(fields, datetime(2024, 1, 1, tzinfo=UTC)))
     except StopIteration:
-        raise Invalid(f"{key} must be a cron expression that is due at some time: {text!r} never is") from None
+        raise Invalid(
+            f"{key} must be a cron expression that is due at some time: {text!r} never is"
+        ) from None
     except (CronSimError, ValueError, OverflowError) as error:
         raise Invalid(f"{key} must be a cron expression, got {text!r} ({error}): {_HOW}") from None
     return Cron(fields, zone)
@@ -96,7 +97,9 @@ def _zone(text: str, key: str) -> tuple[tzinfo, str]:
     try:
         return ZoneInfo(match[1]), match[2].strip()
     except (LookupError, ValueError, OSError):
-        raise Invalid(f"{key} must name a time zone such as Europe/Berlin, not {match[1]!r}") from None
+        raise Invalid(
+            f"{key} must name a time zone such as Europe/Berlin, not {match[1]!r}"
+        ) from None
 
 
 def _every(interval: str, text: str, key: str) -> int:

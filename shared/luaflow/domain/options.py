@@ -351,6 +351,9 @@ _START: Final[Mapping[str, tuple[str, Reader]]] = {
     "wait_for_cancellation": ("wait_for_cancellation", _flag),
 }
 
+START_KEYS: Final = frozenset(_START)
+"""The start options, without the prefix ``workflow.``."""
+
 _ALIASES: Final = {
     "static_details": "details",
     "static_summary": "summary",

@@ -1,9 +1,9 @@
-"""The typed door to the script that ends a run out of its time and opens the next one of its chain."""
+"""The typed door to the script that ends a run out of its time and opens the next of its chain."""
 
 from __future__ import annotations
 
 from luaflow.domain.events import CLOSING_EVENT
-from luaflow.store.link import Call
+from luaflow.store.link import Arg, Call
 from luaflow.store.scripts import load
 from luaflow.store.transitions import NOT_INDEXED, Indexed, Route
 
@@ -29,6 +29,6 @@ def retry_run(
     keys = [*p.of_run(wid, rid), p.leases, p.timers, p.vis, p.gc]
     keys += [p.workflow_queue(queue), p.run(next_run), p.hist(next_run)]
     status = "timed_out"
-    args = [rid, queue, next_run, type, bundle, attempt, run_timeout, started, closing]
+    args: list[Arg] = [rid, queue, next_run, type, bundle, attempt, run_timeout, started, closing]
     args += [status, CLOSING_EVENT[status], at, *indexed]
     return Call(load("retry_run"), keys, args)

@@ -44,7 +44,7 @@ NO_REQUEST = RequestId()
 class Indexed(NamedTuple):
     """The search attributes of a run: their places in the index, and their JSON; '' without any."""
 
-    index: bytes = b""
+    places: bytes = b""
     attrs: bytes = b""
 
 
