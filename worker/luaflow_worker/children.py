@@ -44,6 +44,11 @@ def start_child(proposal: Proposal, c: Command) -> None:
         known = proposal.types.workflows.get(name)
         if known is None:
             raise _Missing(f"no deployed workflow is called '{name}': run 'luaflow deploy'")
+        if options.namespace not in (None, proposal.place.namespace):
+            raise Invalid(
+                f"workflow.namespace must be '{proposal.place.namespace}', the parent's: a child in"
+                f" '{options.namespace}' can be started by an activity, with a client"
+            )
         proposal.place.check_size(c.data or b"[]", f"the arguments of {name}")
         workflow_id = check_workflow_id(options.id or f"{proposal.place.route.run_id}_{c.seq}")
     except (Invalid, InvalidArgument) as error:
@@ -122,6 +127,19 @@ def _first_turn(proposal: Proposal, options: StartOptions) -> int:
     return parse_cron(options.cron_schedule).after(now, now) or 0
 
 
+def _policies(options: StartOptions, *, wait: bool) -> dict[str, str]:
+    """What is done to a run that has the child's workflow id.
+
+    Code that waits for the end of its child cannot take another's: it is told that there is one.
+    """
+    conflict, reuse = options.id_conflict_policy, options.id_reuse_policy
+    if reuse == "terminate_if_running":
+        conflict, reuse = "terminate_existing", "allow_duplicate"
+    if conflict == "use_existing" and wait:
+        conflict = "fail"
+    return {"conflict": conflict, "reuse": reuse}
+
+
 def _start_message(proposal: Proposal, child: _Child) -> dict[str, Any]:
     c, extra, options, known, _, workflow_id, queue = child
     started = _started(proposal, child)
@@ -141,7 +159,7 @@ def _start_message(proposal: Proposal, child: _Child) -> dict[str, Any]:
         "bundle": known["bundle"],
         "pid": started["pid"],
         "parent": orjson.dumps(parent).decode(),
-        "reuse": options.id_reuse_policy,
+        **_policies(options, wait=bool(extra.get("wait"))),
         "delay": options.start_delay_ms or 0,
         "at": at,
         "run_timeout": options.run_timeout_ms or 0,

@@ -90,6 +90,7 @@ def deliver_start(
     no: bytes,
     started: bytes,
     messages: Sequence[tuple[str, bytes]],
+    conflict: str = "fail",
     at: int = 0,
     indexed: Indexed = NOT_INDEXED,
 ) -> Call:
@@ -97,8 +98,8 @@ def deliver_start(
     p, wid, rid, queue, _ = route
     keys = [*p.of_run(wid, rid), p.workflow_queue(queue)]
     keys += [p.vis, p.timers, p.leases, p.mark(stamp.sender), p.outbox(stamp.sender)]
-    args: list[Arg] = [*stamp, rid, wid, type, queue, bundle, parent, reuse, delay, run_timeout]
-    args += [deadline, at, *indexed, yes, no, started]
+    args: list[Arg] = [*stamp, rid, wid, type, queue, bundle, parent, conflict, reuse]
+    args += [delay, run_timeout, deadline, at, *indexed, yes, no, started]
     for name, body in messages:
         args += [name, body]
     return Call(load("deliver_start"), keys, args)
