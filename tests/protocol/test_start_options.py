@@ -9,7 +9,7 @@ import pytest
 from tests.protocol.hand import Hand
 from tests.protocol.scenes import CHILD
 from tests.support.engine import Engine, Make, until, within
-from tests.support.mutants import mutant, patience, proves
+from tests.support.mutants import mutant, proves
 
 from luaflow.client.handle import Handle
 from luaflow.errors import AlreadyExists, InvalidArgument, NotFound, WorkflowFailed
@@ -241,7 +241,7 @@ async def test_a_repeat_does_not_end_the_child(hand: Hand) -> None:
     assert (await hand.store.one(start_of_child(route, "terminate_existing"))) == [b"ended"]
     assert (await hand.store.one(start_of_child(route, "use_existing")))[0] == b"moved"
     assert (await hand.store.one(begin))[0] == b"ok"
-    child = route._replace(run_id=CHILD["run_id"])
+    child = route._replace(run_id=str(CHILD["run_id"]))
     repeat = start_of_child(child, "terminate_existing")
     assert (await hand.store.one(repeat))[0] == b"duplicate"
     assert (await hand.state(child))["status"] == "running"
@@ -249,7 +249,7 @@ async def test_a_repeat_does_not_end_the_child(hand: Hand) -> None:
 
 
 async def test_a_child_may_take_the_place_of_a_run(make_engine: Make) -> None:
-    """terminate_existing ends the old run and starts the child; a repeat of it ends nothing more."""
+    """terminate_existing ends the old run and starts the child, with its messages."""
     engine = await engine_of(make_engine)
     existing = await engine.start("wait", id="one")
     ending = {"workflow.id": "one", "workflow.id_conflict_policy": "terminate_existing"}
@@ -418,8 +418,7 @@ async def test_options_that_contradict_each_other(make_engine: Make) -> None:
     await engine.deploy({"echo": ECHO})
     with pytest.raises(InvalidArgument, match="start_delay must not be given with"):
         await engine.start("echo", cron_schedule="@hourly", start_delay="1m")
+    await engine.start("echo", id="w")
     with pytest.raises(AlreadyExists):
-        await engine.start("echo", id="w")
         await engine.start("echo", id="w", id_conflict_policy="fail")
     await engine.client.get_handle("w").terminate()
-    assert patience() > 0

@@ -126,6 +126,8 @@ async def _first_turn(store: Store, p: Partition, options: StartOptions) -> int:
     """When the first run of a cron begins (namespace time, ms); 0 without a cron."""
     if options.cron_schedule is None:
         return 0
+    if options.start_delay_ms:
+        raise InvalidArgument("workflow.start_delay must not be given with workflow.cron_schedule")
     now = await namespace_now(store, p)
     at = parse_cron(options.cron_schedule).after(now, now)
     if at is None:

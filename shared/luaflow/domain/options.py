@@ -160,8 +160,6 @@ def parse_start_options(
     # A chosen id means "this one workflow": starting it twice finds the first, unless told not to.
     started_is_error = fields.pop("started_is_error", fields["id"] is None)
     fields.setdefault("id_conflict_policy", "fail" if started_is_error else "use_existing")
-    if fields.get("cron_schedule") and fields.get("start_delay_ms"):
-        raise Invalid("workflow.start_delay must not be given with workflow.cron_schedule")
     return StartOptions(**fields), warnings
 
 

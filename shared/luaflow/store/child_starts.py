@@ -1,4 +1,4 @@
-"""A child's start as it arrives: a new run, the run that has its workflow id, or one in its place."""
+"""A child's start as it arrives: a new run, the run that has its workflow id, or in its place."""
 
 from __future__ import annotations
 
