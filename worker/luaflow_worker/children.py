@@ -114,6 +114,8 @@ def _started(proposal: Proposal, child: _Child) -> dict[str, Any]:
         "attempt": 1,
         "parent": {**proposal.me, "seq": c.seq, "pid": place.pid},
     }
+    if known.get("versioning"):
+        started["versioning"] = known["versioning"]
     if context:
         started["context"] = context
     return started | options.fields()

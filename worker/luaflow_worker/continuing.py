@@ -98,6 +98,9 @@ def _first_event(place: Place, command: Command, next_run: str, types: Types) ->
         "attempt": 1,
         "continued_from": place.route.run_id,
     }
+    if known and known["type"] != place.type:
+        # another type brings its own rule of which code its runs use
+        started["versioning"] = known.get("versioning") or "pinned"
     if place.deadline:
         started["deadline"] = place.deadline
     if place.memo:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from luaflow.domain.chains import deadline_of
-from luaflow.domain.events import Event
+from luaflow.domain.events import AUTO_UPGRADE, Event
 from luaflow.domain.failure import Invalid
 from luaflow.registry.bundle import Bundle
 from luaflow.replay.loading import pid_of
@@ -50,6 +50,11 @@ class Place:
     def pid(self) -> str:
         """Return the PID of the run, as its code and its parent know it."""
         return pid_of(self.started)
+
+    @property
+    def upgrades(self) -> bool:
+        """Whether the run moves to the newest code of its type, at each of its tasks."""
+        return self.started.get("versioning") == AUTO_UPGRADE
 
     def check_size(self, data: bytes, what: str) -> None:
         """Raise Invalid for data over the namespace's limit of a payload; warn of much."""

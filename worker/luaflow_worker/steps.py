@@ -163,6 +163,8 @@ def spell(
     said: dict[str, Any] = {"seen": decision.seen, "worker": worker}
     if continued or decision.more:
         said["continued" if continued else "more"] = True
+    if live.place.upgrades:
+        said["bundle"] = live.place.bundle
     if following:
         # where many messages pass on, the closing event comes later: replay must know of it here
         said["ended"] = decision.status
@@ -171,6 +173,8 @@ def spell(
     first_key = transitions.CONTINUE_KEYS if another else transitions.COMMIT_KEYS
     proposal = step.proposal = Proposal(live.place, types, keep, first_key)
     proposal.bodies.append(body)
+    if live.place.upgrades:
+        proposal.operations += ["H", "bundle", live.place.bundle]
     proposal.add(decision)
     if end:
         proposal.close(decision, end)

@@ -16,13 +16,18 @@ from luaflow.client.session import Session, asked_as
 from luaflow.domain import values
 from luaflow.domain.attributes import indexed
 from luaflow.domain.cron import parse_cron
-from luaflow.domain.events import FORMAT, RUNTIME_VERSION
+from luaflow.domain.events import AUTO_UPGRADE, FORMAT, RUNTIME_VERSION
 from luaflow.domain.ids import Pid, check_name, closest, new_run_id
-from luaflow.domain.options import START_KEYS, StartOptions, parse_start_options
+from luaflow.domain.options import (
+    START_KEYS,
+    StartOptions,
+    VersioningOverride,
+    parse_start_options,
+)
 from luaflow.errors import AlreadyExists, InvalidArgument, NotFound, Refused
 from luaflow.store import transitions
 from luaflow.store.clock import namespace_now
-from luaflow.store.deployed import DeployedType, host_of, resolve
+from luaflow.store.deployed import DeployedType, host_of, resolve, resolve_build
 from luaflow.store.keys import Partition
 from luaflow.store.store import Store
 from luaflow.store.transitions import NOT_INDEXED, Indexed, Route
@@ -102,7 +107,7 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
     options, asked = how.read(), asked_as("start", how.request_id)
     workflow_id = options.id or _fresh(type, how.request_id)
     partition = store.partition(workflow_id)
-    deployed = await resolve(store, type)
+    deployed = await _code(store, type, options.versioning_override)
     if how.host is not None:
         client, queue = await host_of(store, how.host)
         deployed = deployed._replace(
@@ -120,6 +125,16 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
     messages = signals(how.messages, store.settings, how.sender)
     places = Indexed(*indexed(started.get("search_attributes") or {}))
     return Request(route, deployed, options, body, messages, asked, at, places)
+
+
+async def _code(store: Store, type: str, override: VersioningOverride | None) -> DeployedType:
+    """The code a run begins with, and whether it moves to newer code later."""
+    if override is None:
+        return await resolve(store, type)
+    if override.mode == AUTO_UPGRADE:
+        return (await resolve(store, type))._replace(versioning=AUTO_UPGRADE)
+    build = await resolve_build(store, type, override.deployment_name, override.build_id)
+    return build._replace(versioning="pinned")
 
 
 async def _first_turn(store: Store, p: Partition, options: StartOptions) -> int:
@@ -186,6 +201,8 @@ def _started(
         "attempt": 1,
         "identity": identity(),
     }
+    if deployed.versioning:
+        body["versioning"] = deployed.versioning
     if how.request_id:
         body["request_id"] = how.request_id
     return body | {key: values.encode(value) for key, value in options.fields().items()}
