@@ -13,6 +13,7 @@ from tests.support.mutants import mutant, proves
 
 from luaflow.client.handle import Handle
 from luaflow.errors import AlreadyExists, InvalidArgument, NotFound, WorkflowFailed
+from luaflow.store import transitions
 from luaflow.store.child_starts import child_start
 from luaflow.store.delivery import Stamp
 from luaflow.store.link import Call
@@ -422,3 +423,43 @@ async def test_options_that_contradict_each_other(make_engine: Make) -> None:
     with pytest.raises(AlreadyExists):
         await engine.start("echo", id="w", id_conflict_policy="fail")
     await engine.client.get_handle("w").terminate()
+
+
+@proves(
+    mutant("includes/lend", "due = math.min(due, server_now + limit)", "due = due"),
+    mutant("renew_task", "if v[6] and waits == 0 then", "if false then"),
+    mutant("includes/next", "'limit') or '0')", "'limits') or '0')"),
+)
+async def test_a_workflow_task_has_its_time(hand: Hand) -> None:
+    """A worker that takes longer cannot keep it: another one gets it, in every run of its chain."""
+    route = await hand.start(limit=4_000)
+    task = await hand.take(route)
+    p = route.partition
+    renew = transitions.renew_task(partition=p, run_id=route.run_id, turn=task.turn, worker="a")
+    lent, now = await hand.store.read(
+        ("ZSCORE", p.leases, f"w|{route.run_id}"), ("HGET", p.meta, "vtime")
+    )
+    assert int(lent) - int(now) == 4_000
+    await hand.shift(3_000)
+    assert (await hand.store.one(renew))[0] == b"ok"
+    await hand.shift(1_000)
+    assert (await hand.expire(route))[0] == b"ok"
+    assert (await hand.commit(task))[0] == b"turn"
+    task = await hand.take(route, "b")
+    await hand.carry_on(task, "n" * 32)
+    following = route._replace(run_id="n" * 32)
+    assert (await hand.state(following))["limit"] == "4000"
+
+
+async def test_a_task_that_waits_for_local_activities_has_theirs(hand: Hand) -> None:
+    """What runs inside of a task has timeouts of its own: the task is kept meanwhile."""
+    route = await hand.start(limit=4_000)
+    task = await hand.take(route)
+    renew = transitions.renew_task(
+        partition=route.partition, run_id=route.run_id, turn=task.turn, worker="a", waits=True
+    )
+    await hand.shift(3_000)
+    assert (await hand.store.one(renew))[0] == b"ok"
+    await hand.shift(2_000)
+    assert (await hand.expire(route))[0] == b"early"
+    assert (await hand.commit(task))[0] == b"ok"

@@ -224,7 +224,7 @@ async def test_pinned_runs_read_nothing_more(engine: Engine) -> None:
     """Only what upgrades by itself looks at what is deployed: the hot path is as it was."""
     await deploy(engine, OLD)
     worker = await engine.worker()
-    asked = []
+    asked: list[str] = []
     deployed = worker.workflows._engines.deployed
 
     async def count(names: set[str], hosts: set[str]) -> Any:

@@ -20,6 +20,7 @@ from luaflow.domain.events import AUTO_UPGRADE, FORMAT, RUNTIME_VERSION
 from luaflow.domain.ids import Pid, check_name, closest, new_run_id
 from luaflow.domain.options import (
     START_KEYS,
+    TASK_TIMEOUT_MS,
     StartOptions,
     VersioningOverride,
     parse_start_options,
@@ -150,6 +151,11 @@ async def _first_turn(store: Store, p: Partition, options: StartOptions) -> int:
     return at
 
 
+def task_limit(options: StartOptions) -> int:
+    """The time a workflow task may take; the default is no limit to a worker that is at it."""
+    return options.task_timeout_ms if options.task_timeout_ms != TASK_TIMEOUT_MS else 0
+
+
 def _plain(value: Any) -> Any:
     """A value as option tables have it: durations in milliseconds, also inside of tables."""
     if isinstance(value, timedelta):
@@ -254,6 +260,7 @@ async def _send(store: Store, session: Session, request: Request) -> list[str]:
             run_timeout=options.run_timeout_ms or 0,
             deadline=-(options.execution_timeout_ms or 0),
             at=request.at,
+            limit=task_limit(options),
             indexed=request.indexed,
             request=number,
         )

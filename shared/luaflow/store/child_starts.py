@@ -71,6 +71,7 @@ def _start(at: Route, stamp: Stamp, mail: Mapping[str, Any], no: bytes) -> Call:
         run_timeout=int(mail.get("run_timeout", 0)),
         deadline=int(mail.get("deadline", 0)),
         at=int(mail.get("at", 0)),
+        limit=int(started.get("task_timeout_ms", 0)),
         indexed=Indexed(*indexed(started.get("search_attributes") or {})),
         yes=yes,
         no=no,

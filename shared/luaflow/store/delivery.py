@@ -92,6 +92,7 @@ def deliver_start(
     messages: Sequence[tuple[str, bytes]],
     conflict: str = "fail",
     at: int = 0,
+    limit: int = 0,
     indexed: Indexed = NOT_INDEXED,
 ) -> Call:
     """Start a child workflow in its partition."""
@@ -99,7 +100,7 @@ def deliver_start(
     keys = [*p.of_run(wid, rid), p.workflow_queue(queue)]
     keys += [p.vis, p.timers, p.leases, p.mark(stamp.sender), p.outbox(stamp.sender)]
     args: list[Arg] = [*stamp, rid, wid, type, queue, bundle, parent, conflict, reuse]
-    args += [delay, run_timeout, deadline, at, *indexed, yes, no, started]
+    args += [delay, run_timeout, deadline, at, limit, *indexed, yes, no, started]
     for name, body in messages:
         args += [name, body]
     return Call(load("deliver_start"), keys, args)

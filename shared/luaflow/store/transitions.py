@@ -66,18 +66,21 @@ def start(
     run_timeout: int = 0,
     deadline: int = 0,
     at: int = 0,
+    limit: int = 0,
     indexed: Indexed = NOT_INDEXED,
     request: RequestId = NO_REQUEST,
 ) -> Call:
     """Open the first run of a workflow id; ``deadline`` and ``at`` count from now when negative.
 
-    It begins ``at`` whatever comes before; ``delay`` ends with the first message.
+    It begins ``at`` whatever comes before; ``delay`` ends with the first message. ``limit``: the
+    time a workflow task of it may take (0: as long as its worker is at it).
     """
     p, wid, rid, queue, _ = route
     keys = [*p.of_run(wid, rid), p.workflow_queue(queue)]
     keys += [p.session(request.session), p.vis, p.timers, p.leases]
     args: list[Arg] = [*request, rid, wid, type, queue, bundle]
-    args += [parent, conflict, reuse, attempt, delay, run_timeout, deadline, at, *indexed, started]
+    args += [parent, conflict, reuse, attempt, delay, run_timeout, deadline, at, limit]
+    args += [*indexed, started]
     for name, body in messages:
         args += [name, body]
     return Call(load("start"), keys, args)

@@ -47,7 +47,7 @@ touch()
 local o = {
   wid = r.wid, first = r.first, type = n[10], queue = queue, bundle = n[11], parent = r.parent, delay = 0,
   attempt = tonumber(n[12]), run_timeout = tonumber(n[13]), at = tonumber(n[16]), index = n[17],
-  attrs = n[18]
+  attrs = n[18], limit = tonumber(rcall('HGET', run_key, 'limit') or '0')
 }
 local fresh, old_hist = new_run(o), hist_key
 fresh.len, fresh.size = tonumber(n[6]), tonumber(n[7])

@@ -30,12 +30,13 @@ end
 -- execution deadline.
 local function pass_on(r, n, list)
   local deadline, parent = rcall('ZSCORE', timers_key, 'X|' .. run_id), r.parent
+  local limit = tonumber(rcall('HGET', run_key, 'limit') or '0')
   close_run(r, n.ended, n.kind, n.closing)
   rcall('HSET', run_key, 'next', n.next)
   run_id, run_key, hist_key = n.next, newrun_key, newhist_key
   open_run({
     wid = r.wid, first = r.first, type = n.type, queue = r.queue, bundle = n.bundle, parent = parent,
     attempt = n.attempt, delay = 0, run_timeout = n.run_timeout, deadline = tonumber(deadline or '0'),
-    at = n.at, index = n.index, attrs = n.attrs
+    at = n.at, index = n.index, attrs = n.attrs, limit = limit
   }, n.started, list)
 end

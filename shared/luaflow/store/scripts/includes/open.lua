@@ -1,7 +1,8 @@
 -- Opens a run: state, first event, startup messages (in the same script), index, timeouts, first task.
 -- o: wid first type queue bundle parent attempt delay run_timeout deadline; messages: list of {type, body}
 -- and, where there are any: at, the namespace time of its first task, relative when negative, which no
--- message brings forward (delay is what a message ends); index and attrs, its search attributes.
+-- message brings forward (delay is what a message ends); index and attrs, its search attributes; limit,
+-- the ms that a workflow task of it may take.
 local function new_run(o)
   return {
     wid = o.wid, status = 'running', queue = o.queue, len = 0, size = 0, ts = now, turn = 0, task = '',
@@ -27,6 +28,7 @@ local function enter_run(r, o)
     rcall('HSET', run_key, 'attrs', o.attrs, 'index', o.index)
     add_attributes(o.index, now)
   end
+  if o.limit and o.limit > 0 then rcall('HSET', run_key, 'limit', o.limit) end
   local at = o.at or 0
   if at < 0 then at = now - at end
   -- what waits does not run: its time begins with its first task
