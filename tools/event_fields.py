@@ -15,17 +15,17 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
     "WorkflowExecutionStarted": (
         (
             "The run was started. `v`: format of events, `rv`: version of the runtime, `host` "
-            "and `client`: the registry's entries, `bundle`: the code it begins with (`versioning`: "
-            "whether it moves to newer code). In a chain: `continued_from` the run before, "
-            "`initiator` retry or cron, `continued_failure` why that one failed, `cron_at` the time "
-            "it is the turn of, `deadline` when the execution timeout of all of them is over."
+            "and `client`: the registry's entries, `bundle`: the code it begins with "
+            "(`versioning`: whether it moves to newer code). In a chain: `continued_from` the run before, "
+            "`initiator` retry or cron, `continued_failure` why that one failed, `cron_at` the "
+            "time it is the turn of, `deadline` when the execution timeout of all of them is over."
         ),
         (
             "v rv workflow_type workflow_id run_id first_run_id bundle task_queue host client "
             "input context attempt identity pid parent memo search_attributes run_timeout_ms "
             "execution_timeout_ms continued_from parent_close_policy retry_policy summary details "
-            "request_id task_timeout_ms priority cron_schedule cron_at deadline versioning initiator "
-            "continued_failure"
+            "request_id task_timeout_ms priority cron_schedule cron_at deadline versioning "
+            "initiator continued_failure"
         ),
     ),
     "WorkflowExecutionSignaled": (
@@ -41,8 +41,8 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
         (
             "A worker decided on everything up to event `seen`; the events of its commands follow. "
             "`continued`: the code asked for continue-as-new; `more`: the decision was full, the "
-            "next one goes on at once; `ended`: another run of its chain follows; `bundle`: the code "
-            "of a run that moves to newer code."
+            "next one goes on at once; `ended`: another run of its chain follows; `bundle`: the "
+            "code of a run that moves to newer code."
         ),
         "seen worker continued more ended bundle",
     ),
@@ -111,8 +111,8 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "WorkflowExecutionFailed": (
         (
-            "The code returned or raised an error. `retry_state`: whether it is tried again, or why "
-            "not; `new_run_id`: the run that follows."
+            "The code returned or raised an error. `retry_state`: whether it is tried again, or "
+            "why not; `new_run_id`: the run that follows."
         ),
         "failure unread new_run_id retry_state",
     ),
