@@ -139,6 +139,30 @@ def names_in(steps: Sequence[Step]) -> tuple[set[str], set[str]]:
     return names, hosts
 
 
+def _check_many(decision: Decision) -> None:
+    """Raise EngineFault for a decision that asks for too much at once."""
+    # what a cancel gives up is as much as was asked for before, and cannot be told later
+    asked = sum(not command.op.startswith("cancel_") for command in decision.commands)
+    if asked > MOST_COMMANDS:
+        raise EngineFault(
+            f"one decision asks for {asked} things at once, the limit is"
+            f" {MOST_COMMANDS}: wait for some of them before asking for more"
+        )
+
+
+def _said(live: Live, decision: Decision, worker: str, *, ended: bool) -> bytes:
+    """The body of WorkflowTaskCompleted; ``ended``: another run of its chain follows."""
+    said: dict[str, Any] = {"seen": decision.seen, "worker": worker}
+    if decision.status == "continued" or decision.more:
+        said["continued" if decision.status == "continued" else "more"] = True
+    if live.place.upgrades:
+        said["bundle"] = live.place.bundle
+    if ended:
+        # where many messages pass on, the closing event comes later: replay must know of it here
+        said["ended"] = decision.status
+    return orjson.dumps(said)
+
+
 def spell(
     step: Step,
     worker: str,
@@ -149,26 +173,12 @@ def spell(
     """Return the transition that writes a decision; its proposal stays with the step."""
     live, decision = step.live, step.decision
     assert decision is not None
-    # what a cancel gives up is as much as was asked for before, and cannot be told later
-    asked = sum(not command.op.startswith("cancel_") for command in decision.commands)
-    if asked > MOST_COMMANDS:
-        raise EngineFault(
-            f"one decision asks for {asked} things at once, the limit is"
-            f" {MOST_COMMANDS}: wait for some of them before asking for more"
-        )
+    _check_many(decision)
     continued = decision.status == "continued"
     live.place.now = live.clock.estimate()
     end = how_it_ends(live.place, decision) if ends(decision) else None
     following = end and end.following
-    said: dict[str, Any] = {"seen": decision.seen, "worker": worker}
-    if continued or decision.more:
-        said["continued" if continued else "more"] = True
-    if live.place.upgrades:
-        said["bundle"] = live.place.bundle
-    if following:
-        # where many messages pass on, the closing event comes later: replay must know of it here
-        said["ended"] = decision.status
-    body = orjson.dumps(said)
+    body = _said(live, decision, worker, ended=bool(following))
     another = continued or following is not None
     first_key = transitions.CONTINUE_KEYS if another else transitions.COMMIT_KEYS
     proposal = step.proposal = Proposal(live.place, types, keep, first_key)
