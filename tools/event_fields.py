@@ -15,13 +15,17 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
     "WorkflowExecutionStarted": (
         (
             "The run was started. `v`: format of events, `rv`: version of the runtime, `host` "
-            "and `client`: the registry's entries, `bundle`: the code it is pinned to."
+            "and `client`: the registry's entries, `bundle`: the code it begins with "
+            "(`versioning`: whether it moves to newer code). In a chain: `continued_from` "
+            "the run before, `initiator` retry or cron, `continued_failure` why that one failed, `cron_at` the "
+            "time it is the turn of, `deadline` when the execution timeout of all of them is over."
         ),
         (
             "v rv workflow_type workflow_id run_id first_run_id bundle task_queue host client "
             "input context attempt identity pid parent memo search_attributes run_timeout_ms "
             "execution_timeout_ms continued_from parent_close_policy retry_policy summary details "
-            "request_id"
+            "request_id task_timeout_ms priority cron_schedule cron_at deadline versioning "
+            "initiator continued_failure"
         ),
     ),
     "WorkflowExecutionSignaled": (
@@ -37,9 +41,10 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
         (
             "A worker decided on everything up to event `seen`; the events of its commands follow. "
             "`continued`: the code asked for continue-as-new; `more`: the decision was full, the "
-            "next one goes on at once."
+            "next one goes on at once; `ended`: another run of its chain follows; `bundle`: the "
+            "code of a run that moves to newer code."
         ),
-        "seen worker continued more",
+        "seen worker continued more ended bundle",
     ),
     "ActivityTaskScheduled": (
         "The code called an activity; `options` as the code gave them.",
@@ -63,7 +68,10 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
             "context name messages watch"
         ),
     ),
-    "ChildWorkflowExecutionStarted": ("The child runs.", _CHILD),
+    "ChildWorkflowExecutionStarted": (
+        "The child runs; `existing`: it is a run that had the workflow id, and nobody's child.",
+        f"{_CHILD} existing",
+    ),
     "StartChildWorkflowExecutionFailed": ("The child could not be started.", "seq failure"),
     "ChildWorkflowExecutionCompleted": ("The child returned.", f"{_CHILD} result"),
     "ChildWorkflowExecutionFailed": ("The child failed.", f"{_CHILD} failure"),
@@ -98,10 +106,16 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
         "seq update_id step result failure value",
     ),
     "WorkflowExecutionCompleted": (
-        "The code returned; `unread`: messages it never took.",
-        "result unread",
+        "The code returned; `unread`: messages it never took; `new_run_id`: its cron goes on.",
+        "result unread new_run_id retry_state",
     ),
-    "WorkflowExecutionFailed": ("The code returned or raised an error.", "failure unread"),
+    "WorkflowExecutionFailed": (
+        (
+            "The code returned or raised an error. `retry_state`: whether it is tried again, or "
+            "why not; `new_run_id`: the run that follows."
+        ),
+        "failure unread new_run_id retry_state",
+    ),
     "WorkflowExecutionCanceled": (
         "The code ended with an error of kind Canceled after it was asked to.",
         "failure unread",
@@ -115,7 +129,7 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "WorkflowExecutionTimedOut": (
         "The run was out of time. `unread` and `unread_after` as when it is terminated.",
-        "failure unread unread_after",
+        "failure unread unread_after new_run_id retry_state",
     ),
     "WorkflowExecutionContinuedAsNew": (
         "The next run of the same workflow id took over.",

@@ -17,12 +17,12 @@ async def stack_of(client: Client, workflow_id: str, run_id: str | None) -> dict
     from luaflow.domain.events import CLOSING
     from luaflow.lua import Engine
     from luaflow.replay.decider import Execution, NonDeterminism, explained
-    from luaflow.replay.loading import pid_of, run_info, source_of
+    from luaflow.replay.loading import bundle_of, pid_of, run_info, source_of
 
     route = await client.store.route(workflow_id, run_id)
     events = [e async for e in client.get_handle(workflow_id, route.run_id).history()]
     started = events[0].body
-    bundle = await load_bundle(client.store, started["bundle"])
+    bundle = await load_bundle(client.store, bundle_of(events))
     info = run_info(client.namespace, workflow_id, route.run_id, started, bundle, pid_of(started))
     engine = Engine(source_of(bundle))
     run = engine.open(info)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from luaflow_cli.common import Json, common, connect, parse_inputs, parse_pairs, run, settings
+from luaflow_cli.common import Json, common, connect, parse_inputs, run, settings
+from luaflow_cli.start_options import REQUEST_ID, how_to_start, start_options
 
 if TYPE_CHECKING:
     from luaflow.client import Handle
@@ -41,62 +42,8 @@ def _input(function: F) -> F:
     )(function)
 
 
-_REQUEST_ID: dict[str, Any] = {
-    "metavar": "ID",
-    "help": "Done once, however often it is called.",
-}
-_PAIRS: dict[str, Any] = {"type": Json(), "multiple": True, "metavar": "KEY=JSON"}
-_START_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-    (("-t", "--type"), {"required": True, "help": "The workflow type, or its entry id."}),
-    (("-w", "--workflow-id"), {"metavar": "ID", "help": "Its id; a generated one without."}),
-    (("-q", "--task-queue"), {"metavar": "NAME", "help": "Not the queue of its worker entry."}),
-    (("--id-conflict-policy",), {"help": "When the id runs: fail, use_existing, …"}),
-    (("--id-reuse-policy",), {"help": "When the id ran: allow_duplicate, reject_duplicate, …"}),
-    (("--execution-timeout",), {"metavar": "TIME", "help": "For all its runs together: 1h30m."}),
-    (("--run-timeout",), {"metavar": "TIME", "help": "For one run."}),
-    (("--task-timeout",), {"metavar": "TIME", "help": "For one workflow task."}),
-    (("--start-delay",), {"metavar": "TIME", "help": "Wait before the first task."}),
-    (
-        ("--memo",),
-        {"type": Json(), "multiple": True, "metavar": "KEY=JSON", "help": "Shown by describe."},
-    ),
-    (
-        ("--search-attribute",),
-        {"type": Json(), "multiple": True, "metavar": "KEY=JSON", "help": "For list."},
-    ),
-    (("--request-id",), _REQUEST_ID),
-)
-
-
 def _start_options(function: F) -> F:
-    function = common()(_input(function))
-    for names, how in reversed(_START_OPTIONS):
-        function = click.option(*names, **how)(function)
-    return function
-
-
-_OPTION_KEYS = (
-    "id_conflict_policy",
-    "id_reuse_policy",
-    "execution_timeout",
-    "run_timeout",
-    "task_timeout",
-    "start_delay",
-)
-
-
-def _how(given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of ``Client.start`` that the options of start say."""
-    options = {f"workflow.{key}": given[key] for key in _OPTION_KEYS if given[key] is not None}
-    if given["workflow_id"] is not None:
-        options["workflow.id"] = given["workflow_id"]
-    return {
-        "task_queue": given["task_queue"],
-        "options": options,
-        "memo": parse_pairs(given["memo"], "--memo"),
-        "search_attributes": parse_pairs(given["search_attribute"], "--search-attribute"),
-        "request_id": given["request_id"],
-    }
+    return start_options(common()(_input(function)))
 
 
 @workflow.command()
@@ -106,7 +53,7 @@ def start(**given: Any) -> None:
     from luaflow_cli.output import show_fields, show_json
 
     async def work() -> Handle:
-        args, how = parse_inputs(given["inputs"], given["input_file"]), _how(given)
+        args, how = parse_inputs(given["inputs"], given["input_file"]), how_to_start(given)
         async with await connect() as client:
             return await client.start(given["type"], *args, **how)
 
@@ -124,7 +71,7 @@ def start(**given: Any) -> None:
 @_start_options
 def execute(**given: Any) -> None:
     """Start a workflow and wait for its result."""
-    args, how = parse_inputs(given["inputs"], given["input_file"]), _how(given)
+    args, how = parse_inputs(given["inputs"], given["input_file"]), how_to_start(given)
 
     async def work() -> Any:
         async with await connect() as client:
@@ -163,7 +110,7 @@ def _show_outcome(work: Callable[[], Any]) -> None:
 
 
 @workflow.command("list")
-@click.option("--query", metavar="QUERY", help="ExecutionStatus='Running' AND WorkflowType='…'")
+@click.option("--query", metavar="QUERY", help="ExecutionStatus='Running' AND amount > 100")
 @click.option("--limit", type=int, default=20, show_default=True, help="How many at most.")
 @click.option("--page", metavar="TEXT", help="The next_page of the page before.")
 @common()
@@ -243,7 +190,7 @@ def show(workflow_id: str, run_id: str | None, *, follow: bool) -> None:
 
 
 def _once(function: F) -> F:
-    return click.option("--request-id", **_REQUEST_ID)(function)
+    return click.option("--request-id", **REQUEST_ID)(function)
 
 
 @workflow.command()

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from luaflow.domain.events import Event
 from luaflow.errors import LuaflowError
 from luaflow.store import transitions
 from luaflow.store.attempts import Proof, Record, parse_record
@@ -74,6 +75,7 @@ class State(NamedTuple):
     record: Record | None
     options: Mapping[str, Any]
     last_failure: bytes | None
+    first: Event | None = None
 
     def proof(self, date: Date) -> Proof:
         """What must be unchanged when the date is acted on."""
@@ -123,26 +125,30 @@ async def read_states(
     commands += [
         ("HMGET", p.pend(d.run_id), f"a:{d.seq}", f"o:{d.seq}", f"f:{d.seq}") for d in about
     ]
+    # what follows a run that is out of time stands in its first event
+    ending = [d for d in found if d.kind == "x"]
+    commands += [("XRANGE", p.hist(d.run_id), "1-0", "1-0") for d in ending]
     answers = await store.read(*commands) if commands else []
-    activities = dict(zip(about, answers[len(found) :], strict=True))
-    return [
-        _understood(p, d, run, activities.get(d)) for d, run in zip(found, answers, strict=False)
-    ]
+    more = dict(zip([*about, *ending], answers[len(found) :], strict=True))
+    return [_understood(p, d, run, more.get(d)) for d, run in zip(found, answers, strict=False)]
 
 
-def _understood(p: Partition, date: Date, run: Any, activity: Any) -> State | Exception | None:
+def _understood(p: Partition, date: Date, run: Any, more: Any) -> State | Exception | None:
     if run[0] is None:
         return None
     try:
-        return _state(p, date, run, activity)
+        return _state(p, date, run, more)
     except (LookupError, TypeError, ValueError) as error:
         return error
 
 
-def _state(p: Partition, date: Date, run: Any, activity: Any) -> State:
+def _state(p: Partition, date: Date, run: Any, more: Any) -> State:
     texts = (bytes(f or b"").decode() for f in run)
     workflow_id, queue, sticky, status, worker, task, parent = texts
-    record, options, failure = activity or (None, None, None)
+    first = None
+    if date.kind == "x":
+        first, more = _first_event(more), None
+    record, options, failure = more or (None, None, None)
     return State(
         route=Route(p, workflow_id, date.run_id, queue, sticky),
         running=status == "running",
@@ -152,7 +158,15 @@ def _state(p: Partition, date: Date, run: Any, activity: Any) -> State:
         record=parse_record(record) if record else None,
         options=orjson.loads(options) if options else {},
         last_failure=failure,
+        first=first,
     )
+
+
+def _first_event(entries: Any) -> Event | None:
+    if not entries:
+        return None
+    _, fields = entries[0]
+    return Event(1, int(fields[1]), bytes(fields[3]).decode(), bytes(fields[5]))
 
 
 async def take_steps(store: Store, steps: Sequence[Step]) -> list[tuple[Date, int]]:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import orjson
 
+from luaflow.domain.chains import End, closing_body
 from luaflow.domain.messages import child_outcome
 from luaflow.store import attempts, transitions
 from luaflow.store.courier import Courier
 from luaflow.store.link import Call
 from luaflow.store.transitions import Route
+from luaflow_scheduler.chaining import next_run_call, timed_out
 from luaflow_scheduler.dates import Date, State, Step
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.verdicts import out_of_time, run_out_of_time
@@ -42,7 +44,7 @@ class Firing:
             case "c":
                 return self._activity_out_of_time(date, state)
             case "x" | "X":
-                return self._run_out_of_time(date, state)
+                return self._run_out_of_time(date, state, now)
         return None
 
     def _timer(self, date: Date, state: State, now: int) -> Step:
@@ -83,8 +85,15 @@ class Firing:
 
         return Step(date, state.route, make, lambda: self._metrics.activity_timed_out(end.kind))
 
-    def _run_out_of_time(self, date: Date, state: State) -> Step:
-        slot = {"failure": run_out_of_time(date.kind).to_json()}
+    def _run_out_of_time(self, date: Date, state: State, now: int) -> Step:
+        failure = run_out_of_time(date.kind)
+        end = End("timed_out", {"failure": failure.to_json()})
+        if state.first is not None:
+            end = timed_out(state.first, failure, now)
+        if state.first is not None and end.following:
+            call = next_run_call(state.first, end, end.following)
+            return Step(date, state.route, call, self._metrics.run_timed_out)
+        slot = closing_body(end, "")
         parent, route = state.parent, state.route
         told, receiver = b"", None
         if parent:

@@ -65,9 +65,14 @@ def _commands(
     if hosts:
         commands.append(("HSET", keys.hosts(namespace), *hosts))
     names: list[Arg] = []
-    for one in types:
+    builds: list[Arg] = []
+    for one, deployment in zip(types, deployments, strict=True):
         for name in dict.fromkeys((one.type, one.entry_id)):
             names += [name, one.to_bytes()]
+            if deployment.build:
+                builds += [keys.build_field(*deployment.build, name), one.to_bytes()]
+    if builds:
+        commands.append(("HSET", keys.builds(namespace), *builds))
     if names:
         commands.append(("HSET", keys.types(namespace), *names))
     return commands
@@ -81,6 +86,7 @@ def _deployed(one: Deployment) -> DeployedType:
         task_queue=one.task_queue,
         host=one.worker_id,
         client=one.client_id,
+        versioning=one.versioning,
     )
 
 

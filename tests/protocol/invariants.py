@@ -259,6 +259,11 @@ def _of_index(p: Partition, state: PartitionState) -> Iterator[str]:
         inverted = f"{281474976710655 - int(f['start']):012x}"
         for field, value in (("status", f["status"]), ("type", f["type"])):
             expected.add(f"{field}\0{value}\0{inverted}\0{run.run_id}")
+        expected |= {
+            f"{place}\0{inverted}\0{run.run_id}"
+            for place in f.get("index", "").split("\1")
+            if place
+        }
     if state.vis != expected:
         yield f"the index of runs differs: {sorted(state.vis ^ expected)}"
     for run_id in state.gc:

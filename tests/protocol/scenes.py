@@ -20,15 +20,18 @@ from tests.protocol.hand import (
 from luaflow.domain.events import CLOSING_EVENT
 from luaflow.store import attempts, delivery, liveness, tasks, transitions, upkeep
 from luaflow.store.attempts import Proof
+from luaflow.store.chains import retry_run
+from luaflow.store.child_starts import child_start
 from luaflow.store.delivery import Stamp
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call
-from luaflow.store.transitions import RequestId, Route
+from luaflow.store.transitions import Indexed, RequestId, Route
 
 Scene = Callable[[Hand], Awaitable[Call]]
 ASK = RequestId("session", 3, 1, "signal:mine")
 STAMP = Stamp(3, 1, 1)
 NEXT = "n" * 32
+ATTRIBUTES = Indexed(b"@a\0s1\1@b\0b1", b'{"a":"1","b":true}')
 
 
 async def _start(hand: Hand) -> Call:
@@ -41,6 +44,7 @@ async def _start(hand: Hand) -> Call:
         messages=[("WorkflowExecutionSignaled", b"{}")],
         run_timeout=1000,
         deadline=-2000,
+        indexed=ATTRIBUTES,
         request=ASK,
     )
 
@@ -93,7 +97,7 @@ async def _commit(hand: Hand) -> Call:
     await hand.commit(task, *close())
     ops = [*activity(4, 10, start_limit=1000), *eager(5, "a.5"), *timer(6, 5)]
     ops += ["t", 7, b"{}", 1, "R", 8, b"{}", 2, "R", 9, b"{}", 3, "E", "MarkerRecorded", b"{}"]
-    ops += ["H", "memo", b"{}", *request(10, 3, {"workflow_id": "x"}, 11)]
+    ops += ["H", "memo", b"{}", "I", b"@a\0s2", *request(10, 3, {"workflow_id": "x"}, 11)]
     assert answer[0] == b"ok"
     return _commit_of(hand, route, task.turn, task.seen, *ops)
 
@@ -424,6 +428,66 @@ async def _deliver_start(hand: Hand) -> Call:
     )
 
 
+CHILD = {
+    "k": "start",
+    "from": {"p": 3, "workflow_id": "x", "run_id": "x"},
+    "seq": 1,
+    "pid": "p",
+    "workflow_id": "w",
+    "run_id": NEXT,
+    "messages": [["WorkflowExecutionSignaled", {"name": "s", "input": []}]],
+}
+
+
+def _child_of(route: Route, conflict: str) -> Call:
+    mail, parent = {**CHILD, "conflict": conflict}, {"p": 3, "seq": 1, "pid": "p"}
+    parent |= {"workflow_id": "x", "run_id": "x"}
+    return child_start(STAMP, mail, route, running=True, parent=parent, no=b"")[0]
+
+
+async def _existing(hand: Hand) -> Call:
+    route, _ = await hand.idle("w", sticky="a")
+    return _child_of(route._replace(sticky="a"), "use_existing")
+
+
+async def _way(hand: Hand) -> Call:
+    route, _ = await hand.idle("w", *timer(1, 50), run_timeout=1000, deadline=-5000)
+    await hand.tell(route)
+    return _child_of(route, "terminate_existing")
+
+
+def _out_of_time(route: Route) -> Call:
+    return retry_run(
+        route=route,
+        next_run=NEXT,
+        type="t",
+        bundle="b",
+        attempt=2,
+        run_timeout=1000,
+        started=b"{}",
+        closing=b"{}",
+        at=-1000,
+        indexed=ATTRIBUTES,
+    )
+
+
+async def _retry_run(hand: Hand) -> Call:
+    route, _ = await hand.idle("w", *timer(1, 50), run_timeout=1000, deadline=-5000)
+    await hand.tell(route)
+    task = await hand.take(route)
+    await hand.commit(task, "U", str(task.seen))
+    await hand.tell(route)
+    await hand.shift(1000)
+    return _out_of_time(route)
+
+
+async def _retry_run_many(hand: Hand) -> Call:
+    route, _ = await hand.idle("w", *timer(1, 50), run_timeout=1000)
+    await hand.tell_many(route, ["s"] * 501)
+    await hand.shift(1000)
+    return _out_of_time(route)
+
+
 async def _forget(hand: Hand) -> Call:
     p = hand.store.partition("w")
     await hand.idle("w", *request(1, 3, {"workflow_id": "x"}), others=[p.outbox(3)])
@@ -473,10 +537,14 @@ SCENES: dict[str, Scene] = {
     "deliver_end": _deliver_end,
     "deliver_start": _deliver_start,
     "forget_messages": _forget,
+    "retry_run": _retry_run,
+    "retry_run with many": _retry_run_many,
+    "deliver_to_existing": _existing,
+    "make_way": _way,
 }
 """By script name, a word behind it for a second scene of the same script."""
 
-GOOD = {"take_activity": b"ok", "start": b"started"}
+GOOD = {"take_activity": b"ok", "start": b"started", "make_way": b"ended"}
 
 
 def script_of(scene: str) -> str:

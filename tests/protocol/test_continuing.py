@@ -159,7 +159,7 @@ async def test_nobody_decides_meanwhile(hand: Hand) -> None:
 
 
 @proves(
-    mutant("continue_as_new", "  set_lease('n|' .. run_id, server_now)\n", "\n"),
+    mutant("includes/next", "  set_lease('n|' .. run_id, server_now)\n", "\n"),
     mutant("includes/close", ", 'n|' .. run_id)", ")"),
 )
 async def test_a_crash_between_slices_loses_nothing(hand: Hand) -> None:
@@ -194,8 +194,8 @@ async def test_two_schedulers_double_nothing(hand: Hand) -> None:
 @proves(
     mutant(
         "continue_as_new",
-        "rcall('HSET', run_key, 'cid', cid, 'next', next_run, 'ans',",
-        "rcall('HSET', run_key, 'next', next_run, 'ans',",
+        "rcall('HSET', run_key, 'cid', cid, 'ans',",
+        "rcall('HSET', run_key, 'ans',",
     ),
     mutant("includes/decide", "if a[5] == 1 then", "if a[2] > seen then"),
 )

@@ -25,7 +25,7 @@ from luaflow.errors import NotFound
 from luaflow.lua.vm import Engine as LuaEngine
 from luaflow.registry.app import load_app
 from luaflow.replay.decider import Execution
-from luaflow.replay.loading import pid_of, run_info, source_of
+from luaflow.replay.loading import bundle_of, pid_of, run_info, source_of
 from luaflow.store import relay
 from luaflow.store.courier import Courier
 from luaflow.store.keys import Partition
@@ -261,8 +261,7 @@ class Engine:
         count = 0
         for p in self.store.partitions:
             for run in (await read_partition(self.store, p)).runs.values():
-                started = run.events[0].body
-                name = started["bundle"]
+                name = bundle_of(run.events)
                 if name not in engines:
                     try:
                         bundle = await load_bundle(self.store, name)

@@ -68,9 +68,7 @@ FILES: dict[str, str | bytes] = {
 def test_a_whole_app_is_read(tmp_path: Path) -> None:
     """Kinds, defaults, references, inline text, imports, schemas, merged metadata."""
     app = load_app(write_app(tmp_path, FILES), {})
-    assert [w.message for w in app.warnings] == [
-        "worker_options.use_versioning is not enforced by this release"
-    ]
+    assert app.warnings == []
     assert app.root == tmp_path
     workflow, library = app.workflows["app:wf"], app.entries["app:lib"]
     function, python = app.functions["app:fn"], app.functions["app:py"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from luaflow.domain.cron import parse_cron
 from luaflow.domain.failure import Failure, Invalid
 from luaflow.domain.ids import Pid, check_workflow_id, new_run_id
 from luaflow.domain.options import StartOptions, parse_start_options
@@ -43,6 +44,11 @@ def start_child(proposal: Proposal, c: Command) -> None:
         known = proposal.types.workflows.get(name)
         if known is None:
             raise _Missing(f"no deployed workflow is called '{name}': run 'luaflow deploy'")
+        if options.namespace not in (None, proposal.place.namespace):
+            raise Invalid(
+                f"workflow.namespace must be '{proposal.place.namespace}', the parent's: a child in"
+                f" '{options.namespace}' can be started by an activity, with a client"
+            )
         proposal.place.check_size(c.data or b"[]", f"the arguments of {name}")
         workflow_id = check_workflow_id(options.id or f"{proposal.place.route.run_id}_{c.seq}")
     except (Invalid, InvalidArgument) as error:
@@ -108,19 +114,40 @@ def _started(proposal: Proposal, child: _Child) -> dict[str, Any]:
         "attempt": 1,
         "parent": {**proposal.me, "seq": c.seq, "pid": place.pid},
     }
-    more = {
-        "context": context,
-        "memo": options.memo,
-        "search_attributes": options.search_attributes,
-        "run_timeout_ms": options.run_timeout_ms,
-        "execution_timeout_ms": options.execution_timeout_ms,
-    }
-    return started | {key: value for key, value in more.items() if value}
+    if known.get("versioning"):
+        started["versioning"] = known["versioning"]
+    if context:
+        started["context"] = context
+    return started | options.fields()
+
+
+def _first_turn(proposal: Proposal, options: StartOptions) -> int:
+    """When the first run of a child with a cron begins; 0 without one."""
+    if options.cron_schedule is None:
+        return 0
+    now = proposal.place.now
+    return parse_cron(options.cron_schedule).after(now, now) or 0
+
+
+def _policies(options: StartOptions, *, wait: bool) -> dict[str, str]:
+    """What is done to a run that has the child's workflow id.
+
+    Code that waits for the end of its child cannot take another's: it is told that there is one.
+    """
+    conflict, reuse = options.id_conflict_policy, options.id_reuse_policy
+    if reuse == "terminate_if_running":
+        conflict, reuse = "terminate_existing", "allow_duplicate"
+    if conflict == "use_existing" and wait:
+        conflict = "fail"
+    return {"conflict": conflict, "reuse": reuse}
 
 
 def _start_message(proposal: Proposal, child: _Child) -> dict[str, Any]:
     c, extra, options, known, _, workflow_id, queue = child
     started = _started(proposal, child)
+    at = _first_turn(proposal, options)
+    if at:
+        started["cron_at"] = at
     parent = {**proposal.me, "seq": c.seq, "pid": started["pid"]}
     sender = proposal.place.pid
     return {
@@ -134,8 +161,9 @@ def _start_message(proposal: Proposal, child: _Child) -> dict[str, Any]:
         "bundle": known["bundle"],
         "pid": started["pid"],
         "parent": orjson.dumps(parent).decode(),
-        "reuse": options.id_reuse_policy,
+        **_policies(options, wait=bool(extra.get("wait"))),
         "delay": options.start_delay_ms or 0,
+        "at": at,
         "run_timeout": options.run_timeout_ms or 0,
         "deadline": -(options.execution_timeout_ms or 0),
         "started": started,

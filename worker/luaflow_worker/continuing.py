@@ -6,18 +6,35 @@ from typing import Any
 
 import orjson
 
+from luaflow.domain.attributes import indexed
 from luaflow.domain.ids import new_run_id
 from luaflow.lua.vm import Command
 from luaflow.replay.decider import Decision
 from luaflow.store import transitions
 from luaflow.store.link import Call
+from luaflow.store.transitions import Indexed
 from luaflow_worker.children import Types
 from luaflow_worker.engines import MissingBundle
 from luaflow_worker.live import Live
 from luaflow_worker.place import Place
 from luaflow_worker.proposal import Proposal
 
-_KEPT = ("context", "execution_timeout_ms", "run_timeout_ms", "parent", "pid", "first_run_id")
+_KEPT = (
+    "context",
+    "cron_at",
+    "cron_schedule",
+    "details",
+    "execution_timeout_ms",
+    "first_run_id",
+    "parent",
+    "pid",
+    "priority",
+    "retry_policy",
+    "run_timeout_ms",
+    "summary",
+    "task_timeout_ms",
+    "versioning",
+)
 
 
 def continue_call(
@@ -50,6 +67,7 @@ def continue_call(
         run_timeout=started.get("run_timeout_ms", 0),
         started=orjson.dumps(started),
         unread=[*(decision.unread or []), *(extra.get("unread") or [])],
+        indexed=Indexed(*indexed(live.place.search)),
         operations=proposal.operations,
         others=proposal.keys,
     )
@@ -80,6 +98,11 @@ def _first_event(place: Place, command: Command, next_run: str, types: Types) ->
         "attempt": 1,
         "continued_from": place.route.run_id,
     }
+    if known and known["type"] != place.type:
+        # another type brings its own rule of which code its runs use
+        started["versioning"] = known.get("versioning") or "pinned"
+    if place.deadline:
+        started["deadline"] = place.deadline
     if place.memo:
         started["memo"] = place.memo
     if place.search:

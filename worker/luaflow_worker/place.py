@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 
-from luaflow.domain.events import Event
+from luaflow.domain.chains import deadline_of
+from luaflow.domain.events import AUTO_UPGRADE, Event
 from luaflow.domain.failure import Invalid
 from luaflow.registry.bundle import Bundle
 from luaflow.replay.loading import pid_of
@@ -21,7 +22,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Place:
-    """The place of a run in the world: what its commands need to know besides themselves."""
+    """The place of a run in the world: what its commands need to know besides themselves.
+
+    ``deadline`` is when the execution timeout of its chain is over (0: never), ``now`` the
+    namespace time of its present decision, both in ms.
+    """
 
     route: Route
     type: str
@@ -37,11 +42,19 @@ class Place:
     search: dict[str, Any] = field(default_factory=dict)
     memo: dict[str, Any] = field(default_factory=dict)
     children: dict[int, str] = field(default_factory=dict)
+    namespace: str = ""
+    deadline: int = 0
+    now: int = 0
 
     @property
     def pid(self) -> str:
         """Return the PID of the run, as its code and its parent know it."""
         return pid_of(self.started)
+
+    @property
+    def upgrades(self) -> bool:
+        """Whether the run moves to the newest code of its type, at each of its tasks."""
+        return self.started.get("versioning") == AUTO_UPGRADE
 
     def check_size(self, data: bytes, what: str) -> None:
         """Raise Invalid for data over the namespace's limit of a payload; warn of much."""
@@ -76,4 +89,6 @@ def make_place(store: Store, route: Route, first: Event, parent: str, bundle: Bu
         payload_warn=store.settings.payload_warn_bytes,
         search=dict(started.get("search_attributes") or {}),
         memo=dict(started.get("memo") or {}),
+        namespace=store.namespace,
+        deadline=deadline_of(started, first.ts),
     )

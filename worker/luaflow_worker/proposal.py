@@ -8,12 +8,13 @@ for byte.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 
 from luaflow.domain import failure as failures
-from luaflow.domain.events import CLOSING_EVENT
+from luaflow.domain.attributes import indexed
+from luaflow.domain.chains import End, closing_body
 from luaflow.domain.failure import Failure
 from luaflow.domain.ids import partition_of
 from luaflow.domain.messages import child_outcome, outcome
@@ -80,13 +81,11 @@ class Proposal:
         return self._first_key + 1 + self.keys.index(name)
 
     def add(self, decision: Decision) -> None:
-        """Spell out a decision: its commands, then its end if it is one."""
+        """Spell out the commands of a decision."""
         for command in decision.commands:
             if command.op != "continue_as_new":
                 _SPELL[command.op](self, command)
-        if decision.status in ("done", "failed"):
-            self._close(decision)
-        elif decision.status == "wait" and decision.unread is not None:
+        if decision.status == "wait" and decision.unread is not None:
             self._unread(decision.unread)
 
     # -- activities and timers -------------------------------------------------------------------
@@ -191,6 +190,8 @@ class Proposal:
                     "attrs" if name == "search" else "memo",
                     orjson.dumps(kept),
                 ]
+        if isinstance(given.get("search"), dict):
+            self.operations += ["I", indexed(self.place.search)[0]]
 
     # -- other workflows -------------------------------------------------------------------------
 
@@ -247,26 +248,12 @@ class Proposal:
 
     # -- the end ---------------------------------------------------------------------------------
 
-    def _close(self, decision: Decision) -> None:
-        result, failure = decision.result or b"null", decision.failure
-        if failure is None:
-            try:
-                self.place.check_size(result, "the result of the workflow")
-            except failures.Invalid as error:
-                failure = orjson.dumps(error.failure().to_json())
-        status: Outcome = "completed" if failure is None else "failed"
-        if (
-            failure is not None
-            and decision.status == "failed"
-            and orjson.loads(failure).get("kind") == "Canceled"
-        ):
-            status = "canceled"
-        self.status = status
-        slot = (
-            {"result": orjson.Fragment(result)}
-            if failure is None
-            else {"failure": orjson.Fragment(failure)}
-        )
+    def close(self, decision: Decision, end: End) -> None:
+        """The end of the run; its parent is told, unless another run of its chain follows."""
+        self.status = cast("Outcome", end.status)
+        if end.following:
+            return
+        slot = closing_body(end, "")
         if decision.unread or self.to_self:
             # listed by the script: the ids of messages to oneself are known there only
             self._unread(decision.unread or [])
@@ -275,12 +262,12 @@ class Proposal:
             receiver = self.place.parent["p"]
             key = self.key(self.place.route.partition.outbox(receiver))
             _, workflow_id, run_id, *_ = self.place.route
-            message = child_outcome(self.place.parent, workflow_id, run_id, status, slot)
+            message = child_outcome(self.place.parent, workflow_id, run_id, end.status, end.slot)
             self.receivers.add(receiver)
         self.operations += [
             "Z",
-            status,
-            CLOSING_EVENT[status],
+            end.status,
+            end.event,
             self.record(slot),
             key,
             receiver,

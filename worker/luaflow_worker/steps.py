@@ -18,6 +18,7 @@ from luaflow.store.store import Store
 from luaflow_worker.attempt import Attempt, Outcome
 from luaflow_worker.children import Types
 from luaflow_worker.continuing import continue_call
+from luaflow_worker.ending import ends, how_it_ends, needs_task, next_run_call
 from luaflow_worker.faults import EngineFault
 from luaflow_worker.live import Live, Result
 from luaflow_worker.proposal import Eager, Proposal
@@ -93,12 +94,14 @@ class Step:
     def needs_task(self) -> bool:
         """Whether a fused step must wait for a task: its results are reported the plain way first.
 
-        Continue-as-new needs one, and so do local activities: what they rest on must be in the
-        history before they run (design 5.5).
+        Whatever opens a next run needs one, and so do local activities: what they rest on must be
+        in the history before they run (design 5.5).
         """
         assert self.decision is not None
         return self.fused and (
-            self.decision.status == "continued" or bool(self.live.execution.locals)
+            self.decision.status == "continued"
+            or bool(self.live.execution.locals)
+            or needs_task(self.live.place, self.decision)
         )
 
 
@@ -136,6 +139,30 @@ def names_in(steps: Sequence[Step]) -> tuple[set[str], set[str]]:
     return names, hosts
 
 
+def _check_many(decision: Decision) -> None:
+    """Raise EngineFault for a decision that asks for too much at once."""
+    # what a cancel gives up is as much as was asked for before, and cannot be told later
+    asked = sum(not command.op.startswith("cancel_") for command in decision.commands)
+    if asked > MOST_COMMANDS:
+        raise EngineFault(
+            f"one decision asks for {asked} things at once, the limit is"
+            f" {MOST_COMMANDS}: wait for some of them before asking for more"
+        )
+
+
+def _said(live: Live, decision: Decision, worker: str, *, ended: bool) -> bytes:
+    """The body of WorkflowTaskCompleted; ``ended``: another run of its chain follows."""
+    said: dict[str, Any] = {"seen": decision.seen, "worker": worker}
+    if decision.status == "continued" or decision.more:
+        said["continued" if decision.status == "continued" else "more"] = True
+    if live.place.upgrades:
+        said["bundle"] = live.place.bundle
+    if ended:
+        # where many messages pass on, the closing event comes later: replay must know of it here
+        said["ended"] = decision.status
+    return orjson.dumps(said)
+
+
 def spell(
     step: Step,
     worker: str,
@@ -146,22 +173,23 @@ def spell(
     """Return the transition that writes a decision; its proposal stays with the step."""
     live, decision = step.live, step.decision
     assert decision is not None
-    # what a cancel gives up is as much as was asked for before, and cannot be told later
-    asked = sum(not command.op.startswith("cancel_") for command in decision.commands)
-    if asked > MOST_COMMANDS:
-        raise EngineFault(
-            f"one decision asks for {asked} things at once, the limit is"
-            f" {MOST_COMMANDS}: wait for some of them before asking for more"
-        )
+    _check_many(decision)
     continued = decision.status == "continued"
-    said: dict[str, Any] = {"seen": decision.seen, "worker": worker}
-    if continued or decision.more:
-        said["continued" if continued else "more"] = True
-    body = orjson.dumps(said)
-    first_key = transitions.CONTINUE_KEYS if continued else transitions.COMMIT_KEYS
+    live.place.now = live.clock.estimate()
+    end = how_it_ends(live.place, decision) if ends(decision) else None
+    following = end and end.following
+    body = _said(live, decision, worker, ended=bool(following))
+    another = continued or following is not None
+    first_key = transitions.CONTINUE_KEYS if another else transitions.COMMIT_KEYS
     proposal = step.proposal = Proposal(live.place, types, keep, first_key)
     proposal.bodies.append(body)
+    if live.place.upgrades:
+        proposal.operations += ["H", "bundle", live.place.bundle]
     proposal.add(decision)
+    if end:
+        proposal.close(decision, end)
+    if end and following:
+        return next_run_call(step.cid, worker, live, decision, body, proposal, end, following)
     if continued:
         return continue_call(step.cid, worker, live, decision, body, proposal, types)
     return transitions.commit(

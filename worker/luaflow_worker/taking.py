@@ -23,6 +23,7 @@ from luaflow_worker.live import Cache, Clock, Live
 from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.place import make_place
 from luaflow_worker.recorded_values import make_value, write_log
+from luaflow_worker.versioning import code_of
 
 log = logging.getLogger(__name__)
 
@@ -147,21 +148,31 @@ async def take(
     return taken
 
 
-async def bring_to_life(
-    store: Store, engines: Engines, metrics: WorkerMetrics, task: Taken
+async def revive(
+    store: Store,
+    engines: Engines,
+    metrics: WorkerMetrics,
+    task: Taken,
+    stale: Callable[[Live], None],
 ) -> Live:
     """Return the run with all its events known: from the cache, or rebuilt by replay.
 
+    ``stale(live)`` is told of a cached one whose code is not that of its next decision any more.
     Raises NonDeterminism, ActivationFault, LoadError or MissingBundle when that cannot be.
     """
     events = task.events
     if events and events[-1].id < task.length:
         events = events + await read_events(store, task.route, events[-1].id + 1, task.length)
     live = task.cached
+    bundle = await code_of(engines, live, events)
+    if live is not None and live.place.bundle != bundle:
+        stale(live)
+        live, events = None, await read_events(store, task.route, 1, task.length)
     if live is None:
         check_runtime(events[0].body)
-        code = await engines.get(events[0].body["bundle"])
+        code = await engines.get(bundle)
         place = make_place(store, task.route, events[0], task.parent, code.bundle)
+        place.bundle = bundle
         info = run_info(store.namespace, *task.route[1:3], place.started, code.bundle, place.pid)
         run = code.engine.open(info, log_replay=engines.log_replay)
         run.log = functools.partial(write_log, task.route)

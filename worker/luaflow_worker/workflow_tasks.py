@@ -29,7 +29,7 @@ from luaflow_worker.live import Cache, Clock, Live, Result
 from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.steps import Activities, Step, Sticky, names_in, news_behind, spell
-from luaflow_worker.taking import Entry, Taken, bring_to_life, read_events, take
+from luaflow_worker.taking import Entry, Taken, read_events, revive, take
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class WorkflowTasks:
 
     async def _step_of(self, task: Taken) -> Step | None:
         try:
-            live = await bring_to_life(self._store, self._engines, self._metrics, task)
+            live = await revive(self._store, self._engines, self._metrics, task, self._let_go)
         except Exception as error:  # noqa: BLE001 - a bad run hurts only itself
             fault = fault_of(error)
             if task.cached:
@@ -288,7 +288,7 @@ class WorkflowTasks:
 
     def _fuse(self, live: Live) -> Step | None:
         results, live.results = live.results, []
-        if live.run_id in self._plain_only:
+        if live.run_id in self._plain_only or live.place.upgrades:
             self._activities.finish(live, results)
             live.busy = False
             return None

@@ -64,6 +64,7 @@ class Client:
         host: str | None = None,
         context: Mapping[str, Any] | None = None,
         sender: str | None = None,
+        **more: Any,
     ) -> Handle:
         """Start a workflow by type name or entry id; when this returns it is in Redis.
 
@@ -71,7 +72,9 @@ class Client:
         ``messages`` are signals that come before all others, each ``(name, payload, …)``. A
         start with the same ``request_id`` is done once, however often it is called, messages for a
         run that exists included. The handle's ``existed`` says whether the id ran already and that
-        run is the handle's.
+        run is the handle's. Every start option is an argument, too, by its name without prefix:
+        ``run_timeout="1h"`` (or a timedelta), ``retry_policy={"maximum_attempts": 3}``,
+        ``cron_schedule="@hourly"``, ``id_conflict_policy="fail"`` …
 
         The last four are what Lua's spawn says: ``name`` (the id unless one is given), ``host``
         (the worker entry to run on), ``context`` (what ``ctx`` answers), ``sender`` (the PID that
@@ -99,6 +102,7 @@ class Client:
                 host=host,
                 context=context,
                 sender=sender,
+                more=more,
             ),
         )
         run_id = await starting.open_run(self.store, self._session, request)

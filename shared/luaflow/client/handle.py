@@ -55,7 +55,9 @@ class Handle:
         return f"Handle({self.workflow_id!r}{run})"
 
     async def result(self, timeout: float | None = None) -> Any:
-        """Wait for the end and return the result; runs that continue as new are followed.
+        """Wait for the end and return the result; the next runs of its chain are followed.
+
+        Those are the runs that continue it as new, try it again, or are its next turn by cron.
 
         ``timeout`` is in seconds; TimeoutError after it. Raises WorkflowFailed (with the failure
         and the status) for every other end, NotFound when there is no such run, Unavailable when
@@ -66,7 +68,7 @@ class Handle:
             run_id = self.run_id or (await self._reach()).run_id
             while True:
                 type, body = await self._closing(run_id)
-                if CLOSING[type] != "continued_as_new":
+                if "new_run_id" not in body:
                     return _outcome(self.workflow_id, type, body)
                 run_id = body["new_run_id"]
 

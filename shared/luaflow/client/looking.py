@@ -27,6 +27,17 @@ _STATES = {
     "x": "cancel_requested",
     "c": "cancel_requested",
 }
+_STARTED_WITH = (
+    "summary",
+    "details",
+    "priority",
+    "cron_schedule",
+    "retry_policy",
+    "continued_from",
+    "continued_failure",
+    "versioning",
+)
+"""What a description says of the first event, where that has it."""
 _Place = tuple[bytes, Partition]
 
 
@@ -61,8 +72,8 @@ async def count_runs(store: Store, query: Query) -> int:
     """How many runs a query asks for."""
     if query.workflow_id is not None:
         return len(await _by_id(store, query))
-    if query.type is not None and query.status is not None:
-        return await _count_both(store, query)
+    if not query.exact:
+        return await _count_read(store, query)
     commands: list[tuple[Arg, ...]] = [
         ("ZLEXCOUNT", p.vis, *visibility.bounds(*what))
         for p in store.partitions
@@ -71,7 +82,7 @@ async def count_runs(store: Store, query: Query) -> int:
     return sum(await store.read(*commands))
 
 
-async def _count_both(store: Store, query: Query) -> int:
+async def _count_read(store: Store, query: Query) -> int:
     total, after = 0, b""
     while True:
         places = await _places(store, query, 1000, after)
@@ -99,14 +110,37 @@ async def _places(store: Store, query: Query, size: int, after: bytes) -> list[_
 
 
 async def _filter(store: Store, query: Query, places: list[_Place]) -> list[_Place]:
-    if query.type is None or query.status is None or not places:
-        return places
+    return places if query.exact or not places else await _holding(store, query, places)
+
+
+async def _holding(store: Store, query: Query, places: list[_Place]) -> list[_Place]:
+    """Those of the runs that all conditions hold of."""
     commands: list[tuple[Arg, ...]] = [
-        ("HGET", p.run(visibility.run_of(place)), "status") for place, p in places
+        ("HMGET", p.run(visibility.run_of(place)), *_COMPARED) for place, p in places
     ]
     answers = await store.read(*commands)
-    wanted = query.status.encode()
-    return [place for place, status in zip(places, answers, strict=True) if status == wanted]
+    return [
+        place
+        for place, answer in zip(places, answers, strict=True)
+        if answer[0] is not None and query.holds(_compared(place, answer))
+    ]
+
+
+_COMPARED = ("status", "type", "queue", "start", "close", "attrs")
+
+
+def _compared(place: _Place, answer: Sequence[Any]) -> dict[str, Any]:
+    """What the conditions of a query look at."""
+    status, type, queue, start, close, attrs = answer
+    return {
+        "run_id": visibility.run_of(place[0]),
+        "status": bytes(status).decode(),
+        "type": bytes(type).decode(),
+        "task_queue": bytes(queue).decode(),
+        "start_time": int(start),
+        "close_time": None if close is None else int(close),
+        "attributes": orjson.loads(attrs) if attrs else {},
+    }
 
 
 async def _by_id(store: Store, query: Query) -> list[dict[str, Any]]:
@@ -114,12 +148,11 @@ async def _by_id(store: Store, query: Query) -> list[dict[str, Any]]:
         route = await store.route(query.workflow_id or "")
     except NotFound:
         return []
+    here = [(b"\0" + route.run_id.encode(), route.partition)]
+    if not await _holding(store, query, here):
+        return []
     found = await describe(store, [(route.partition, route.run_id)])
-    return [
-        run
-        for run in found
-        if run and query.status in {None, run["status"]} and query.type in {None, run["type"]}
-    ]
+    return [run for run in found if run]
 
 
 async def describe(
@@ -176,6 +209,7 @@ def _description(run_id: str, state: dict[str, bytes], first: dict[str, Any]) ->
         "memo": first.get("memo", {}) | orjson.loads(state.get("memo") or b"{}"),
         "search_attributes": first.get("search_attributes", {})
         | orjson.loads(state.get("attrs") or b"{}"),
+        **{key: first[key] for key in _STARTED_WITH if key in first},
         "pending_activities": [],
         "health": _health(state),
     }

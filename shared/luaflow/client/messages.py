@@ -102,8 +102,6 @@ async def terminate(store: Store, session: Session, route: Route, reason: str | 
             return True
         if answer[0] == b"gone":
             raise NotFound(f"there is no workflow with the id {route.workflow_id!r}")
-        if answer[1] != b"continued_as_new":
-            return False
         now = await _present(store, route)
         if now is None or now.run_id == route.run_id:
             return False

@@ -6,21 +6,32 @@ import hashlib
 import logging
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 
 from luaflow.client.messages import Closed, deliver, terminate
 from luaflow.client.payloads import Message, check_size, dump, identity, signals
 from luaflow.client.session import Session, asked_as
 from luaflow.domain import values
-from luaflow.domain.events import FORMAT, RUNTIME_VERSION
-from luaflow.domain.ids import Pid, check_name, new_run_id
-from luaflow.domain.options import StartOptions, parse_start_options
+from luaflow.domain.attributes import indexed
+from luaflow.domain.cron import parse_cron
+from luaflow.domain.events import AUTO_UPGRADE, FORMAT, RUNTIME_VERSION
+from luaflow.domain.ids import Pid, check_name, closest, new_run_id
+from luaflow.domain.options import (
+    START_KEYS,
+    TASK_TIMEOUT_MS,
+    StartOptions,
+    VersioningOverride,
+    parse_start_options,
+)
 from luaflow.errors import AlreadyExists, InvalidArgument, NotFound, Refused
 from luaflow.store import transitions
-from luaflow.store.deployed import DeployedType, host_of, resolve
+from luaflow.store.clock import namespace_now
+from luaflow.store.deployed import DeployedType, host_of, resolve, resolve_build
+from luaflow.store.keys import Partition
 from luaflow.store.store import Store
-from luaflow.store.transitions import Route
+from luaflow.store.transitions import NOT_INDEXED, Indexed, Route
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +50,8 @@ class Request:
     body: bytes
     messages: list[bytes]
     asked: str
+    at: int = 0
+    indexed: Indexed = NOT_INDEXED
 
     @property
     def pid(self) -> str:
@@ -61,6 +74,7 @@ class How:
     search_attributes: Mapping[str, Any] | None = None
     context: Mapping[str, Any] | None = None
     sender: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def read(self) -> StartOptions:
         """The options, arguments beating the table; warnings go to the log."""
@@ -70,12 +84,16 @@ class How:
             "workflow.memo": self.memo,
             "workflow.search_attributes": self.search_attributes,
         }
+        for key, value in self.more.items():
+            if key not in START_KEYS:
+                near = closest(key, START_KEYS)
+                hint = f": did you mean {near!r}?" if near else ""
+                raise TypeError(f"start() got an unexpected argument {key!r}{hint}")
+            own[f"workflow.{key}"] = _plain(value)
         given = {key: value for key, value in own.items() if value is not None}
         options, warnings = parse_start_options({**(self.options or {}), **given}, name=self.name)
         for warning in warnings:
             log.warning("%s", warning)
-        if options.cron_schedule:
-            raise Refused("workflow.cron_schedule is not carried out yet: use a schedule")
         return options
 
 
@@ -90,7 +108,7 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
     options, asked = how.read(), asked_as("start", how.request_id)
     workflow_id = options.id or _fresh(type, how.request_id)
     partition = store.partition(workflow_id)
-    deployed = await resolve(store, type)
+    deployed = await _code(store, type, options.versioning_override)
     if how.host is not None:
         client, queue = await host_of(store, how.host)
         deployed = deployed._replace(
@@ -99,10 +117,52 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
     queue = check_name(options.task_queue or deployed.task_queue, "the task queue")
     run_id = new_run_id() if how.request_id is None else _named(workflow_id, how.request_id)
     route = Route(partition, workflow_id, run_id, queue)
-    body = dump(_started(route, deployed, options, args, how))
+    at = await _first_turn(store, partition, options)
+    started = _started(route, deployed, options, args, how)
+    if at:
+        started["cron_at"] = at
+    body = dump(started)
     check_size(body, store.settings, f"the input of workflow {workflow_id!r}")
     messages = signals(how.messages, store.settings, how.sender)
-    return Request(route, deployed, options, body, messages, asked)
+    places = Indexed(*indexed(started.get("search_attributes") or {}))
+    return Request(route, deployed, options, body, messages, asked, at, places)
+
+
+async def _code(store: Store, type: str, override: VersioningOverride | None) -> DeployedType:
+    """The code a run begins with, and whether it moves to newer code later."""
+    if override is None:
+        return await resolve(store, type)
+    if override.mode == AUTO_UPGRADE:
+        return (await resolve(store, type))._replace(versioning=AUTO_UPGRADE)
+    build = await resolve_build(store, type, override.deployment_name, override.build_id)
+    return build._replace(versioning="pinned")
+
+
+async def _first_turn(store: Store, p: Partition, options: StartOptions) -> int:
+    """When the first run of a cron begins (namespace time, ms); 0 without a cron."""
+    if options.cron_schedule is None:
+        return 0
+    if options.start_delay_ms:
+        raise InvalidArgument("workflow.start_delay must not be given with workflow.cron_schedule")
+    now = await namespace_now(store, p)
+    at = parse_cron(options.cron_schedule).after(now, now)
+    if at is None:
+        raise InvalidArgument(f"workflow.cron_schedule {options.cron_schedule!r} is never due")
+    return at
+
+
+def task_limit(options: StartOptions) -> int:
+    """The time a workflow task may take; the default is no limit to a worker that is at it."""
+    return options.task_timeout_ms if options.task_timeout_ms != TASK_TIMEOUT_MS else 0
+
+
+def _plain(value: Any) -> Any:
+    """A value as option tables have it: durations in milliseconds, also inside of tables."""
+    if isinstance(value, timedelta):
+        return value / timedelta(milliseconds=1)
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return value
 
 
 def _check_text(value: object, what: str, *, optional: bool) -> None:
@@ -147,18 +207,11 @@ def _started(
         "attempt": 1,
         "identity": identity(),
     }
-    more = {
-        "memo": options.memo,
-        "search_attributes": options.search_attributes,
-        "run_timeout_ms": options.run_timeout_ms,
-        "execution_timeout_ms": options.execution_timeout_ms,
-        "retry_policy": options.retry_policy and options.retry_policy.to_json(),
-        "summary": options.summary,
-        "details": options.details,
-        "request_id": how.request_id,
-    }
-    body.update((key, values.encode(value)) for key, value in more.items() if value)
-    return body
+    if deployed.versioning:
+        body["versioning"] = deployed.versioning
+    if how.request_id:
+        body["request_id"] = how.request_id
+    return body | {key: values.encode(value) for key, value in options.fields().items()}
 
 
 async def open_run(store: Store, session: Session, request: Request) -> str:
@@ -206,6 +259,9 @@ async def _send(store: Store, session: Session, request: Request) -> list[str]:
             delay=options.start_delay_ms or 0,
             run_timeout=options.run_timeout_ms or 0,
             deadline=-(options.execution_timeout_ms or 0),
+            at=request.at,
+            limit=task_limit(options),
+            indexed=request.indexed,
             request=number,
         )
         answer = await store.one(call)

@@ -18,6 +18,9 @@ FORMAT = 1
 RUNTIME_VERSION = 1
 """Version of prelude, scheduler and modules that new runs begin with (``rv``; design 8)."""
 
+AUTO_UPGRADE = "auto_upgrade"
+"""How a run that moves to the newest code is marked in its first event (``versioning``)."""
+
 STARTED = "WorkflowExecutionStarted"
 TASK_COMPLETED = "WorkflowTaskCompleted"
 

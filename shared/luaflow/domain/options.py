@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from luaflow.domain.attributes import MOST, values_in
+from luaflow.domain.cron import parse_cron
 from luaflow.domain.durations import duration_ms
 from luaflow.domain.failure import Invalid
 from luaflow.domain.retry import RetryPolicy
@@ -92,6 +94,24 @@ class StartOptions:
     wait_for_cancellation: bool = False
     parent_close_policy: str = "terminate"
     versioning_intent: str | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """What the first event of the run says of these options; only what was given."""
+        found: dict[str, Any] = {
+            "memo": self.memo,
+            "search_attributes": self.search_attributes,
+            "run_timeout_ms": self.run_timeout_ms,
+            "execution_timeout_ms": self.execution_timeout_ms,
+            "task_timeout_ms": self.task_timeout_ms,
+            "retry_policy": self.retry_policy and self.retry_policy.to_json(),
+            "cron_schedule": self.cron_schedule,
+            "summary": self.summary,
+            "details": self.details,
+            "priority": self.priority and asdict(self.priority),
+        }
+        if self.task_timeout_ms == TASK_TIMEOUT_MS:
+            del found["task_timeout_ms"]
+        return {key: value for key, value in found.items() if value}
 
 
 Reader = Callable[[object, str], Any]
@@ -206,6 +226,12 @@ def _name(value: object, key: str) -> str:
     return value
 
 
+def _cron(value: object, key: str) -> str:
+    text = _name(value, key)
+    parse_cron(text, key)
+    return text
+
+
 def _flag(value: object, key: str) -> bool:
     if not isinstance(value, bool):
         raise Invalid(f"{key} must be true or false, got {value!r}")
@@ -247,6 +273,8 @@ def _attributes(value: object, key: str) -> dict[str, Any]:
             raise Invalid(
                 f"{key}.{name} must be a string, boolean, number or list of strings, got {item!r}"
             )
+    if values_in(table) > MOST:
+        raise Invalid(f"{key} must be {MOST} values at most, got {values_in(table)}")
     return table
 
 
@@ -299,7 +327,7 @@ _ACTIVITY: Final[Mapping[str, tuple[str, Reader]]] = {
 }
 
 _START: Final[Mapping[str, tuple[str, Reader]]] = {
-    "cron_schedule": ("cron_schedule", _name),
+    "cron_schedule": ("cron_schedule", _cron),
     "details": ("details", _text),
     "enable_eager_start": ("enable_eager_start", _flag),
     "execution_error_when_already_started": ("started_is_error", _flag),
@@ -322,6 +350,9 @@ _START: Final[Mapping[str, tuple[str, Reader]]] = {
     "versioning_override": ("versioning_override", _override),
     "wait_for_cancellation": ("wait_for_cancellation", _flag),
 }
+
+START_KEYS: Final = frozenset(_START)
+"""The start options, without the prefix ``workflow.``."""
 
 _ALIASES: Final = {
     "static_details": "details",

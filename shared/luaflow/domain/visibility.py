@@ -1,16 +1,22 @@
 """Looking for runs: the query language of list and count, and the order of the index.
 
-A query is conditions joined by AND: ``ExecutionStatus = 'Running' AND WorkflowType = 'app:pay'``.
-The index holds ``field 0x00 value 0x00 inverted start time 0x00 run id``, so that a range of it
-lists the newest runs first.
+A query is conditions joined by AND, such as ``ExecutionStatus = 'Running' AND amount > 100``.
+What is no field of a run is a search attribute; texts stand in quotes, numbers and ``true`` and
+``false`` do not. The index holds ``field 0x00 value 0x00 inverted start time 0x00 run id``, so that
+a range of it lists the newest runs first: one condition with ``=`` is read from it, the others are
+compared with what is read.
 """
 
 from __future__ import annotations
 
+import operator
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 
+from luaflow.domain.attributes import field_of, value_of
 from luaflow.domain.events import STATUSES
 from luaflow.domain.failure import Invalid
 
@@ -22,62 +28,168 @@ _FIELDS: Final = {
     "type": "type",
     "workflowid": "workflow_id",
     "workflow_id": "workflow_id",
+    "runid": "run_id",
+    "run_id": "run_id",
+    "taskqueue": "task_queue",
+    "task_queue": "task_queue",
+    "starttime": "start_time",
+    "start_time": "start_time",
+    "closetime": "close_time",
+    "close_time": "close_time",
+}
+_INDEXED: Final = ("status", "type", "workflow_id")
+_TIMES: Final = ("start_time", "close_time")
+_OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "=": operator.eq,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
 }
 _CONDITION = re.compile(
-    r"""\s*(?P<field>[A-Za-z_]\w*)\s*(?P<op>[!<>=]+)\s*
-    (?:'(?P<single>(?:[^']|'')*)'|"(?P<double>[^"]*)"|(?P<bare>[^\s'"]+))\s*""",
+    r"""\s*(?:(?P<field>[A-Za-z_]\w*)|`(?P<quoted>[^`]+)`)\s*(?P<op>[!<>=]+)\s*
+    (?:'(?P<single>(?:[^']|'')*)'|"(?P<double>[^"]*)"|(?P<bare>[^\s'"`<>=!]+))\s*""",
     re.VERBOSE,
 )
 _AND = re.compile(r"AND\b", re.IGNORECASE)
-_HOW = "write conditions such as ExecutionStatus = 'Running' AND WorkflowType = 'app:pay'"
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?\Z", re.ASCII)
+_HOW = "write conditions such as ExecutionStatus = 'Running' AND amount > 100"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One comparison; ``attribute``: with a search attribute of that name, not a field."""
+
+    field: str
+    op: str
+    value: str | bool | float
+    attribute: bool = True
+
+    def holds(self, run: Mapping[str, Any]) -> bool:
+        """Whether it holds of a run (fields, and ``attributes``); of a list, whether one does.
+
+        A run that has no such value satisfies no comparison; nor do values of different kinds.
+        """
+        found = run["attributes"].get(self.field) if self.attribute else run.get(self.field)
+        for one in found if isinstance(found, list) else [found]:
+            if _alike(one, self.value) and _OPERATORS[self.op](one, self.value):
+                return True
+        return False
+
+
+def _alike(a: object, b: object) -> bool:
+    kinds = (isinstance(a, bool), isinstance(a, str), a is None)
+    return kinds == (isinstance(b, bool), isinstance(b, str), False) and not isinstance(a, dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What runs must be like; None asks for nothing."""
+    """What runs must be like; None asks for nothing, ``conditions`` come besides."""
 
     status: str | None = None
     type: str | None = None
     workflow_id: str | None = None
+    conditions: tuple[Condition, ...] = ()
 
     @property
     def ranges(self) -> list[tuple[str, str]]:
         """The (field, value) ranges of the index that together hold every run asked for."""
+        for one in self.conditions:
+            if one.attribute and one.op in ("=", "=="):
+                return [(field_of(one.field), value_of(one.value))]
         if self.type is not None:
             return [("type", self.type)]
         if self.status is not None:
             return [("status", self.status)]
         return [("status", status) for status in STATUSES]
 
+    @property
+    def exact(self) -> bool:
+        """Whether the ranges hold no other runs: what is read need not be compared."""
+        asked = (self.status is not None) + (self.type is not None)
+        return not self.conditions and asked < 2
+
+    def holds(self, run: Mapping[str, Any]) -> bool:
+        """Whether a run is asked for."""
+        return (
+            self.status in (None, run["status"])
+            and self.type in (None, run["type"])
+            and all(one.holds(run) for one in self.conditions)
+        )
+
 
 def parse_query(text: str | None) -> Query:
     """Read a query; None and blank text ask for everything.
 
-    Fields are ``ExecutionStatus``, ``WorkflowType`` and ``WorkflowId`` (``status``, ``type`` and
-    ``workflow_id`` are the same). Raises Invalid that says what cannot be read.
+    Fields are ``ExecutionStatus``, ``WorkflowType``, ``WorkflowId`` (with ``=``), ``RunId``,
+    ``TaskQueue``, ``StartTime`` and ``CloseTime`` (RFC 3339), in this spelling or with underscores;
+    any other name is a search attribute. Raises Invalid that says what cannot be read, and where.
     """
+    whole = text or ""
     found: dict[str, str] = {}
-    rest = (text or "").strip()
-    while rest:
-        match = _CONDITION.match(rest)
-        if match is None:
-            raise Invalid(f"the query {text!r} cannot be read at {rest[:30]!r}: {_HOW}")
-        field = _FIELDS.get(match["field"].lower())
-        if field is None or match["op"] not in {"=", "=="}:
-            raise Invalid(
-                f"the query asks for {match[0].strip()!r}: ExecutionStatus, WorkflowType and"
-                " WorkflowId can be asked for, with ="
-            )
-        if field in found:
-            raise Invalid(f"the query asks for {match['field']} twice: keep one")
-        value = match["bare"] or match["double"] or (match["single"] or "").replace("''", "'")
-        found[field] = _status(value) if field == "status" else value
-        rest = rest[match.end() :]
-        if rest:
-            joined = _AND.match(rest)
-            if joined is None or not (rest := rest[joined.end() :].strip()):
-                raise Invalid(f"the query {text!r} cannot be read at {rest[:30]!r}: {_HOW}")
-    return Query(**found)
+    conditions: list[Condition] = []
+    at = len(whole) - len(whole.lstrip())
+    while at < len(whole.rstrip()):
+        match = _CONDITION.match(whole, at)
+        if match is None or match["op"] not in _OPERATORS:
+            raise _unreadable(whole, at)
+        field = None if match["quoted"] else _FIELDS.get(match["field"].lower())
+        if field in _INDEXED:
+            if match["op"] not in {"=", "=="}:
+                raise Invalid(
+                    f"the query asks for {match[0].strip()!r} at {at}: {match['field']} goes with ="
+                )
+            if field in found:
+                raise Invalid(f"the query asks for {match['field']} twice, at {at}: keep one")
+            value = str(_text_of(match))
+            found[str(field)] = _status(value) if field == "status" else value
+        else:
+            conditions.append(_condition(match, field))
+        at = match.end()
+        if at < len(whole):
+            joined = _AND.match(whole, at)
+            if joined is None or not whole[joined.end() :].strip():
+                raise _unreadable(whole, at)
+            at = joined.end()
+    return Query(**found, conditions=tuple(conditions))
+
+
+def _unreadable(text: str, at: int) -> Invalid:
+    return Invalid(f"the query {text!r} cannot be read at {at} ({text[at : at + 30]!r}): {_HOW}")
+
+
+def _text_of(match: re.Match[str]) -> str:
+    if match["bare"] is not None:
+        return match["bare"]
+    if match["double"] is not None:
+        return match["double"]
+    return match["single"].replace("''", "'")
+
+
+def _condition(match: re.Match[str], field: str | None) -> Condition:
+    text, op = _text_of(match), match["op"]
+    if field in _TIMES:
+        return Condition(field, op, _time(text), attribute=False)
+    if field is not None:
+        return Condition(field, op, text, attribute=False)
+    value: str | bool | float = text
+    if match["bare"] is not None and text.lower() in ("true", "false"):
+        value = text.lower() == "true"
+    elif match["bare"] is not None and _NUMBER.match(text):
+        value = float(text) if re.search(r"[.eE]", text) else int(text)
+    return Condition(match["quoted"] or match["field"], op, value)
+
+
+def _time(text: str) -> int:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise Invalid(
+            f"the query compares a time with {text!r}: write it as 2026-01-31T12:00:00Z"
+        ) from None
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _status(value: str) -> str:

@@ -11,7 +11,7 @@ import orjson
 
 from luaflow.domain.failure import Invalid
 from luaflow.registry.app import App
-from luaflow.registry.entries import LuaEntry, WorkflowEntry
+from luaflow.registry.entries import LuaEntry, WorkerEntry, WorkflowEntry
 
 FORMAT: Final = 1
 NAME_LENGTH: Final = 32
@@ -125,6 +125,8 @@ class Deployment:
     """What `luaflow deploy` stores for one workflow: its bundle and where it runs.
 
     `worker_id`, `client_id` and `task_queue` (with the client's prefix) come from the registry.
+    `versioning` is "auto_upgrade" where open runs are to move to it; `build` is the deployment and
+    build id of the worker, where it has any.
     """
 
     type_name: str
@@ -133,6 +135,8 @@ class Deployment:
     task_queue: str
     client_id: str
     bundle: Bundle
+    versioning: str = ""
+    build: tuple[str, str] | None = None
 
 
 def bundle_entry(app: App, entry_id: str) -> Bundle:
@@ -157,6 +161,14 @@ def bundle_entry(app: App, entry_id: str) -> Bundle:
     return Bundle(entry.id, entry.type_name, entry.method, chunks, tuple(sorted(local)), options)
 
 
+def _build(worker: WorkerEntry) -> tuple[str, str] | None:
+    """What the worker's code is called; a deployment without a name is called as its worker."""
+    options = worker.options
+    if not options.use_versioning or not options.build_id:
+        return None
+    return options.deployment_name or worker.id, options.build_id
+
+
 def make_bundles(app: App) -> list[Deployment]:
     """The deployments of all workflows that a worker runs, in order of their ids."""
     found: list[Deployment] = []
@@ -172,6 +184,8 @@ def make_bundles(app: App) -> list[Deployment]:
                 task_queue=worker.task_queue,
                 client_id=worker.client,
                 bundle=bundle_entry(app, entry.id),
+                versioning=entry.versioning or worker.options.default_versioning_behavior or "",
+                build=_build(worker),
             )
         )
     return found

@@ -44,6 +44,7 @@ def read_workflow(common: dict[str, Any], fields: Fields, place: Place) -> Workf
         **_schemas(fields, place),
         type_name=meta.text("name") or common["id"],
         worker=meta.reference("worker"),
+        versioning=meta.choice("versioning", ("pinned", "auto_upgrade")),
     )
     if meta.data and entry.worker is None:
         meta.warn("worker", "is missing, so no worker runs this workflow", "add worker: <worker>")

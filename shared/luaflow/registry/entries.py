@@ -157,11 +157,13 @@ class LibraryEntry(LuaEntry):
 class WorkflowEntry(LuaEntry):
     """`workflow.lua`: a workflow type; `worker` is None when no worker runs it.
 
-    The schemas are JSON Schema objects, or None.
+    The schemas are JSON Schema objects, or None. `versioning` is "pinned", "auto_upgrade", or
+    None: as its worker has it.
     """
 
     type_name: str
     worker: str | None = None
+    versioning: str | None = None
     input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
 

@@ -143,7 +143,7 @@ def _options(fields: Fields) -> WorkerOptions:
             fields.warn(key, "is not enforced by this release", "do not rely on it yet")
     fields.unknown()
     if not values["use_versioning"]:
-        values.update(deployment_name="", build_id="", default_versioning_behavior=None)
+        values.update(deployment_name="", build_id="")
     return WorkerOptions(**values)
 
 
@@ -151,7 +151,6 @@ _NOT_YET = (
     "enable_session_worker",
     "max_concurrent_session_execution_size",
     "task_queue_activities_per_second",
-    "use_versioning",
 )
 
 

@@ -301,6 +301,8 @@ class Execution:
         expected = "wait"
         if turn.decided.body.get("continued"):
             expected = "continued"
+        elif "ended" in turn.decided.body:
+            expected = turn.decided.body["ended"]
         elif closing is not None and not closing.type.endswith(("Terminated", "TimedOut")):
             word = closing.type.removeprefix("WorkflowExecution").lower()
             expected = _CLOSED_AS.get(word, "continued")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from luaflow.domain.events import AUTO_UPGRADE, TASK_COMPLETED, Event
 from luaflow.domain.ids import Pid
 from luaflow.lua.vm import BundleSource
 from luaflow.registry.bundle import Bundle
@@ -28,6 +29,19 @@ def source_of(bundle: Bundle) -> BundleSource:
         return made[entry_id]
 
     return build(bundle.entry_id)
+
+
+def bundle_of(events: Sequence[Event]) -> str:
+    """Return the bundle of a history's last decision: that of its first event, or a newer one.
+
+    Only a run that upgrades by itself moves to others; each of its decisions names its own.
+    """
+    started = events[0].body
+    if started.get("versioning") == AUTO_UPGRADE:
+        for event in reversed(events):
+            if event.type == TASK_COMPLETED and "bundle" in event.body:
+                return str(event.body["bundle"])
+    return str(started["bundle"])
 
 
 def run_info(

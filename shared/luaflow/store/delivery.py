@@ -9,7 +9,7 @@ from typing import NamedTuple
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg, Call
 from luaflow.store.scripts import load
-from luaflow.store.transitions import Route
+from luaflow.store.transitions import NOT_INDEXED, Indexed, Route
 
 
 class Stamp(NamedTuple):
@@ -90,13 +90,17 @@ def deliver_start(
     no: bytes,
     started: bytes,
     messages: Sequence[tuple[str, bytes]],
+    conflict: str = "fail",
+    at: int = 0,
+    limit: int = 0,
+    indexed: Indexed = NOT_INDEXED,
 ) -> Call:
     """Start a child workflow in its partition."""
     p, wid, rid, queue, _ = route
     keys = [*p.of_run(wid, rid), p.workflow_queue(queue)]
     keys += [p.vis, p.timers, p.leases, p.mark(stamp.sender), p.outbox(stamp.sender)]
-    args: list[Arg] = [*stamp, rid, wid, type, queue, bundle, parent, reuse, delay, run_timeout]
-    args += [deadline, yes, no, started]
+    args: list[Arg] = [*stamp, rid, wid, type, queue, bundle, parent, conflict, reuse]
+    args += [delay, run_timeout, deadline, at, limit, *indexed, yes, no, started]
     for name, body in messages:
         args += [name, body]
     return Call(load("deliver_start"), keys, args)

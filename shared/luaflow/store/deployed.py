@@ -13,7 +13,10 @@ from luaflow.store.store import Store
 
 
 class DeployedType(NamedTuple):
-    """A workflow type as ``luaflow deploy`` left it; ``host`` and ``client`` are entry ids."""
+    """A workflow type as ``luaflow deploy`` left it; ``host`` and ``client`` are entry ids.
+
+    ``versioning`` is "auto_upgrade" where its runs move to the newest code by themselves.
+    """
 
     type: str
     entry_id: str
@@ -21,6 +24,7 @@ class DeployedType(NamedTuple):
     task_queue: str
     host: str
     client: str
+    versioning: str = ""
 
     def to_bytes(self) -> bytes:
         """The JSON that stands in the types table."""
@@ -30,7 +34,8 @@ class DeployedType(NamedTuple):
     def from_bytes(cls, text: bytes) -> DeployedType:
         """Read what ``to_bytes`` wrote; fields of newer releases are left out."""
         found = orjson.loads(text)
-        return cls(*(str(found[name]) for name in cls._fields))
+        given = {name: str(found[name]) for name in cls._fields if name in found}
+        return cls(**given)
 
 
 async def host_of(store: Store, host: str) -> tuple[str, str]:
@@ -54,6 +59,18 @@ async def resolve(store: Store, name: str) -> DeployedType:
     names = sorted({DeployedType.from_bytes(text).type for text in pairs[1::2]})
     hint = _hint(name, names)
     raise NotFound(f"there is no workflow type {name!r} in '{store.namespace}': {hint}")
+
+
+async def resolve_build(store: Store, name: str, deployment: str, build: str) -> DeployedType:
+    """The type as a deploy of that build registered it; NotFound when none did."""
+    field = keys.build_field(deployment, build, name)
+    (found,) = await store.read(("HGET", keys.builds(store.namespace), field))
+    if found is None:
+        raise NotFound(
+            f"there is no workflow type {name!r} of the build {build!r} of {deployment!r} in"
+            f" '{store.namespace}': deploy that build, or name one that was deployed"
+        )
+    return DeployedType.from_bytes(found)
 
 
 def _hint(name: str, names: list[str]) -> str:

@@ -26,8 +26,8 @@ The last 1,000 request ids that callers gave are fields of ``wf``: ``q:<verb>:<i
 done, ``q#`` how many there were, ``q#0`` to ``q#999`` name them (``scripts/includes/asked.lua``).
 
 Outside partitions: ``lf:namespaces`` (hash: name -> settings), ``lf:<ns>:types``,
-``lf:<ns>:hosts``, ``lf:<ns>:bundle:<hash>``; and under one hash tag, because scripts write them:
-``lf:{<ns>}:workers``, ``lf:{<ns>}:worker:<id>``, ``lf:{<ns>}:leader``.
+``lf:<ns>:hosts``, ``lf:<ns>:builds``, ``lf:<ns>:bundle:<hash>``; and under one hash tag, because
+scripts write them: ``lf:{<ns>}:workers``, ``lf:{<ns>}:worker:<id>``, ``lf:{<ns>}:leader``.
 """
 
 from __future__ import annotations
@@ -108,6 +108,16 @@ class Partition:
 def types(namespace: str) -> str:
     """Return the hash: workflow type or entry id -> where its code and queue are."""
     return f"lf:{namespace}:types"
+
+
+def builds(namespace: str) -> str:
+    """Return the hash: deployment, build id and workflow type -> what that build registered."""
+    return f"lf:{namespace}:builds"
+
+
+def build_field(deployment: str, build: str, name: str) -> str:
+    """Return the field of ``builds`` for a workflow type or entry id."""
+    return f"{deployment}\0{build}\0{name}"
 
 
 def hosts(namespace: str) -> str:

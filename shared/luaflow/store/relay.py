@@ -18,6 +18,7 @@ from luaflow.domain.failure import Failure, terminated
 from luaflow.domain.ids import partition_of
 from luaflow.errors import InvalidArgument, LuaflowError
 from luaflow.store import delivery
+from luaflow.store.child_starts import child_start
 from luaflow.store.delivery import Stamp
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call, ScriptFailed
@@ -32,6 +33,8 @@ PAGES = 10
 MOVES = 10
 """How often a message follows a run that moves between workers before it waits."""
 _SETTLED = frozenset({"ok", "no", "void", "duplicate"})
+_AGAIN = frozenset({"moved", "ended"})
+"""What is to be looked at again, at once; `ended`: the target made way for a new run."""
 
 
 class Verdict(NamedTuple):
@@ -77,6 +80,7 @@ class _Target(NamedTuple):
     queue: str
     sticky: str
     parent: Mapping[str, Any] | None = None
+    running: bool = False
 
 
 async def deliver(
@@ -165,7 +169,7 @@ async def _carry(
                 verdicts.append(waits)
         # a start earlier in the same batch moves its workflow id: read again, go on from there
         moves = moves + 1 if len(verdicts) == at else 0
-        if waits and not waits.settled and (waits.word != "moved" or moves > MOVES):
+        if waits and not waits.settled and (waits.word not in _AGAIN or moves > MOVES):
             verdicts.append(waits)
             break
     return verdicts
@@ -191,7 +195,7 @@ def _verdict(answer: Any, replies: tuple[int, ...]) -> Verdict:
     if isinstance(answer, LuaflowError):
         raise answer
     word = bytes(answer[0]).decode()
-    return Verdict(word, replies if word in ("ok", "no") else ())
+    return Verdict(word, replies if word in ("ok", "no", "ended") else ())
 
 
 def _read(text: bytes) -> dict[str, Any]:
@@ -203,20 +207,22 @@ def _read(text: bytes) -> dict[str, Any]:
 
 
 def _target(fields: Sequence[bytes | None]) -> _Target:
-    run, queue, sticky = (bytes(f or b"").decode(errors="replace") for f in fields)
-    return _Target(run, queue, sticky)
+    run, queue, sticky, status = (bytes(f or b"").decode(errors="replace") for f in fields)
+    return _Target(run, queue, sticky, running=status == "running")
 
 
 async def _find(store: Store, p: Partition, mails: Sequence[Mapping[str, Any]]) -> list[_Target]:
     """Return where each message is to arrive."""
     ids = [str(mail.get("workflow_id", "")) for mail in mails]
     # where a key has a wrong type, the message's script says so, and stops nobody else
-    found = await store.ask(*(("HMGET", p.wf(id_), "run", "queue", "sticky") for id_ in ids))
+    found = await store.ask(
+        *(("HMGET", p.wf(id_), "run", "queue", "sticky", "status") for id_ in ids)
+    )
     targets = [_Target("", "", "") if isinstance(f, ResponseError) else _target(f) for f in found]
     ask = [
         i
         for i, (mail, target) in enumerate(zip(mails, targets, strict=True))
-        if target.run_id and (mail.get("k") == "end" or mail.get("child_of"))
+        if target.run_id and (_ends(mail) or mail.get("child_of"))
     ]
     if ask:
         parents = await store.ask(*(("HGET", p.run(targets[i].run_id), "parent") for i in ask))
@@ -224,6 +230,11 @@ async def _find(store: Store, p: Partition, mails: Sequence[Mapping[str, Any]]) 
             known = text and not isinstance(text, ResponseError)
             targets[i] = targets[i]._replace(parent=_read(text) if known else None)
     return targets
+
+
+def _ends(mail: Mapping[str, Any]) -> bool:
+    """Whether a message ends the run it finds, whose parent is told then."""
+    return mail.get("k") == "end" or mail.get("conflict") == "terminate_existing"
 
 
 def _call(
@@ -237,7 +248,10 @@ def _call(
             return _to_nobody(p, stamp, b""), ()
         match mail.get("k"):
             case "start":
-                return _start(p, stamp, mail), answers
+                no = _refusal(mail, messages.exists_already(str(mail["workflow_id"])))
+                at = Route(p, str(mail["workflow_id"]), *target[:3])
+                running, parent = target.running, target.parent
+                return child_start(stamp, mail, at, running=running, parent=parent, no=no)
             case "message":
                 return _message(p, stamp, mail, target), answers
             case "end":
@@ -282,27 +296,6 @@ def _accepted(mail: Mapping[str, Any], type_: str) -> bytes:
     if not mail.get("from") or not type_:
         return b""
     return messages.outcome(mail["from"], type_, {"seq": mail["seq"]})
-
-
-def _start(p: Partition, stamp: Stamp, mail: Mapping[str, Any]) -> Call:
-    workflow_id, run_id = str(mail["workflow_id"]), str(mail["run_id"])
-    child = {"seq": mail["seq"], "pid": mail["pid"], "workflow_id": workflow_id, "run_id": run_id}
-    started = "ChildWorkflowExecutionStarted"
-    return delivery.deliver_start(
-        route=Route(p, workflow_id, run_id, str(mail["queue"])),
-        stamp=stamp,
-        type=str(mail["type"]),
-        bundle=str(mail["bundle"]),
-        parent=str(mail.get("parent", "")),
-        reuse=str(mail.get("reuse", "")),
-        delay=int(mail.get("delay", 0)),
-        run_timeout=int(mail.get("run_timeout", 0)),
-        deadline=int(mail.get("deadline", 0)),
-        yes=messages.outcome(mail["from"], started, child, final=False),
-        no=_refusal(mail, messages.exists_already(workflow_id)),
-        started=orjson.dumps(mail["started"]),
-        messages=[(str(kind), orjson.dumps(body)) for kind, body in mail.get("messages", ())],
-    )
 
 
 def _message(p: Partition, stamp: Stamp, mail: Mapping[str, Any], target: _Target) -> Call:

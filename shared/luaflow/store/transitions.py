@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from luaflow.domain.events import CLOSING_EVENT
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg, Call
 from luaflow.store.scripts import load
@@ -40,6 +41,16 @@ class RequestId(NamedTuple):
 NO_REQUEST = RequestId()
 
 
+class Indexed(NamedTuple):
+    """The search attributes of a run: their places in the index, and their JSON; '' without any."""
+
+    places: bytes = b""
+    attrs: bytes = b""
+
+
+NOT_INDEXED = Indexed()
+
+
 def start(
     *,
     route: Route,
@@ -54,14 +65,22 @@ def start(
     delay: int = 0,
     run_timeout: int = 0,
     deadline: int = 0,
+    at: int = 0,
+    limit: int = 0,
+    indexed: Indexed = NOT_INDEXED,
     request: RequestId = NO_REQUEST,
 ) -> Call:
-    """Open the first run of a workflow id; a negative ``deadline`` counts from now."""
+    """Open the first run of a workflow id; ``deadline`` and ``at`` count from now when negative.
+
+    It begins ``at`` whatever comes before; ``delay`` ends with the first message. ``limit``: the
+    time a workflow task of it may take (0: as long as its worker is at it).
+    """
     p, wid, rid, queue, _ = route
     keys = [*p.of_run(wid, rid), p.workflow_queue(queue)]
     keys += [p.session(request.session), p.vis, p.timers, p.leases]
     args: list[Arg] = [*request, rid, wid, type, queue, bundle]
-    args += [parent, conflict, reuse, attempt, delay, run_timeout, deadline, started]
+    args += [parent, conflict, reuse, attempt, delay, run_timeout, deadline, at, limit]
+    args += [*indexed, started]
     for name, body in messages:
         args += [name, body]
     return Call(load("start"), keys, args)
@@ -126,17 +145,7 @@ def commit(
     With ``more`` the code asks for more in the next decision: the worker keeps the task.
     """
     p, wid, rid, _, _ = route
-    keys = [
-        p.meta,
-        p.wf(wid),
-        p.run(rid),
-        p.hist(rid),
-        p.pend(rid),
-        p.leases,
-        p.timers,
-        p.vis,
-        p.gc,
-    ]
+    keys = [*p.of_run(wid, rid), p.leases, p.timers, p.vis, p.gc]
     args: list[Arg] = [
         rid,
         cid,
@@ -177,20 +186,16 @@ def continue_as_new(
     unread: Sequence[int],
     operations: Sequence[Arg],
     others: Sequence[str],
+    status: str = "continued_as_new",
+    at: int = 0,
+    indexed: Indexed = NOT_INDEXED,
 ) -> Call:
-    """Close a run and open the next one of its workflow id in one step."""
+    """Close a run and open the next one of its workflow id in one step.
+
+    ``status`` is how the first one ended, ``at`` when the next one begins (see ``start``).
+    """
     p, wid, rid, queue, sticky = route
-    keys = [
-        p.meta,
-        p.wf(wid),
-        p.run(rid),
-        p.hist(rid),
-        p.pend(rid),
-        p.leases,
-        p.timers,
-        p.vis,
-        p.gc,
-    ]
+    keys = [*p.of_run(wid, rid), p.leases, p.timers, p.vis, p.gc]
     keys += [p.workflow_queue(queue), p.run(next_run), p.hist(next_run), p.sticky(sticky)]
     args: list[Arg] = [
         rid,
@@ -206,7 +211,8 @@ def continue_as_new(
         queue,
         bundle,
     ]
-    args += [attempt, run_timeout, started, len(unread), *unread, *operations]
+    args += [attempt, run_timeout, started, status, CLOSING_EVENT[status], at, *indexed]
+    args += [len(unread), *unread, *operations]
     return Call(load("continue_as_new"), [*keys, *others], args)
 
 

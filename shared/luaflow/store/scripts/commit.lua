@@ -14,6 +14,7 @@
 --- include visible
 --- include close
 --- include decide
+--- include lend
 --- include operations
 
 local r = load_run()
@@ -64,7 +65,7 @@ if r.status == 'running' then
   if keep then
     -- never leave news without a task: the worker goes on with it, under a new turn
     r.turn, r.task = r.turn + 1, 'taken'
-    set_lease('w|' .. run_id, server_now + lease_ms)
+    lend(r.due_task and rcall('HGET', run_key, 'limit'))
   elseif mode == 'plain' then
     rcall('ZREM', leases_key, 'w|' .. run_id)
   end

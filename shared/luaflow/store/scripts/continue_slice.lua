@@ -4,15 +4,14 @@
 -- KEYS meta wf run hist pend leases timers vis gc tq newrun newhist
 -- ARGV server run_id next_run queue cursor:int
 -- cursor: how many slices were made, as it was read together with next_run
--- What is left to do is in pend: n:next, n:slices, n:unread (ids, from the byte n:from on), n:at (the
--- last event looked at after those), n:len and n:size of the new history, and what opens the next run.
+-- What is left to do is in pend (see includes/next.lua).
 -- Returns {'ok', slices made, 1 if it was the last} | {'changed'} | {'gone'}
 --- include partition
 --- include run
 --- include visible
 --- include close
 --- include decide
---- include open
+--- include next
 
 local r = load_run()
 if not r or r.status ~= 'running' or r.task ~= 'continuing' then
@@ -20,7 +19,8 @@ if not r or r.status ~= 'running' or r.task ~= 'continuing' then
   return { 'gone' }
 end
 local n = rcall('HMGET', pend_key, 'n:next', 'n:slices', 'n:unread', 'n:from', 'n:at', 'n:len', 'n:size',
-  'n:started', 'n:closing', 'n:type', 'n:bundle', 'n:attempt', 'n:run_timeout')
+  'n:started', 'n:closing', 'n:type', 'n:bundle', 'n:attempt', 'n:run_timeout', 'n:ended', 'n:kind',
+  'n:begin', 'n:index', 'n:attrs')
 if n[1] ~= next_run or tonumber(n[2]) ~= cursor or r.queue ~= queue then return { 'changed' } end
 
 local list, room = {}, 500
@@ -46,7 +46,8 @@ end
 touch()
 local o = {
   wid = r.wid, first = r.first, type = n[10], queue = queue, bundle = n[11], parent = r.parent, delay = 0,
-  attempt = tonumber(n[12]), run_timeout = tonumber(n[13])
+  attempt = tonumber(n[12]), run_timeout = tonumber(n[13]), at = tonumber(n[16]), index = n[17],
+  attrs = n[18], limit = tonumber(rcall('HGET', run_key, 'limit') or '0')
 }
 local fresh, old_hist = new_run(o), hist_key
 fresh.len, fresh.size = tonumber(n[6]), tonumber(n[7])
@@ -59,9 +60,10 @@ if from <= #named or at < r.len then
   return { 'ok', cursor + 1, 0 }
 end
 rcall('HDEL', pend_key, 'n:next', 'n:slices', 'n:unread', 'n:from', 'n:at', 'n:len', 'n:size',
-  'n:started', 'n:closing', 'n:type', 'n:bundle', 'n:attempt', 'n:run_timeout')
+  'n:started', 'n:closing', 'n:type', 'n:bundle', 'n:attempt', 'n:run_timeout', 'n:ended', 'n:kind',
+  'n:begin', 'n:index', 'n:attrs')
 o.deadline = tonumber(rcall('ZSCORE', timers_key, 'X|' .. run_id) or '0')
-close_run(r, 'continued_as_new', 'WorkflowExecutionContinuedAsNew', n[9])
+close_run(r, n[14], n[15], n[9])
 run_id, run_key, hist_key = next_run, newrun_key, newhist_key
 enter_run(fresh, o)
 return { 'ok', cursor + 1, 1 }

@@ -20,8 +20,8 @@ if not r then
   if w[1] and w[1] ~= run_id and w[4] == run_id then return { 'moved', w[1], w[2], w[3] } end
   return { 'gone' }
 end
-local follow = r.status == 'continued_as_new' or r.status == 'running'
-if w[1] ~= run_id and follow and (w[4] or '') == r.first then
+-- its chain goes on: continued as new, tried again, by cron
+if w[1] ~= run_id and (w[4] or '') == r.first then
   return { 'moved', w[1], w[2], w[3] }
 end
 if r.status ~= 'running' then return { 'closed', r.status } end

@@ -5,11 +5,14 @@
 -- Returns {'ok'} | {'lost'}
 --- include partition
 
-local v = rcall('HMGET', run_key, 'status', 'turn', 'task', 'worker', 'shut')
+local v = rcall('HMGET', run_key, 'status', 'turn', 'task', 'worker', 'shut', 'due_task')
 if v[1] ~= 'running' or tonumber(v[2]) ~= turn or v[3] ~= 'taken' or v[4] ~= worker then return { 'lost' } end
 touch()
 -- a decision that waits for local activities must not keep the mailbox shut: those who send wait, too,
 -- and for how long nobody knows; the next refusal shuts it again at once
 if waits == 1 and v[5] == '1' then rcall('HSET', run_key, 'shut', '0') end
-set_lease('w|' .. run_id, server_now + lease_ms)
+local due = server_now + lease_ms
+-- (the time of local activities is their own)
+if v[6] and waits == 0 then due = math.min(due, tonumber(v[6])) end
+set_lease('w|' .. run_id, due)
 return { 'ok' }

@@ -6,6 +6,7 @@
 --   `first` on, 500 at most} | {'gone'}
 --- include partition
 --- include run
+--- include lend
 
 local r = load_run()
 touch()
@@ -19,9 +20,9 @@ elseif r.turn ~= turn + 1 or r.task ~= 'taken' or r.worker ~= worker then
   return { 'gone' }
 end
 rcall('HSET', run_key, 'turn', r.turn, 'task', 'taken', 'worker', worker, 'entry', '')
-set_lease('w|' .. run_id, server_now + lease_ms)
 local first = 1
 if cached_cid ~= '' and cached_cid == r.cid then first = cached + 1 end
 local events = rcall('XRANGE', hist_key, string.format('%d-0', first), '+', 'COUNT', 500)
-local more = rcall('HMGET', run_key, 'bundle', 'parent', 'attempt')
+local more = rcall('HMGET', run_key, 'bundle', 'parent', 'attempt', 'limit')
+lend(more[4])
 return { 'ok', r.turn, r.len, now, first, r.decided, more[1], r.type, r.queue, more[2], more[3], events }

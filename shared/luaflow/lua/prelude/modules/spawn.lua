@@ -58,7 +58,8 @@ function P.run_child(how, id, host, ...)
   local seq, wrong = give(how or NOTHING, id, host, true, nil, ...)
   if not seq then return nil, wrong end
   K.run.starting[seq] = "exec"
-  local value, err = S.await(seq, "exec")
+  local held = how and A.option(how.options, "workflow", "wait_for_cancellation") == true
+  local value, err = S.await(seq, held and "exec to end" or "exec")
   if err then
     -- A child's failure without a kind or a verdict is an internal one that may be retried.
     local e = err[STATE]
@@ -93,15 +94,25 @@ function P.child_closed(run, pid, ok, value)
   K.mailbox.event(run, {kind = "pid.exit", from = pid, result = result})
 end
 
+local function cancel_child(run, task)
+  S.emit("cancel", run.children[task.seq], nil,
+    '{"child":' .. task.seq .. ',"reason":"parent canceled"}')
+end
+
 -- Whether the child runs already or not: nobody here will know it.
 local function give_up(run, task)
   S.forget(task.seq)
   run.starting[task.seq] = nil
-  S.emit("cancel", run.children[task.seq], nil,
-    '{"child":' .. task.seq .. ',"reason":"parent canceled"}')
+  cancel_child(run, task)
   return true
 end
 S.withdraw.exec, S.withdraw["start of a child"] = give_up, give_up
+
+-- With wait_for_cancellation the call returns when the child really ended.
+S.withdraw["exec to end"] = function(run, task)
+  cancel_child(run, task)
+  return false
+end
 
 for name, watch in next, {
   spawn = false, spawn_monitored = "monitor", spawn_linked = "link",

@@ -1,5 +1,8 @@
 -- Opens a run: state, first event, startup messages (in the same script), index, timeouts, first task.
 -- o: wid first type queue bundle parent attempt delay run_timeout deadline; messages: list of {type, body}
+-- and, where there are any: at, the namespace time of its first task, relative when negative, which no
+-- message brings forward (delay is what a message ends); index and attrs, its search attributes; limit,
+-- the ms that a workflow task of it may take.
 local function new_run(o)
   return {
     wid = o.wid, status = 'running', queue = o.queue, len = 0, size = 0, ts = now, turn = 0, task = '',
@@ -21,9 +24,20 @@ local function enter_run(r, o)
   rcall('HSET', run_key, 'wid', o.wid, 'first', o.first, 'type', o.type, 'status', 'running', 'queue', o.queue,
     'bundle', o.bundle, 'parent', o.parent, 'start', now, 'attempt', o.attempt)
   rcall('ZADD', vis_key, 0, vis_member('status', 'running', now), 0, vis_member('type', o.type, now))
-  if o.run_timeout > 0 then set_timer('x|' .. run_id, now + o.run_timeout) end
+  if o.attrs and o.attrs ~= '' then
+    rcall('HSET', run_key, 'attrs', o.attrs, 'index', o.index)
+    add_attributes(o.index, now)
+  end
+  if o.limit and o.limit > 0 then rcall('HSET', run_key, 'limit', o.limit) end
+  local at = o.at or 0
+  if at < 0 then at = now - at end
+  -- what waits does not run: its time begins with its first task
+  if o.run_timeout > 0 then set_timer('x|' .. run_id, math.max(now + o.delay, at) + o.run_timeout) end
   if o.deadline > 0 then set_timer('X|' .. run_id, o.deadline) end
-  if o.delay > 0 then
+  if at > now then
+    r.task = 'backoff'
+    set_timer('f|' .. run_id, at)
+  elseif o.delay > 0 then
     r.task = 'delayed'
     set_timer('d|' .. run_id, now + o.delay)
   else

@@ -8,6 +8,7 @@
 --   S type body                              a message to oneself: an event and news at once
 --   U ids                                    messages up to `seen` that the code has not taken
 --   H field value                            a field of the run that describe shows (attrs, memo)
+--   I index                                  its search attributes are these now (see visible.lua)
 --   Z status type body key receiver message close   the end; key 0: nobody to tell
 --- include activity_operations
 
@@ -37,6 +38,13 @@ end
 function OPS.H(_, i)
   rcall('HSET', run_key, ARGV[i + 1], ARGV[i + 2])
   return i + 3
+end
+
+function OPS.I(r, i)
+  remove_attributes(rcall('HGET', run_key, 'index') or '', r.start)
+  add_attributes(ARGV[i + 1], r.start)
+  rcall('HSET', run_key, 'index', ARGV[i + 1])
+  return i + 2
 end
 
 function OPS.T(r, i)

@@ -9,6 +9,7 @@
 --                                     any more, see continue_slice); entry is in its stream
 --   decided news                      last event seen by a decision; fed events after it
 --   cid ans refused shut lost fails stuck   last commit and its answer; refusals; what went wrong
+--   limit due_task                    ms that a task may take, where the start said so; when it ends
 --   patience                          ms its sticky worker has to read a task; 0: as the namespace says
 --   unread                            messages up to `decided` that the code has not taken
 --   told told_len                     last refused close, and the events there were
@@ -20,7 +21,7 @@ local MESSAGE = {
 local function load_run()
   local v = rcall('HMGET', run_key, 'wid', 'status', 'queue', 'len', 'size', 'ts', 'turn', 'task',
     'worker', 'sticky', 'decided', 'news', 'cid', 'ans', 'refused', 'shut', 'entry', 'lost', 'parent',
-    'type', 'start', 'fails', 'first', 'patience')
+    'type', 'start', 'fails', 'first', 'patience', 'due_task')
   if not v[1] then return nil end
   return {
     wid = v[1], status = v[2], queue = v[3], len = tonumber(v[4]), size = tonumber(v[5]),
@@ -28,7 +29,7 @@ local function load_run()
     decided = tonumber(v[11]), news = tonumber(v[12]), cid = v[13], ans = v[14],
     refused = tonumber(v[15] or '0'), shut = v[16] == '1', entry = v[17], lost = tonumber(v[18] or '0'),
     parent = v[19] or '', type = v[20], start = tonumber(v[21]), fails = tonumber(v[22] or '0'),
-    first = v[23] or '', patience = tonumber(v[24] or '0')
+    first = v[23] or '', patience = tonumber(v[24] or '0'), due_task = v[25]
   }
 end
 
