@@ -97,6 +97,8 @@ end
 local function give_up(run, task)
   S.forget(task.seq)
   run.starting[task.seq] = nil
+  -- A function only waited: what it started goes on without it.
+  if K.kind ~= "workflow" then return true end
   S.emit("cancel", run.children[task.seq], nil,
     '{"child":' .. task.seq .. ',"reason":"parent canceled"}')
   return true
