@@ -9,7 +9,7 @@ from __future__ import annotations
 from luaflow.domain.ids import partition_of
 from luaflow.store.delivery import Stamp
 from luaflow.store.keys import Partition
-from luaflow.store.link import Call
+from luaflow.store.link import Arg, Call
 from luaflow.store.scripts import load
 from luaflow.store.store import Store
 from luaflow.store.transitions import RequestId
@@ -17,7 +17,7 @@ from luaflow.store.transitions import RequestId
 TTL_MS = 60_000
 """How long a node that went silent is still taken to be there."""
 LIMIT = 10_000
-"""Letters that may wait in an inbox, more or less; beyond it the oldest go."""
+"""Letters that may wait in an inbox; beyond it the oldest go."""
 
 
 def home(store: Store, text: str) -> Partition:
@@ -34,7 +34,7 @@ def post_inbox(*, partition: Partition, node: str, letter: bytes, request: Reque
     """Put a letter (JSON) into the inbox of a node."""
     p = partition
     keys = [p.meta, p.inbox(node), p.session(request.session)]
-    args = [request.session, request.number, request.lowest, LIMIT, letter]
+    args: list[Arg] = [request.session, request.number, request.lowest, LIMIT, letter]
     return Call(load("post_inbox"), keys, args)
 
 

@@ -9,6 +9,6 @@
 local verdict = arrival()
 if verdict then return { verdict } end
 touch()
-local there = rcall('XADD', inbox_key, 'NOMKSTREAM', 'MAXLEN', '~', limit, '*', 'e', letter)
+local there = rcall('XADD', inbox_key, 'NOMKSTREAM', 'MAXLEN', limit, '*', 'e', letter)
 arrived()
 return { there and 'ok' or 'no' }

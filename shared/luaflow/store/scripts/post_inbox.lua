@@ -10,5 +10,5 @@ if repeated() then return { 'ok' } end
 if rcall('EXISTS', inbox_key) == 0 then return { 'gone' } end
 touch()
 remember()
-rcall('XADD', inbox_key, 'NOMKSTREAM', 'MAXLEN', '~', limit, '*', 'e', letter)
+rcall('XADD', inbox_key, 'NOMKSTREAM', 'MAXLEN', limit, '*', 'e', letter)
 return { 'ok' }
