@@ -36,7 +36,7 @@ class Names:
         if found := self.local.get(name):
             return found
         store = await self._world.store()
-        (pid,) = await store.read(("GET", inboxes.home(store, name).name(name)))
+        (pid,) = await store.read(("HGET", inboxes.home(store, name).name(name), "pid"))
         return None if pid is None else bytes(pid).decode()
 
     def claim(self, name: str, pid: str, holder: FunctionCall) -> None:

@@ -33,12 +33,11 @@ class World:
 
     async def client(self) -> Client:
         """The client; raises what connecting raises."""
-        if self._client is None:
-            async with self._connecting:
-                if self._client is None and self._connect is not None:
-                    self._client = await self._connect()
-        assert self._client is not None
-        return self._client
+        async with self._connecting:
+            if self._client is None:
+                assert self._connect is not None
+                self._client = await self._connect()
+            return self._client
 
     async def store(self) -> Store:
         """The store of the namespace."""

@@ -19,7 +19,7 @@ key (after the prefix)   type         holds
 ``mark:<p>``             hash         the last message applied from partition p
 ``vis``                  sorted set   one lexicographic index for list and count
 ``inbox:<node>``         stream       letters to functions and processes of one OS process
-``name:<name>``          string       PID of the process that registered the name
+``name:<name>``          hash         PID of the process that has the registered name
 ``sess:<session>``       hash         request numbers of a client session
 ``meta``                 hash         settings, clock, epoch, wake-up time of this partition
 =======================  ===========  ======================================================

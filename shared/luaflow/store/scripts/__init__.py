@@ -81,17 +81,18 @@ def _bind(keys: tuple[str, ...], args: tuple[str, ...]) -> str:
     return f"local {', '.join(names)} = {', '.join(values)}"
 
 
-_LENGTH = dict.fromkeys(("wf", "run", "newrun", "pend", "mark", "sess", "worker", "leader"), "HLEN")
+_LENGTH = dict.fromkeys(
+    ("wf", "run", "newrun", "pend", "mark", "sess", "worker", "leader", "name"), "HLEN"
+)
 _LENGTH |= dict.fromkeys(("timers", "leases", "gc", "vis", "set", "workers"), "ZCARD")
-_LENGTH["name"] = "STRLEN"
 
 
 def _typed(keys: tuple[str, ...]) -> str:
     """Return the Lua function ``typed``: it fails where a key has a wrong type.
 
     ``touch`` calls it before the first write, so a script writes everything or nothing. Keys that
-    are neither hashes, sorted sets nor names are streams; ``meta`` is read before. A last name
-    ``any...`` is for keys of several types: the script itself looks at them.
+    are neither hashes nor sorted sets are streams; ``meta`` is read before. A last name ``any...``
+    is for keys of several types: the script itself looks at them.
     """
     lines = []
     for i, key in enumerate(keys, 1):

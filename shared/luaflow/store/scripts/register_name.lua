@@ -4,8 +4,9 @@
 -- Returns {'ok'} | {'taken', pid of its owner}
 --- include partition
 
-local owner = rcall('GET', name_key)
+local owner = rcall('HGET', name_key, 'pid')
 if owner and owner ~= pid then return { 'taken', owner } end
 touch()
-rcall('SET', name_key, pid, 'PX', ttl)
+rcall('HSET', name_key, 'pid', pid)
+rcall('PEXPIRE', name_key, ttl)
 return { 'ok' }

@@ -4,7 +4,7 @@
 -- Returns {'ok', 1: it was registered, 0: it was not}
 --- include partition
 
-local owner = rcall('GET', name_key)
+local owner = rcall('HGET', name_key, 'pid')
 if not owner or (pid ~= '' and owner ~= pid) then return { 'ok', 0 } end
 touch()
 rcall('DEL', name_key)
