@@ -88,6 +88,20 @@ class Stage:
         node = self.nodes[0] if self.nodes else await self.node()
         return await node.call(f"app:{name}", list(args), **how)
 
+    @property
+    def excused(self) -> bool:
+        """Whether a planted violation may leave anything behind."""
+        return self.engine.excused
+
+    @excused.setter
+    def excused(self, value: bool) -> None:
+        self.engine.excused = value
+
+    async def check(self) -> None:
+        """What ``proves`` checks at the end of a test."""
+        await self.close()
+        await self.engine.check()
+
     async def close(self) -> None:
         """Close the nodes."""
         for node in self.nodes:
@@ -95,6 +109,7 @@ class Stage:
             assert not node.processes.calls
         for store in self._stores:
             await store.close()
+        self.nodes, self._stores = [], []
 
 
 @pytest.fixture

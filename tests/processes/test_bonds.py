@@ -241,16 +241,19 @@ async def test_upgrade_keeps_pid_mailbox_options_and_name(stage: Stage) -> None:
 
 async def test_upgrade_without_end_starves_nobody(stage: Stage) -> None:
     """A process that exchanges its code again and again leaves the others their turn."""
-    assert await _result(
-        stage,
-        """
+    assert (
+        await _result(
+            stage,
+            """
         local pid = process.spawn("app:p_again", HOST, 1)
         time.sleep("30ms")
         process.terminate(pid)
         return "alive"
         """,
-        p_again="local n = ... process.upgrade(nil, n + 1)",
-    ) == "alive"
+            p_again="local n = ... process.upgrade(nil, n + 1)",
+        )
+        == "alive"
+    )
 
 
 async def test_names(stage: Stage) -> None:
@@ -327,16 +330,19 @@ async def test_bonds_leave_nothing_behind(stage: Stage) -> None:
 
 async def test_the_end_of_a_child_that_was_quick_is_told(stage: Stage) -> None:
     """It ended before its spawner ran again: the watch was there before it began."""
-    assert await _result(
-        stage,
-        """
+    assert (
+        await _result(
+            stage,
+            """
         local n = 0
         for i = 1, 50 do process.spawn_monitored("app:p_quick", HOST, i) end
         for _ = 1, 50 do n = n + process.events():receive().result.value end
         return n
         """,
-        p_quick="return ...",
-    ) == 1275
+            p_quick="return ...",
+        )
+        == 1275
+    )
 
 
 def test_modes_name_what_spawn_asks_for() -> None:
