@@ -23,7 +23,8 @@ HEAD: list[dict[str, Any]] = [
     {"name": "processes", "kind": "process.host"},
 ]
 BEFORE = """
-local funcs, time, workflow, ctx = require("funcs"), require("time"), require("workflow"), require("ctx")
+local funcs, time = require("funcs"), require("time")
+local workflow, ctx = require("workflow"), require("ctx")
 local HOST = "app:processes"
 local function kinds(err) return err and err:kind() end
 """

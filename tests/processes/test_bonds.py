@@ -78,7 +78,7 @@ async def test_unmonitor_and_unlink_silence(stage: Stage) -> None:
 
 
 async def test_link_with_and_without_trap(stage: Stage) -> None:
-    """A link's failure is an event with trap_links; a linked process that ends well says nothing."""
+    """A link's failure is an event with trap_links; one that ends well says nothing."""
     assert await _result(
         stage,
         """
@@ -157,7 +157,7 @@ async def test_a_parent_that_fails_takes_linked_children_along(stage: Stage) -> 
 
 
 async def test_terminate_and_cancel_of_processes(stage: Stage) -> None:
-    """Terminate ends at once, kind Canceled; cancel is an event with reason, at, from and payload."""
+    """Terminate ends at once, kind Canceled; cancel is an event: reason, at, from, payload."""
     assert await _result(
         stage,
         """
@@ -216,7 +216,8 @@ async def test_upgrade_keeps_pid_mailbox_options_and_name(stage: Stage) -> None:
         stage,
         """
         process.set_options({trap_links = true})
-        local pid = process.with_options({}):with_name("it"):spawn_linked_monitored("app:p_old", HOST)
+        local named = process.with_options({}):with_name("it")
+        local pid = named:spawn_linked_monitored("app:p_old", HOST)
         process.send(pid, "later", "x")
         process.send(pid, "later", nil, 2)
         process.send(pid, "go")
@@ -234,7 +235,8 @@ async def test_upgrade_keeps_pid_mailbox_options_and_name(stage: Stage) -> None:
         local inbox = process.inbox()
         local a, b = inbox:receive(), inbox:receive()
         return { process.pid(), {...}, { a:topic(), a:payload():data(), #b:payload() },
-          process.id(), process.get_options().trap_links, process.registry.lookup("it") == process.pid() }
+          process.id(), process.get_options().trap_links,
+          process.registry.lookup("it") == process.pid() }
         """,
     ) == [True, True, ["NotFound", 7], ["later", "x", 2], "app:p_new", True, True]
 
@@ -299,7 +301,8 @@ async def test_a_name_is_free_when_its_owner_ended(stage: Stage) -> None:
           local pid, err = process.with_context({}):with_name("the one")
             :spawn_monitored("app:p_waits", HOST)
           if err then return nil, err end
-          if how == "terminate" then process.terminate("the one") else process.send("the one", how) end
+          if how == "terminate" then process.terminate("the one")
+          else process.send("the one", how) end
           local e = process.events():receive()
           out[#out + 1] = e.from == pid
         end

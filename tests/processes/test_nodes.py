@@ -36,7 +36,8 @@ async def test_a_message_crosses_nodes_and_is_answered(stage: Stage) -> None:
             if err then return nil, err end
             local m = process.inbox():receive()
             local e = process.events():receive()
-            return { monitored, m:topic(), m:payload():data(), m:from() == pid, e.kind, e.result.value }
+            return { monitored, m:topic(), m:payload():data(), m:from() == pid, e.kind,
+              e.result.value }
             """,
         }
     )
@@ -107,22 +108,25 @@ async def test_a_node_that_is_gone(stage: Stage, monkeypatch: Any) -> None:
         {
             "p_waits": WAITS,
             "start": 'return process.spawn("app:p_waits", HOST)',
+            "hears": "return process.inbox():receive():topic()",
             "f": """
-            local pid = ...
+            local pid, hears = ...
             process.monitor(pid)
+            process.send(hears, "watching")
             local e = process.events():receive()
-            return { e.from == pid, e.result.error:kind(), kinds(select(2, process.send(pid, "x"))) }
+            local _, err = process.send(pid, "x")
+            return { e.from == pid, e.result.error:kind(), kinds(err) }
             """,
         }
     )
     one, two = await stage.node(), await stage.node()
     pid = await one.call("app:start", [])
     await one.processes.reachable()
-    watching = asyncio.create_task(two.call("app:f", [pid]))
-    (made,) = one.processes.calls.values()
-    async with asyncio.timeout(5):
-        while not made.bonds.watchers:
-            await asyncio.sleep(0.01)
+    hears = asyncio.create_task(one.call("app:hears", []))
+    await asyncio.sleep(0)
+    made, other = one.processes.calls.values()
+    watching = asyncio.create_task(two.call("app:f", [pid, other.pid]))
+    assert await within(hears) == "watching"
     # its OS process dies: nobody says good-bye, the inbox expires
     made.bonds.watchers.clear()
     await one.close()
@@ -130,16 +134,21 @@ async def test_a_node_that_is_gone(stage: Stage, monkeypatch: Any) -> None:
 
 
 async def test_names_of_the_namespace(stage: Stage) -> None:
-    """Other scopes are seen by all nodes, resolve there, conflict there, and go with their owner."""
+    """Other scopes are one in all nodes: found, refused a second time, gone with their owner."""
     await stage.app(
         {
             "p_named": """
             local ok, err = process.registry.register("shared", nil, process.registry.EVENTUAL)
             if err then return nil, err end
+            process.send(..., "named")
             process.inbox():receive()
             return ok
             """,
-            "start": 'return process.spawn("app:p_named", HOST)',
+            "start": """
+            local pid = process.spawn("app:p_named", HOST, process.pid())
+            process.inbox():receive()
+            return pid
+            """,
             "has": 'return process.registry.lookup("shared")',
             "f": """
             local R, out = process.registry, {}
@@ -163,16 +172,13 @@ async def test_names_of_the_namespace(stage: Stage) -> None:
     )
     one, two = await stage.node(), await stage.node()
     pid = await one.call("app:start", [])
-    async with asyncio.timeout(5):
-        while "shared" not in one.processes.names.shared:
-            await asyncio.sleep(0.01)
     assert await within(two.call("app:f", [pid])) == [True, "AlreadyExists", True, True, True]
     assert await within(two.call("app:again", [])) == [True, True, False, "NotFound"]
 
 
 @proves(mutant("register_name", "if owner and owner ~= pid then", "if false then"))
 async def test_one_owner_of_a_name(stage: Stage) -> None:
-    """Two nodes that want a name at once: one has it; said again, it stays; the other may not free it."""
+    """Of nodes that want a name at once one has it, keeps it, and nobody else frees it."""
     store = stage.engine.store
     p = inboxes.home(store, "it")
 
@@ -271,7 +277,7 @@ async def test_letters_nobody_can_read_hurt_nobody(stage: Stage) -> None:
     assert await within(task) == "t"
 
 
-async def test_what_was_read_is_removed(stage: Stage) -> None:
+async def test_what_was_read_is_removed(stage: Stage, monkeypatch: Any) -> None:
     """An inbox in use stays empty, and goes with its node."""
     await stage.app({"f": "local i = process.inbox() i:receive() i:receive() return 1"})
     node = await stage.node()
@@ -279,7 +285,16 @@ async def test_what_was_read_is_removed(stage: Stage) -> None:
     await asyncio.sleep(0)
     (made,) = node.processes.calls.values()
     await node.processes.reachable()
-    other = await stage.node()
+    other, trimmed = await stage.node(), asyncio.Event()
+    read = node.processes.inbox._store.read
+
+    async def noted(*commands: Any) -> list[Any]:
+        answers = await read(*commands)
+        if commands[0][0] == "XTRIM":
+            trimmed.set()
+        return answers
+
+    monkeypatch.setattr(node.processes.inbox._store, "read", noted)
     for _ in range(2):
         await other.processes.post(
             {"kind": "message", "to": made.pid, "from": "", "topic": "t", "input": []}
@@ -287,9 +302,11 @@ async def test_what_was_read_is_removed(stage: Stage) -> None:
     assert await within(task) == 1
     store = stage.engine.store
     key = inboxes.home(store, node.processes.node).inbox(node.processes.node)
-    async with asyncio.timeout(5):
-        while await store.read(("XLEN", key)) != [0]:
-            await asyncio.sleep(0.01)
+    left = [2]
+    while left != [0]:
+        await within(trimmed.wait())
+        trimmed.clear()
+        left = await store.read(("XLEN", key))
     await node.close()
     assert await store.read(("EXISTS", key)) == [0]
 

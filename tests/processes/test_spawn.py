@@ -63,8 +63,9 @@ async def test_payloads_arrive_as_nil_value_and_list(stage: Stage) -> None:
             process.unlisten(raw)
             local _, open = raw:receive()
             out[7] = open
-            out[8] = { kinds(select(2, process.listen("@x"))), kinds(select(2, process.send(me, "@x"))),
-              kinds(select(2, process.listen(""))), kinds(select(2, process.send(me))) }
+            local function fails(f, ...) return kinds(select(2, f(...))) end
+            out[8] = { fails(process.listen, "@x"), fails(process.send, me, "@x"),
+              fails(process.listen, ""), fails(process.send, me) }
             return out
             """,
         }
@@ -162,7 +163,8 @@ async def test_a_destination_that_is_nobody(stage: Stage) -> None:
             "p_short": "return 1",
             "f": """
             local out = {}
-            for _, op in ipairs({"send", "cancel", "terminate", "monitor", "link", "unmonitor", "unlink"}) do
+            local ops = {"send", "cancel", "terminate", "monitor", "link", "unmonitor", "unlink"}
+            for _, op in ipairs(ops) do
               local ok, err = process[op]("nobody", "x")
               out[#out + 1] = { ok == nil, err:kind(), err:message(), err:retryable() }
             end
@@ -183,7 +185,7 @@ async def test_exec_of_a_process(stage: Stage) -> None:
     await stage.app(
         {
             "p_ctx": "return { ctx.get('a'), ... }",
-            "p_fail": 'return nil, errors.new({message = "no", kind = "Conflict", retryable = false})',
+            "p_fail": 'return nil, errors.new({message = "no", kind = "Conflict"})',
             "f": """
             local value, err = process.exec("app:p_ctx", HOST, "x")
             local _, bad = process.exec("app:p_fail", HOST)

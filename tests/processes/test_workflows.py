@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import orjson
 from tests.processes.conftest import Stage
 from tests.support.engine import within
 from tests.support.mutants import kernel_mutant, mutant, proves, replaced
@@ -17,7 +18,8 @@ WORKER = "app:worker"
 ANSWERS = """
 local inbox = process.inbox()
 local m = inbox:receive()
-local ok, err = process.send(m:from(), "answer", m:payload():data() * 2, workflow.info().workflow_id)
+local id = workflow.info().workflow_id
+local ok, err = process.send(m:from(), "answer", m:payload():data() * 2, id)
 if err then return nil, err end
 local again = inbox:receive()
 return { ok, again:topic() }
@@ -38,7 +40,8 @@ async def test_a_workflow_answers_the_function_that_spawned_it(stage: Stage) -> 
         {
             "f": """
             local inbox = process.inbox()
-            local pid, err = process.with_context({}):with_message("ask", 21):spawn("app:wf", "app:worker")
+            local spawner = process.with_context({}):with_message("ask", 21)
+            local pid, err = spawner:spawn("app:wf", "app:worker")
             if err then return nil, err end
             local m = inbox:receive()
             process.send(pid, "thanks")
@@ -98,8 +101,10 @@ async def test_watching_a_workflow(stage: Stage) -> None:
             "f": """
             local events, out = process.events(), {}
             process.set_options({trap_links = true})
-            local function one() local e = events:receive() return { e.kind, e.result.value or false,
-              e.result.error and e.result.error:kind() or false } end
+            local function one()
+              local e = events:receive()
+              return { e.kind, e.result.value or false, kinds(e.result.error) or false }
+            end
             local pid = process.spawn("app:wf", "app:worker", "well")
             out[1] = process.monitor(pid)
             process.send(pid, "go")
@@ -181,7 +186,7 @@ async def _first_lost(self: Handle, timeout: float | None = None) -> Any:
 
 
 async def _gives_up(handle: Handle) -> processes.End:
-    return processes.End(True, processes.values.dumps(await handle.result()), workflow=True)
+    return processes.End(True, orjson.dumps(await handle.result()), workflow=True)
 
 
 @proves(replaced(processes, "end_of", _gives_up))
@@ -207,7 +212,7 @@ async def test_a_watch_survives_an_outage(stage: Stage, monkeypatch: Any) -> Non
 
 
 async def test_a_spawn_of_a_workflow_that_runs(stage: Stage) -> None:
-    """A taken name is the workflow's id: the messages go to the run there is, its PID comes back."""
+    """A taken name is the workflow's id: the run there is gets the messages."""
     await stage.app(
         {
             "f": """
