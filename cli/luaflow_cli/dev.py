@@ -99,12 +99,14 @@ async def _work(app: App, url: str, children: list[Child]) -> int:
 async def _processes(app: App, url: str, namespace: str) -> AsyncIterator[None]:
     """Keep the app's ``process.service`` entries running, in this process."""
     from luaflow import Client
+    from luaflow.observe.logs import setup_logging
     from luaflow_worker.node import Node
     from luaflow_worker.process_services import ProcessServices, services_of
 
     if not services_of(app):
         yield
         return
+    setup_logging()
     async with await Client.connect(url, namespace) as client:
         node = Node(app, client, settings=client.store.settings)
         services = ProcessServices(node)
