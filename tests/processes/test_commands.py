@@ -78,7 +78,10 @@ async def test_a_call_without_a_server_needs_none(stage: Stage, tmp_path: Path) 
             local named = process.with_context({}):with_name("echo")
             local pid = named:spawn_monitored("app:p_echo", HOST)
             process.send("echo", "x", process.registry.lookup("me") == process.pid())
-            return process.events():receive().result.value
+            local e = process.events():receive()
+            local _, none = process.registry.lookup("echo")
+            local _, nobody = process.send("echo", "x")
+            return { e.result.value, none:message(), nobody:message() }
             """,
         }
     )
@@ -90,7 +93,11 @@ async def test_a_call_without_a_server_needs_none(stage: Stage, tmp_path: Path) 
         stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await process.communicate()
-    assert orjson.loads(out)["result"] is True
+    assert orjson.loads(out)["result"] == [
+        True,
+        "name not registered",
+        "could not resolve 'echo' as PID or registered name",
+    ]
 
 
 SERVICE = """\
@@ -125,7 +132,7 @@ return {main = main}
 
 async def test_dev_runs_the_services_of_its_app(tmp_path: Path) -> None:
     """What it started is at work when dev says that it is ready, and ends with it."""
-    files = {
+    files: dict[str, str | bytes] = {
         "src/app.yaml": HEAD + WORKFLOW + SERVICE,
         "src/wf.lua": FLOW,
         "src/starter.lua": STARTER,

@@ -10,9 +10,12 @@ from tests.processes.conftest import Stage
 from tests.support.engine import within
 from tests.support.mutants import mutant, proves, replaced
 
-from luaflow.store import inboxes
+from luaflow.domain.messages import letter_to
+from luaflow.store import inboxes, relay
+from luaflow.store.delivery import Stamp
 from luaflow.store.transitions import RequestId
 from luaflow_worker import inbox
+from luaflow_worker.names import Names
 from luaflow_worker.processes import Processes
 
 WAITS = """
@@ -334,3 +337,67 @@ async def test_a_function_is_reachable_before_its_pid_leaves(stage: Stage) -> No
     pid = await one.call("app:start", [])
     await one.processes.inbox.start()
     assert await within(two.call("app:f", [pid])) is True
+
+
+@proves(
+    mutant("deliver_inbox", "if verdict then return { verdict } end", ""),
+    mutant("deliver_inbox", "arrived()", ""),
+)
+async def test_a_letter_of_a_run_is_delivered_once_and_in_order(stage: Stage) -> None:
+    """The mark of the sender's partition counts it; one that is ahead of its turn must wait."""
+    store, node = stage.engine.store, "n0123456789ab"
+    p = inboxes.home(store, node)
+    await store.one(inboxes.keep_inbox(partition=p, node=node))
+
+    async def deliver(number: int) -> bytes:
+        stamp = Stamp(3, number, 7)
+        call = inboxes.deliver_inbox(partition=p, node=node, stamp=stamp, letter=b"%d" % number)
+        return bytes((await store.one(call))[0])
+
+    words = [await deliver(n) for n in (1, 1, 3, 2, 2, 3)]
+    assert words == [b"ok", b"duplicate", b"gap", b"ok", b"duplicate", b"ok"]
+    (left,) = await store.read(("XRANGE", p.inbox(node), "-", "+"))
+    assert [bytes(fields[1]) for _, fields in left] == [b"1", b"2", b"3"]
+
+
+async def test_letters_to_nobody_are_settled(stage: Stage) -> None:
+    """A node that is gone stops no outbox: the letter is taken off, and no key is made."""
+    store, node = stage.engine.store, "n0123456789ab"
+    p = inboxes.home(store, node)
+    message = letter_to(node, {"to": f"{{{node}@h|1}}", "kind": "message"})
+    assert (await relay.deliver(store, 3, 1, 7, message)).settled
+    assert await store.read(("EXISTS", p.inbox(node))) == [0]
+
+
+async def _forgets(self: Names) -> None:
+    return None
+
+
+@proves(replaced(Names, "renew", _forgets))
+async def test_the_heartbeat_keeps_names(stage: Stage) -> None:
+    """A name would expire; one that somebody else got meanwhile is not taken back."""
+    await stage.app(
+        {
+            "f": """
+            process.registry.register("kept", nil, 1)
+            process.registry.register("lost", nil, 1)
+            process.inbox():receive()
+            """
+        }
+    )
+    node = await stage.node()
+    task = asyncio.create_task(node.call("app:f", []))
+    store, names = stage.engine.store, node.processes.names
+    async with asyncio.timeout(5):
+        while len(names.shared) < 2:
+            await asyncio.wait({task}, timeout=0.01)
+    kept, lost = (inboxes.home(store, n).name(n) for n in ("kept", "lost"))
+    await store.read(("PEXPIRE", kept, 5000), ("HSET", lost, "pid", "{n000000000009@h|1}"))
+    await node.processes._beat()
+    (ttl,) = await store.read(("PTTL", kept))
+    assert ttl > 5000
+    assert list(names.shared) == ["kept"]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await node.close()
+    assert await store.read(("EXISTS", kept), ("EXISTS", lost)) == [0, 1]

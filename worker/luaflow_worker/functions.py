@@ -129,7 +129,7 @@ class FunctionCall:
         self.nested: dict[int, Callable[[], None]] = {}
         """Calls it waits for, by command: what passes a cancellation on to them."""
         self._tasks: dict[int, asyncio.Task[Any] | asyncio.TimerHandle] = {}
-        self._ended: asyncio.Future[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
         self._exchange: Command | None = None
         self._later: list[tuple[Any, ...]] = []
 
@@ -178,9 +178,9 @@ class FunctionCall:
     async def ending(self) -> Outcome:
         """Wait for the end, whoever else does; cancelling this ends nothing."""
         if self.outcome is None:
-            if self._ended is None:
-                self._ended = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._ended)
+            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(ended)
+            await ended
         assert self.outcome is not None
         return self.outcome
 
@@ -204,8 +204,9 @@ class FunctionCall:
         if self.run is not None:
             self.run.close()
         self.host.processes.ended(self, outcome)
-        if self._ended and not self._ended.done():
-            self._ended.set_result(None)
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
 
     def _drop_tasks(self) -> None:
         for task in self._tasks.values():

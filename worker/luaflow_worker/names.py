@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from luaflow.domain.ids import parse_pid
-from luaflow.errors import AlreadyExists, InvalidArgument, LuaflowError, NotFound
+from luaflow.errors import AlreadyExists, InvalidArgument, LuaflowError, NotFound, Unavailable
 from luaflow.store import inboxes
 from luaflow_worker.world import World
 
@@ -32,10 +32,17 @@ class Names:
         self.shared: dict[str, str] = {}
 
     async def lookup(self, name: str) -> str | None:
-        """The PID a name belongs to, in this node or else in the namespace."""
+        """The PID a name belongs to, in this node or else in the namespace.
+
+        A node that never needed a server, and finds none now, knows its own names.
+        """
         if found := self.local.get(name):
             return found
-        store = await self._world.store()
+        try:
+            store = await self._world.store()
+        except Unavailable as error:
+            log.warning("the name %r is looked for in this process only: %s", name, error.message)
+            return None
         (pid,) = await store.read(("HGET", inboxes.home(store, name).name(name), "pid"))
         return None if pid is None else bytes(pid).decode()
 
