@@ -66,10 +66,6 @@ def _app() -> App | None:
 async def _call(app: App, entry: CallableEntry, args: list[Any]) -> Any:
     """Run a function of the app here; Redis is asked only when the function asks for it."""
     from luaflow.client import Client
-    from luaflow_worker.calling import LateWorld, call_function
+    from luaflow_worker.calling import call_function
 
-    world = LateWorld(lambda: Client.connect(*place(app)))
-    try:
-        return await call_function(app, entry, args, world)
-    finally:
-        await world.close()
+    return await call_function(app, entry, args, lambda: Client.connect(*place(app)))

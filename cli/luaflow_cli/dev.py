@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import signal
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,10 +87,34 @@ async def _work(app: App, url: str, children: list[Child]) -> int:
     try:
         for child in children:
             await child.start()
-        _tell(url, namespace, types)
-        return _tell_end(await _first_end(children))
+        async with _processes(app, url, namespace):
+            _tell(url, namespace, types)
+            return _tell_end(await _first_end(children))
     except ChildEnded as end:
         return _tell_end(end)
+
+
+@contextlib.asynccontextmanager
+async def _processes(app: App, url: str, namespace: str) -> AsyncIterator[None]:
+    """Keep the app's ``process.service`` entries running, in this process."""
+    from luaflow import Client
+    from luaflow.observe.logs import setup_logging
+    from luaflow_worker.node import Node
+    from luaflow_worker.process_services import ProcessServices, services_of
+
+    if not services_of(app):
+        yield
+        return
+    setup_logging()
+    async with await Client.connect(url, namespace) as client:
+        node = Node(app, client, settings=client.store.settings)
+        services = ProcessServices(node)
+        try:
+            await services.start()
+            yield
+        finally:
+            await services.stop()
+            await node.close()
 
 
 async def _first_end(children: list[Child]) -> ChildEnded:

@@ -18,7 +18,7 @@ from tests.protocol.hand import (
 )
 
 from luaflow.domain.events import CLOSING_EVENT
-from luaflow.store import attempts, delivery, liveness, tasks, transitions, upkeep
+from luaflow.store import attempts, delivery, inboxes, liveness, tasks, transitions, upkeep
 from luaflow.store.attempts import Proof
 from luaflow.store.chains import retry_run
 from luaflow.store.child_starts import child_start
@@ -495,6 +495,38 @@ async def _forget(hand: Hand) -> Call:
     return delivery.forget_messages(partition=p, receiver=3, delivered=waiting)
 
 
+NODE = "n0123456789ab"
+
+
+async def _keep_inbox(hand: Hand) -> Call:
+    return inboxes.keep_inbox(partition=inboxes.home(hand.store, NODE), node=NODE)
+
+
+async def _post_inbox(hand: Hand) -> Call:
+    await hand.store.one(await _keep_inbox(hand))
+    p = inboxes.home(hand.store, NODE)
+    return inboxes.post_inbox(
+        partition=p, node=NODE, letter=b"{}", request=RequestId("session", 3, 1)
+    )
+
+
+async def _deliver_inbox(hand: Hand) -> Call:
+    await hand.store.one(await _keep_inbox(hand))
+    p = inboxes.home(hand.store, NODE)
+    return inboxes.deliver_inbox(partition=p, node=NODE, stamp=STAMP, letter=b"{}")
+
+
+async def _register_name(hand: Hand) -> Call:
+    p = inboxes.home(hand.store, "counter")
+    return inboxes.register_name(partition=p, name="counter", pid="{n@h|1}")
+
+
+async def _unregister_name(hand: Hand) -> Call:
+    await hand.store.one(await _register_name(hand))
+    p = inboxes.home(hand.store, "counter")
+    return inboxes.unregister_name(partition=p, name="counter", pid="{n@h|1}")
+
+
 SCENES: dict[str, Scene] = {
     "start": _start,
     "message": _message,
@@ -541,6 +573,11 @@ SCENES: dict[str, Scene] = {
     "retry_run with many": _retry_run_many,
     "deliver_to_existing": _existing,
     "make_way": _way,
+    "keep_inbox": _keep_inbox,
+    "post_inbox": _post_inbox,
+    "deliver_inbox": _deliver_inbox,
+    "register_name": _register_name,
+    "unregister_name": _unregister_name,
 }
 """By script name, a word behind it for a second scene of the same script."""
 

@@ -142,7 +142,8 @@ class Engine:
         for service in worker._services:
             await service.stop()
         await worker._courier.close()
-        worker._python.close()
+        worker.node.processes.inbox.__dict__["say_goodbye"] = _silent
+        await worker.node.close()
         worker._turning.stop()
         await worker.store.close()
 

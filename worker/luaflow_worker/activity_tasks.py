@@ -24,8 +24,8 @@ from luaflow.store.attempts import Proof
 from luaflow.store.keys import Partition
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
-from luaflow_worker.attempt import Attempt, Outcome, Verdict, log_failure, verdict
-from luaflow_worker.functions import FunctionHost, info_of
+from luaflow_worker.attempt import Attempt, Outcome, Verdict, info_of, log_failure, verdict
+from luaflow_worker.functions import FunctionHost
 from luaflow_worker.live import Live, Result
 from luaflow_worker.metrics import AttemptOutcome, WorkerMetrics
 from luaflow_worker.proposal import Eager
@@ -293,7 +293,7 @@ class ActivityTasks:
             return Outcome(failure=Failure("NotFound", text, retryable=True))
         if isinstance(entry, PythonEntry):
             context = Context(info_of(attempt), functools.partial(self._renewals.beat, attempt))
-            work = self._python.run(entry, attempt, context)
+            work, call = self._python.run(entry, attempt, context), None
             attempt.beat = False
         else:
             call = self._host.begin(entry, attempt)
@@ -303,7 +303,7 @@ class ActivityTasks:
         if attempt.token:  # a local activity has a slot of its own kind
             self.running[attempt.token] = attempt
         task = self._spawn(self._watch(attempt, work, ended))
-        attempt.cancel = functools.partial(_cancel, context, task)
+        attempt.cancel = call.cancel if call else functools.partial(_cancel, context, task)
         if attempt.token:
             self._renewals.keep(attempt)
         return None

@@ -14,10 +14,18 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from luaflow.activity import ActivityError
+from luaflow.activity import ActivityError, Info
 from luaflow.domain import values
 from luaflow.domain.failure import Failure, canceled
 from luaflow.domain.retry import RetryPolicy, activity_ended, tried_again
+from luaflow.errors import (
+    AlreadyExists,
+    InvalidArgument,
+    LuaflowError,
+    NotFound,
+    Refused,
+    WorkflowFailed,
+)
 from luaflow.store.keys import Partition
 from luaflow.store.namespaces import Settings
 
@@ -120,6 +128,24 @@ def failure_of(error: BaseException) -> Failure:
     return Failure("Internal", f"{name}: {error}", details={"type": name}, stack=stack)
 
 
+def failure_of_call(error: Exception) -> Failure:
+    """What the code of a function sees of an error."""
+    if isinstance(error, WorkflowFailed):
+        return Failure(error.kind, error.message, retryable=error.retryable, details=error.details)
+    for kind, name in (
+        (NotFound, "NotFound"),
+        (AlreadyExists, "AlreadyExists"),
+        (Refused, "Conflict"),
+    ):
+        if isinstance(error, kind):
+            return Failure(name, str(error), retryable=False)
+    if isinstance(error, (InvalidArgument, ValueError)):
+        return Failure("Invalid", str(error), retryable=False)
+    if isinstance(error, LuaflowError):
+        return Failure("Unavailable", error.message, retryable=True)
+    return failure_of(error)
+
+
 class Verdict(NamedTuple):
     """What follows: an event for the run, or another attempt after ``delay`` ms.
 
@@ -167,4 +193,20 @@ def log_failure(attempt: Attempt, end: Verdict) -> None:
         failure.message,
         "it is not tried again" if end.delay is None else after,
         extra={"run_id": attempt.run_id},
+    )
+
+
+def info_of(attempt: Attempt) -> Info:
+    """What the code of an activity may know of its attempt."""
+    return Info(
+        activity=attempt.activity,
+        attempt=attempt.number,
+        workflow_id=attempt.workflow_id,
+        run_id=attempt.run_id,
+        workflow_type=attempt.workflow_type,
+        task_queue=attempt.queue,
+        seq=attempt.seq,
+        start_to_close_ms=attempt.start_to_close,
+        heartbeat_timeout_ms=attempt.heartbeat,
+        heartbeat_details=attempt.heartbeat_details,
     )

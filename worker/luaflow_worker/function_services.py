@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from luaflow.registry.entries import FunctionEntry
 from luaflow_worker.recorded_values import make_value
 
 if TYPE_CHECKING:
@@ -32,10 +33,19 @@ def _marker(_call: FunctionCall, name: bytes) -> tuple[Any, ...]:
     return (make_value(name.decode()),)
 
 
+def _upgrade(call: FunctionCall, entry: bytes) -> tuple[Any, ...]:
+    """None, or why a process cannot go on with the code of an entry ('': its own)."""
+    name = entry.decode(errors="replace")
+    if not name or isinstance(call.host.app.functions.get(name), FunctionEntry):
+        return (None,)
+    return (f"there is no function or process {name!r} in this app to go on with",)
+
+
 SERVICES: dict[str, Callable[..., tuple[Any, ...]]] = {
     "now": _now,
     "version": _version,
     "side_effect_lookup": _lookup,
     "marker": _marker,
+    "upgrade": _upgrade,
 }
 """Name of a question -> what answers it: given the call and the values, returns the answers."""

@@ -1,8 +1,9 @@
-"""Lua functions: the same kernel as workflows, its commands carried out here and now.
+"""Lua functions and processes: the same kernel as workflows, its commands carried out here and now.
 
-A call of a ``function.lua`` entry (as an activity, or by ``luaflow call``) is a run in an engine of
-its entry. What a workflow would record, a function does: ``funcs.call`` calls the other function,
-``time.sleep`` waits, ``process.spawn`` starts the workflow. Only the source of wake-ups differs.
+A call of a ``function.lua`` or ``process.lua`` entry (as an activity, by ``luaflow call``, spawned
+by another one) is a run in an engine of its entry. What a workflow would record, a function does:
+``funcs.call`` calls the other function, ``time.sleep`` waits, ``process.spawn`` starts what it
+names. Only the source of wake-ups differs.
 """
 
 from __future__ import annotations
@@ -11,80 +12,77 @@ import asyncio
 import logging
 import os
 import time
-import uuid
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 
-from luaflow.activity import Context, Info
+from luaflow.activity import Context
 from luaflow.domain.failure import Failure, canceled
-from luaflow.errors import (
-    LuaflowError,
-)
+from luaflow.errors import LuaflowError
 from luaflow.lua.vm import Activation, ActivationFault, Command, Engine, LoadError, Run
 from luaflow.registry.app import App
 from luaflow.registry.bundle import bundle_entry
 from luaflow.registry.entries import CallableEntry, FunctionEntry, PythonEntry
 from luaflow.replay.loading import source_of
-from luaflow_worker.attempt import Attempt, Limits, Outcome, check_size
+from luaflow_worker.attempt import (
+    Attempt,
+    Limits,
+    Outcome,
+    check_size,
+    failure_of_call,
+    info_of,
+)
 from luaflow_worker.function_services import SERVICES
-from luaflow_worker.function_work import WORK, Work, failure_of_call
+from luaflow_worker.function_work import WORK, Work
+from luaflow_worker.processes import Bonds, Processes
 from luaflow_worker.python_activities import PythonActivities
 
 log = logging.getLogger("luaflow.lua")
 
-
-class World(Protocol):
-    """What a function may do to workflows: a client, seen from a function."""
-
-    async def spawn(self, command: Command, extra: dict[str, Any], sender: str) -> tuple[str, Any]:
-        """Start a workflow; return its PID and a handle whose ``result()`` awaits it."""
-
-    async def send(self, to: str, topic: str, payloads: list[Any], sender: str) -> None:
-        """Signal a workflow by PID."""
-
-    async def cancel(self, to: str, reason: str | None) -> None:
-        """Ask a workflow to cancel."""
-
-    async def terminate(self, to: str) -> None:
-        """End a workflow."""
+State = dict[str, Any]
+"""What the host of a call keeps with it, for modules of its own (an HTTP request, say)."""
 
 
 class FunctionHost:
-    """Runs the function entries of one app."""
+    """Runs the function and process entries of one app."""
 
     def __init__(
         self,
         app: App,
         python: PythonActivities,
-        world: World,
+        processes: Processes,
         *,
-        node: str,
         cpu_seconds: float,
         limits: Limits,
     ) -> None:
-        """``node`` is the first part of the functions' PIDs."""
+        """``processes`` is where the calls are registered while they run."""
         self.app = app
         self.python = python
-        self.world = world
-        self.node = node
+        self.processes = processes
         self.limits = limits
         self._cpu_seconds = cpu_seconds
         self._engines: dict[str, Engine] = {}
 
-    def begin(self, entry: FunctionEntry, attempt: Attempt) -> FunctionCall:
+    def begin(
+        self, entry: FunctionEntry, attempt: Attempt, state: State | None = None
+    ) -> FunctionCall:
         """Begin a call; ``call.outcome`` is there at once when it never waited."""
-        call = FunctionCall(self, entry, attempt)
+        call = FunctionCall(self, entry, attempt, state=state)
         try:
-            call.run = self._engine(entry).open(call.info())
+            call.prepare()
         except LoadError as error:
-            call.outcome = Outcome(failure=Failure("Invalid", error.message, retryable=False))
+            call.end(Outcome(failure=Failure("Invalid", error.message, retryable=False)))
             return call
-        call.run.log = call.write_log
-        call.feed(b"start", attempt.input, attempt.context)
+        call.start()
         return call
 
-    def _engine(self, entry: FunctionEntry) -> Engine:
+    def new(self, entry: FunctionEntry, attempt: Attempt, place: str) -> FunctionCall:
+        """A process that has not begun; ``place`` is the host in its PID."""
+        return FunctionCall(self, entry, attempt, place=place)
+
+    def engine(self, entry: FunctionEntry) -> Engine:
+        """The engine of an entry; LoadError for code that does not load."""
         engine = self._engines.get(entry.id)
         if engine is None or engine.broken:
             source = source_of(bundle_entry(self.app, entry.id))
@@ -92,35 +90,62 @@ class FunctionHost:
             self._engines[entry.id] = engine
         return engine
 
-    async def call(self, entry: CallableEntry, attempt: Attempt) -> Outcome:
+    async def call(
+        self, entry: CallableEntry, attempt: Attempt, state: State | None = None
+    ) -> Outcome:
         """Call a function to its end, whatever its language."""
         if isinstance(entry, PythonEntry):
             return await self.python.run(entry, attempt, Context(info_of(attempt), lambda _: None))
-        call = self.begin(entry, attempt)
+        call = self.begin(entry, attempt, state)
         return call.outcome or await call.wait()
 
 
 class FunctionCall:
-    """One call of a Lua function: a run, and the tasks that carry out what it asks for."""
+    """One call of a Lua function, or a process: a run, and the tasks that do what it asks for.
 
-    def __init__(self, host: FunctionHost, entry: FunctionEntry, attempt: Attempt) -> None:
-        """Prepare; ``FunctionHost.begin`` starts it."""
+    ``state`` belongs to whoever began it; calls it makes by ``funcs`` have none of it.
+    """
+
+    def __init__(
+        self,
+        host: FunctionHost,
+        entry: FunctionEntry,
+        attempt: Attempt,
+        *,
+        place: str = "",
+        state: State | None = None,
+    ) -> None:
+        """Register it; ``prepare`` and ``start`` follow. ``place``: the host in its PID."""
         self.host = host
         self.entry = entry
         self.attempt = attempt
+        self.state = {} if state is None else state
         self.outcome: Outcome | None = None
-        self.run: Run
+        self.run: Run | None = None
         self.context = Context(info_of(attempt), lambda _: None)
-        self.pid = f"{{{host.node}@{entry.id}|{uuid.uuid4().hex}}}"
+        self.uniq = ""
+        self.pid = host.processes.add(self, place or entry.id)
+        self.own_bonds: Bonds | None = None
+        self.nested: dict[int, Callable[[], None]] = {}
+        """Calls it waits for, by command: what passes a cancellation on to them."""
         self._tasks: dict[int, asyncio.Task[Any] | asyncio.TimerHandle] = {}
-        self._ended: asyncio.Future[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
+        self._exchange: Command | None = None
+        self._later: list[tuple[Any, ...]] = []
+
+    @property
+    def bonds(self) -> Bonds:
+        """What ties it to other processes; most calls have nothing of that."""
+        if self.own_bonds is None:
+            self.own_bonds = Bonds()
+        return self.own_bonds
 
     def info(self) -> dict[str, Any]:
         """Return what the kernel is told of the call."""
         a = self.attempt
         return {
             "workflow_id": a.workflow_id,
-            "run_id": f"{a.run_id}/{a.seq}/{a.number}/{os.getpid()}/{id(self)}",
+            "run_id": f"{a.run_id}/{a.seq}/{a.number}/{os.getpid()}/{self.pid}",
             "workflow_type": a.workflow_type,
             "task_queue": a.queue,
             "attempt": a.number,
@@ -128,22 +153,79 @@ class FunctionCall:
             "entry_id": self.entry.id,
         }
 
+    # -- from the beginning to the end -----------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Load the code; from here on messages find it. Raises LoadError."""
+        self.run = self.host.engine(self.entry).open(self.info())
+        self.run.log = self.write_log
+
+    def start(self) -> None:
+        """Run the code until it waits, or ends."""
+        self.feed(b"start", self.attempt.input, self.attempt.context)
+
     async def wait(self) -> Outcome:
         """Wait for the end; cancelling this ends the function where it stands."""
-        self._ended = asyncio.get_running_loop().create_future()
         try:
-            if self.outcome is None:
-                await self._ended
+            return await self.ending()
         except asyncio.CancelledError:
-            self._end(Outcome(failure=canceled()))
+            self.end(Outcome(failure=canceled()))
             if not self.context.cancelled:
                 raise
         assert self.outcome is not None
         return self.outcome
 
+    async def ending(self) -> Outcome:
+        """Wait for the end, whoever else does; cancelling this ends nothing."""
+        if self.outcome is None:
+            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(ended)
+            await ended
+        assert self.outcome is not None
+        return self.outcome
+
+    def cancel(self) -> None:
+        """Cancel the call and what it waits for.
+
+        Code that looks at ``process.events()`` is told and ends itself, other code ends where it
+        stands.
+        """
+        self.context.cancelled = True
+        self.feed(b"cancel_call", b"", b"")
+        for stop in list(self.nested.values()):
+            stop()
+
+    def end(self, outcome: Outcome) -> None:
+        """End it, unless it has ended: what it does is given up, who watches it is told."""
+        if self.outcome is not None:
+            return
+        self.outcome = outcome
+        self._drop_tasks()
+        if self.run is not None:
+            self.run.close()
+        self.host.processes.ended(self, outcome)
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def _drop_tasks(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        self._tasks.clear()
+        self.nested.clear()
+
+    # -- feeding ---------------------------------------------------------------------------------
+
+    def soon(self, op: bytes, *args: Any) -> None:
+        """Feed in the next turn of the loop: code that runs now is not run a second time inside."""
+        asyncio.get_running_loop().call_soon(self.feed, op, *args)
+
     def feed(self, op: bytes, *args: Any) -> None:
         """Feed one wake-up and carry out what the code then asks for."""
         if self.outcome is not None:
+            return
+        if self._exchange is not None:
+            self._later.append((op, *args))
             return
         try:
             out = self._step(op, *args)
@@ -153,27 +235,43 @@ class FunctionCall:
                 out = self._step(b"reply", *self._serve(*out.service))
         except ActivationFault as fault:
             kind = "Timeout" if fault.reason == "cpu" else "Internal"
-            self._end(Outcome(failure=Failure(kind, fault.message, retryable=False)))
+            self.end(Outcome(failure=Failure(kind, fault.message, retryable=False)))
             return
         self._carry_out(out)
-        if out.status in ("done", "continued"):
-            self._end(check_size(self.attempt, out.result or b"null", self.host.limits))
+        if out.status == "done":
+            self.end(check_size(self.attempt, out.result or b"null", self.host.limits))
         elif out.status == "failed":
-            self._end(Outcome(failure=Failure.from_json(orjson.loads(out.failure or b"{}"))))
+            self.end(Outcome(failure=Failure.from_json(orjson.loads(out.failure or b"{}"))))
+        elif out.status == "continued":
+            self._exchange = out.commands[-1]
+            asyncio.get_running_loop().call_soon(self._go_on)
 
     def _step(self, op: bytes, *args: Any) -> Activation:
+        assert self.run is not None
         return self.run.step(op, time.time_ns() // 1_000_000, 0, 0, *args)
 
-    def _end(self, outcome: Outcome) -> None:
-        if self.outcome is not None:
+    def _go_on(self) -> None:
+        """Exchange the code: the process stays who it is, and keeps what nobody has taken."""
+        command, self._exchange = self._exchange, None
+        if command is None or self.outcome is not None:
             return
-        self.outcome = outcome
-        for task in self._tasks.values():
-            task.cancel()
-        self._tasks.clear()
+        self._drop_tasks()
+        assert self.run is not None
         self.run.close()
-        if self._ended and not self._ended.done():
-            self._ended.set_result(None)
+        name = (command.name or b"").decode(errors="replace")
+        found = self.host.app.functions.get(name)
+        if isinstance(found, FunctionEntry):
+            self.entry = found
+        try:
+            self.prepare()
+        except LoadError as error:
+            self.end(Outcome(failure=Failure("Invalid", error.message, retryable=False)))
+            return
+        self.feed(b"inherit", command.extra)
+        self.feed(b"start", command.data or b"[]", self.attempt.context)
+        later, self._later = self._later, []
+        for fed in later:
+            self.feed(*fed)
 
     def _serve(self, name: str, *args: Any) -> tuple[Any, ...]:
         answer = SERVICES.get(name)
@@ -201,13 +299,19 @@ class FunctionCall:
             if command.op == "timer":
                 self._timer(command)
             elif command.op in ("cancel_timer", "cancel_activity"):
-                task = self._tasks.pop(int(command.name or b"0"), None)
-                if task:
-                    task.cancel()
+                self._give_up(int(command.name or b"0"), answer=command.op == "cancel_activity")
             else:
                 work = WORK.get(command.op)
                 if work:
                     self._spawn(work, command)
+
+    def _give_up(self, seq: int, *, answer: bool) -> None:
+        task = self._tasks.pop(seq, None)
+        if task:
+            task.cancel()
+            if answer:  # who still waits for the call (wait_for_cancellation) hears of its end
+                self.nested.pop(seq, None)
+                self.soon(b"resolve", seq, False, canceled().to_json())
 
     def _timer(self, command: Command) -> None:
         seconds = max(0, int(command.data or b"0")) / 1e9
@@ -232,20 +336,5 @@ class FunctionCall:
     def resolve(self, seq: int, ok: bool, value: Any) -> None:
         """Feed the outcome of a command: its value, or the JSON of a failure."""
         self.forget(seq)
+        self.nested.pop(seq, None)
         self.feed(b"resolve", seq, ok, value)
-
-
-def info_of(attempt: Attempt) -> Info:
-    """What the code of an activity may know of its attempt."""
-    return Info(
-        activity=attempt.activity,
-        attempt=attempt.number,
-        workflow_id=attempt.workflow_id,
-        run_id=attempt.run_id,
-        workflow_type=attempt.workflow_type,
-        task_queue=attempt.queue,
-        seq=attempt.seq,
-        start_to_close_ms=attempt.start_to_close,
-        heartbeat_timeout_ms=attempt.heartbeat,
-        heartbeat_details=attempt.heartbeat_details,
-    )

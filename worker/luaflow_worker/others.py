@@ -1,4 +1,4 @@
-"""Messages to other workflows, and to oneself: signals, cancel requests, terminations."""
+"""Messages to other workflows, to processes and to oneself: signals, cancel requests, ends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from luaflow.domain.failure import Failure, Invalid
-from luaflow.domain.ids import parse_pid
+from luaflow.domain.ids import parse_pid, partition_of
+from luaflow.domain.messages import letter_to
 from luaflow.lua.vm import Command
 
 if TYPE_CHECKING:
@@ -81,3 +82,18 @@ def _tell_myself(proposal: Proposal, seq: int, said: dict[str, Any]) -> None:
     body = proposal.record({"seq": seq, **said, "from": proposal.place.pid})
     proposal.operations += ["S", SIGNALED, body]
     proposal.to_self = True
+
+
+def tell_process(proposal: Proposal, c: Command) -> None:
+    """A letter to a process of a node: the code went on already, it leaves with the commit."""
+    to = (c.name or b"").decode(errors="replace")
+    pid, said = parse_pid(to), orjson.loads(c.extra or b"{}")
+    if c.data is not None:
+        said["input"] = orjson.Fragment(c.data)
+    body = proposal.record({"seq": c.seq, "marker": "tell", "name": to, "value": said})
+    node = pid.node if pid else ""  # (the kernel tells no others)
+    letter = letter_to(node, {**said, "to": to, "from": proposal.place.pid})
+    receiver = partition_of(node, proposal.place.partitions)
+    key = proposal.key(proposal.place.route.partition.outbox(receiver))
+    proposal.operations += ["M", "MarkerRecorded", body, key, receiver, letter]
+    proposal.receivers.add(receiver)

@@ -26,7 +26,7 @@ from luaflow.store.transitions import COMMIT_KEYS
 from luaflow_worker.children import Types, start_child
 from luaflow_worker.faults import EngineFault
 from luaflow_worker.metrics import Outcome
-from luaflow_worker.others import tell_other
+from luaflow_worker.others import tell_other, tell_process
 from luaflow_worker.place import Place
 
 ENVELOPE_BYTES = 65_536
@@ -203,6 +203,10 @@ class Proposal:
         """Signal, cancel or terminate another workflow, or signal this one."""
         tell_other(self, c)
 
+    def tell(self, c: Command) -> None:
+        """Say something to a function or process."""
+        tell_process(self, c)
+
     @property
     def me(self) -> dict[str, Any]:
         """Return the run as the sender of a request."""
@@ -335,4 +339,5 @@ _SPELL: dict[str, Callable[[Proposal, Command], None]] = {
     "signal": Proposal.external,
     "cancel": Proposal.external,
     "terminate": Proposal.external,
+    "tell": Proposal.tell,
 }

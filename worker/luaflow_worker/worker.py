@@ -24,16 +24,13 @@ from luaflow.store.courier import Courier
 from luaflow.store.store import Store
 from luaflow.store.tasks import Found
 from luaflow_worker.activity_tasks import ActivityEntry, ActivityTasks
-from luaflow_worker.attempt import limits_of
 from luaflow_worker.engines import Engines
-from luaflow_worker.functions import FunctionHost
 from luaflow_worker.metrics import WorkerMetrics
+from luaflow_worker.node import Node
 from luaflow_worker.polling import MAX_STREAMS, Poller
 from luaflow_worker.presence import Leases, Presence
-from luaflow_worker.python_activities import PythonActivities
 from luaflow_worker.taking import Entry
 from luaflow_worker.workflow_tasks import WorkflowTasks
-from luaflow_worker.world import ClientWorld
 
 log = logging.getLogger(__name__)
 
@@ -97,24 +94,20 @@ class Worker:
         self.alive = self._turning.alive
 
     def _make_activities(self) -> ActivityTasks:
-        options, limits = self.options, limits_of(self.store.settings)
+        options = self.options
         slots = options.max_concurrent_activity_execution_size
-        self._python = PythonActivities(
-            self.app.root, threads=min(slots, MAX_THREADS), limits=limits
-        )
-        host = FunctionHost(
+        self.node = Node(
             self.app,
-            self._python,
-            ClientWorld(Client(self.store)),
-            node=self.id,
+            Client(self.store),
+            settings=self.store.settings,
             cpu_seconds=self._cpu,
-            limits=limits,
+            threads=min(slots, MAX_THREADS),
         )
         return ActivityTasks(
             self.store,
             self.id,
-            host,
-            self._python,
+            self.node.host,
+            self.node.python,
             self.metrics,
             slots=slots,
             eager=self.config.role == "all" and not options.disable_eager_activities,
@@ -224,7 +217,7 @@ class Worker:
         await self._courier.close()
         for service in reversed(self._services):
             await service.stop()
-        self._python.close()
+        await self.node.close()
         self._turning.stop()
         log.info("worker %s has drained", self.id)
 

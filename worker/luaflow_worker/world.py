@@ -1,54 +1,92 @@
-"""What functions may do to workflows: a client that shares the worker's connection."""
+"""What functions may do outside of their node: a client, connected when first needed."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from luaflow.client.client import Client
+from luaflow.client.handle import Handle
+from luaflow.client.session import Session
 from luaflow.domain import values
-from luaflow.domain.ids import parse_pid
-from luaflow.errors import NotFound
+from luaflow.domain.ids import Pid
+from luaflow.errors import InvalidArgument, NotFound
 from luaflow.lua.vm import Command
+from luaflow.store.store import Store
 
 
-class ClientWorld:
-    """Carries out spawn, send, cancel and terminate of functions."""
+class World:
+    """Carries out what functions ask of workflows: spawn, send, cancel, terminate, watch."""
 
-    def __init__(self, client: Client) -> None:
-        """Keep the client."""
-        self._client = client
+    def __init__(self, client: Client | Callable[[], Awaitable[Client]]) -> None:
+        """``client``: an open one, which stays its owner's, or what connects one when needed."""
+        self.session = Session()
+        self._connect: Callable[[], Awaitable[Client]] | None = None
+        self._client: Client | None = None
+        if isinstance(client, Client):
+            self._client = client
+        else:
+            self._connect = client
+        self._connecting = asyncio.Lock()
 
-    async def spawn(self, command: Command, extra: dict[str, Any], sender: str) -> tuple[str, Any]:
-        """Start a workflow; return its PID and its handle."""
-        options = dict(extra.get("options") or {})
-        host = extra.get("host")
-        handle = await self._client.start(
+    async def client(self) -> Client:
+        """The client; raises what connecting raises."""
+        async with self._connecting:
+            if self._client is None:
+                assert self._connect is not None
+                self._client = await self._connect()
+            return self._client
+
+    async def store(self) -> Store:
+        """The store of the namespace."""
+        return (await self.client()).store
+
+    async def spawn(self, command: Command, extra: dict[str, Any], sender: str) -> Handle:
+        """Start a workflow, or find the one that its id policies say."""
+        client = await self.client()
+        return await client.start(
             (command.name or b"").decode(errors="replace"),
             *values.loads(command.data or b"[]"),
             name=extra.get("name"),
-            host=host,
-            options=options,
+            host=extra.get("host"),
+            options=dict(extra.get("options") or {}),
             messages=[values.decode(m) for m in extra.get("messages") or []],
             context=extra.get("context"),
             sender=sender,
         )
-        return handle.pid or "", handle
 
-    async def send(self, to: str, topic: str, payloads: list[Any], sender: str) -> None:
-        """Signal a workflow by PID."""
-        await self._client.get_handle(_workflow(to)).signal(topic, *payloads, sender=sender)
+    async def send(self, to: Pid, topic: str, payloads: list[Any], sender: str) -> None:
+        """Signal a workflow."""
+        await self._handle(await self.client(), to).signal(topic, *payloads, sender=sender)
 
-    async def cancel(self, to: str, reason: str | None) -> None:
+    async def cancel(self, to: Pid, reason: str | None) -> None:
         """Ask a workflow to cancel."""
-        await self._client.get_handle(_workflow(to)).cancel(reason)
+        await self._handle(await self.client(), to).cancel(reason)
 
-    async def terminate(self, to: str) -> None:
+    async def terminate(self, to: Pid) -> None:
         """End a workflow."""
-        await self._client.get_handle(_workflow(to)).terminate()
+        await self._handle(await self.client(), to).terminate()
 
+    async def attach(self, to: Pid) -> Handle:
+        """The run that a workflow's id has now, running or closed; NotFound without one."""
+        client = await self.client()
+        handle = self._handle(client, to)
+        route = await client.store.route(to.uniq)
+        return client.get_handle(handle.workflow_id, route.run_id)
 
-def _workflow(to: str) -> str:
-    pid = parse_pid(to)
-    if pid is None:
-        raise NotFound(f"could not resolve '{to}' as PID or registered name")
-    return pid.uniq
+    @staticmethod
+    def _handle(client: Client, to: Pid) -> Handle:
+        try:
+            client.store.partition(to.uniq)
+        except InvalidArgument as error:
+            raise NotFound(f"could not resolve '{to}' as PID or registered name") from error
+        return client.get_handle(to.uniq)
+
+    async def close(self) -> None:
+        """Close the client, if this made it."""
+        if self._connect is not None and self._client is not None:
+            with contextlib.suppress(OSError):
+                await self._client.close()
+            self._client = None

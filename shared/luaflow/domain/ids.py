@@ -7,6 +7,7 @@ rule 11 and 7.1 (the shape of a PID).
 from __future__ import annotations
 
 import re
+import secrets
 import uuid
 import zlib
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ ALIKE = 0.6
 """From 0 (nothing in common) to 1: how near a name must come to be what was meant."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f{}|]")
+_NODE = re.compile(r"n[0-9a-f]{12}\Z")
 _PID = re.compile(r"\{(?:(?P<node>[^@{}|]*)@)?(?P<host>[^|{}]*)\|(?P<uniq>[^{}]+)\}\Z")
 
 
@@ -97,8 +99,17 @@ def new_run_id() -> str:
     return uuid.uuid4().hex
 
 
+def new_node_id() -> str:
+    """Return a fresh node incarnation: the first part of the PIDs of one OS process's functions."""
+    return f"n{secrets.token_hex(6)}"
+
+
 class Pid(NamedTuple):
-    """A process identity: ``{node@host|uniq}``; a workflow's uniq is its workflow id."""
+    """A process identity: ``{node@host|uniq}``; a workflow's uniq is its workflow id.
+
+    The node of a workflow is its client entry, ``namespace:name``; that of a function or process is
+    the incarnation of the OS process it runs in, so that anybody can route a message to it.
+    """
 
     node: str
     host: str
@@ -108,6 +119,11 @@ class Pid(NamedTuple):
         """Return the text form, with braces, as Lua code sees it."""
         node = f"{self.node}@" if self.node else ""
         return f"{{{node}{self.host}|{self.uniq}}}"
+
+    @property
+    def is_process(self) -> bool:
+        """Whether this is a function or process of a node, and no workflow."""
+        return _NODE.match(self.node) is not None
 
 
 def parse_pid(text: str) -> Pid | None:

@@ -63,6 +63,11 @@ def parent_closed(record: Mapping[str, Any], run_id: str, seq: int) -> bytes | N
     return None
 
 
+def letter_to(node: str, letter: Mapping[str, Any]) -> bytes:
+    """A letter to a process of a node: nobody is told what became of it (delivery at most once)."""
+    return orjson.dumps({"k": "letter", "workflow_id": node, "letter": letter})
+
+
 def not_running(workflow_id: str) -> Failure:
     """Why a message cannot arrive: its target is closed, or never was."""
     return Failure("NotFound", f"workflow '{workflow_id}' is not running", retryable=False)

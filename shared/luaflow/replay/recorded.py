@@ -36,7 +36,7 @@ def recorded_of(event: Event) -> Recorded | None:
     if event.type == "MarkerRecorded":
         body = event.body
         marker = body["marker"]
-        if marker in ("version", "local_activity"):
+        if marker in ("version", "local_activity", "tell"):
             return Recorded(marker, body["seq"], body["name"], event)
         return Recorded("marker", body["seq"], marker, event)
     if event.type == SIGNALED:  # a message that the run sent to itself

@@ -18,6 +18,8 @@ key (after the prefix)   type         holds
 ``outbox:<p>``           stream       messages to partition p, ids dense
 ``mark:<p>``             hash         the last message applied from partition p
 ``vis``                  sorted set   one lexicographic index for list and count
+``inbox:<node>``         stream       letters to functions and processes of one OS process
+``name:<name>``          hash         PID of the process that has the registered name
 ``sess:<session>``       hash         request numbers of a client session
 ``meta``                 hash         settings, clock, epoch, wake-up time of this partition
 =======================  ===========  ======================================================
@@ -95,6 +97,14 @@ class Partition:
     def session(self, session: str) -> str:
         """Return the key of a client session's request numbers."""
         return f"{self.prefix}sess:{session}"
+
+    def inbox(self, node: str) -> str:
+        """Return the stream of letters to the processes of a node; it expires with the node."""
+        return f"{self.prefix}inbox:{node}"
+
+    def name(self, name: str) -> str:
+        """Return the key of a registered name; it expires with the node of its owner."""
+        return f"{self.prefix}name:{name}"
 
     def bell(self) -> str:
         """Return the channel that wakes schedulers: something is due earlier than they think."""

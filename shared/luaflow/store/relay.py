@@ -20,6 +20,7 @@ from luaflow.errors import InvalidArgument, LuaflowError
 from luaflow.store import delivery
 from luaflow.store.child_starts import child_start
 from luaflow.store.delivery import Stamp
+from luaflow.store.inboxes import deliver_inbox
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call, ScriptFailed
 from luaflow.store.store import PATIENCE_SECONDS, Store
@@ -259,6 +260,9 @@ def _call(
                 return _end(p, stamp, mail, target), (*answers, *told)
             case "outcome":
                 return _outcome(p, stamp, mail, target), ()
+            case "letter":  # to a process, whose node stands in the place of a workflow id
+                node, letter = str(mail["workflow_id"]), orjson.dumps(mail["letter"])
+                return deliver_inbox(partition=p, node=node, stamp=stamp, letter=letter), ()
         problem = f"nobody knows messages of the kind {mail.get('k')!r}"
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         problem = f"the message cannot be read: {error!r}"

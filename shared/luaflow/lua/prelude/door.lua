@@ -71,7 +71,7 @@ local function value_of(ok, text)
   return value
 end
 
-local ops = {}
+local ops = K.ops
 
 function ops.start(run, args, context)
   local list, n = decode(args)
@@ -169,7 +169,8 @@ local function deadlock(run)
 end
 
 local function settle(run, op)
-  if run.ended or run.service or op == "ahead" then return end
+  -- (a process may have mail before it begins)
+  if run.ended or run.service or op == "ahead" or not run.main then return end
   local message = deadlock(run)
   if message then fail(run, make_error("Internal", message, false)) end
 end
@@ -231,7 +232,7 @@ function K.open(info_text, log_replay)
   run.lines = info.trace and {}
   run.now, run.length, run.size, run.started_ns = 0, 0, 0, 0
   run.options = {trap_links = false, interrupt_on_cancel = false, upgradable = false}
-  run.cancel_requested, run.pure, run.pcall = false, false, K.guard.pcall
+  run.cancel_requested, run.pure, run.pcall, run.main = false, false, K.guard.pcall, false
   run.versions, run.starting, run.children, run.local_activities = {}, {}, {}, {}
   run.logs, run.nlogs, run.ctx_text = {}, 0, {}
   run.fail, run.complete, run.finish = fail, complete, end_run

@@ -130,6 +130,18 @@ end
 
 -- Feeding --------------------------------------------------------------------------------------
 
+--- Give a message that is in no history (topic, from, values, n, id) to whoever listens, or keep it.
+function M.arrive(run, entry)
+  run.unread[entry] = true
+  route(run, setmetatable(entry, Entry))
+end
+
+--- The same for an event of such a run.
+function M.arrive_event(run, event, entry)
+  run.unread[entry] = true
+  M.event(run, event, setmetatable(entry, Entry))
+end
+
 local function rfc3339(run)
   return K.rfc3339 and K.rfc3339(run.now) or ""
 end
@@ -142,7 +154,7 @@ end
 
 --- Put an event on process.events(); it stays there until somebody takes it.
 function M.event(run, event, entry)
-  event.at = rfc3339(run)
+  event.at = event.at or rfc3339(run)
   if entry then
     entry.event = event
     push(run, M.events(run), entry)

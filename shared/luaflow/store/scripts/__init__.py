@@ -81,7 +81,9 @@ def _bind(keys: tuple[str, ...], args: tuple[str, ...]) -> str:
     return f"local {', '.join(names)} = {', '.join(values)}"
 
 
-_LENGTH = dict.fromkeys(("wf", "run", "newrun", "pend", "mark", "sess", "worker", "leader"), "HLEN")
+_LENGTH = dict.fromkeys(
+    ("wf", "run", "newrun", "pend", "mark", "sess", "worker", "leader", "name"), "HLEN"
+)
 _LENGTH |= dict.fromkeys(("timers", "leases", "gc", "vis", "set", "workers"), "ZCARD")
 
 

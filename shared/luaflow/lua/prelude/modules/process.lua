@@ -2,8 +2,8 @@
 local K = ...
 local N = K.native
 local S, A, codec, mailbox, channel = K.scheduler, K.calls, K.codec, K.mailbox, K.channel
-local type, sub, find, match, select, tostring = N.type, N.string.sub, N.string.find,
-  N.string.match, N.select, K.stable.tostring
+local type, sub, find, match, rep, tostring = N.type, N.string.sub, N.string.find,
+  N.string.match, N.string.rep, K.stable.tostring
 local invalid, make_error = K.errors.invalid, K.errors.make
 
 local own = K.stable.own
@@ -62,6 +62,21 @@ local function check_destination(dest)
   if find(dest, "[{}]") and not find(dest, "^{[^{}|]*|[^{}]+}$") then return unresolved(dest) end
 end
 
+P.check_destination = check_destination
+
+-- True for the PID of a function or process: its node is the incarnation of an OS process, while a
+-- workflow's is a client entry, "namespace:name" (luaflow.domain.ids).
+local function is_process(dest)
+  return find(dest, "^{n" .. rep("[0-9a-f]", 12) .. "@[^{}]*|[^{}]+}$") ~= nil
+end
+
+-- What a workflow says to a process takes effect with the commit: nobody waits for an outcome.
+local function tell(dest, data, kind, extra)
+  extra.kind = kind
+  S.emit("tell", dest, data, codec.encode(extra))
+  return true
+end
+
 -- A request is on its way: whoever waits to hear of it need not.
 local function stop_waiting(_, task)
   S.forget(task.seq)
@@ -110,11 +125,13 @@ function M.send(dest, topic, ...)
   if wrong then return nil, wrong end
   local update = match(dest, "^{update|(.+)}$")
   local to_self = dest == K.run.info.pid
-  local stop = S.enter("process.send", update or to_self)
+  local to_process = K.kind == "workflow" and is_process(dest)
+  local stop = S.enter("process.send", update or to_self or to_process)
   if stop then return nil, stop end
   if update then return answer_update(update, topic, ...) end
   local data, err = A.arguments(...)
   if err then return nil, err end
+  if to_process then return tell(dest, data, "message", {topic = topic}) end
   local seq = S.emit("signal", dest, data, codec.encode({topic = topic}))
   -- A message to oneself lands in the history with the commit and comes back as a message.
   if to_self then return true end
@@ -127,40 +144,24 @@ function M.cancel(dest, reason)
   if reason ~= nil and type(reason) ~= "string" then
     return nil, invalid("process.cancel: the reason must be a text")
   end
-  local stop = S.enter("process.cancel")
+  local to_process = K.kind == "workflow" and is_process(dest)
+  local stop = S.enter("process.cancel", to_process)
   if stop then return nil, stop end
+  if to_process then return tell(dest, nil, "cancel", {reason = reason or ""}) end
   return outcome(S.emit("cancel", dest, nil, codec.encode({reason = reason or ""})), "cancel")
 end
 
 function M.terminate(dest)
   local wrong = check_destination(dest)
   if wrong then return nil, wrong end
-  local stop = S.enter("process.terminate")
+  local to_process = K.kind == "workflow" and is_process(dest)
+  local stop = S.enter("process.terminate", to_process)
   if stop then return nil, stop end
+  if to_process then return tell(dest, nil, "terminate", {}) end
   return outcome(S.emit("terminate", dest), "terminate")
 end
 
 S.withdraw.signal, S.withdraw.cancel, S.withdraw.terminate = stop_waiting, stop_waiting, stop_waiting
-
--- What only other processes may do -------------------------------------------------------------
-
-local EXPLAIN = {
-  monitor = ": a child's end comes to process.events() by itself",
-  link = ": a child's end comes to process.events() by itself",
-}
-for _, name in N.ipairs({"monitor", "unmonitor", "link", "unlink"}) do
-  M[name] = function(dest)
-    if K.kind == "workflow" then
-      return nil, invalid("process." .. name .. " not supported in workflow context"
-        .. (EXPLAIN[name] or ""))
-    end
-    local wrong = check_destination(dest)
-    if wrong then return nil, wrong end
-    local stop = S.enter("process." .. name)
-    if stop then return nil, stop end
-    return outcome(S.emit(name, dest), name)
-  end
-end
 
 -- Options --------------------------------------------------------------------------------------
 
@@ -195,21 +196,6 @@ function M.set_options(t)
   return true
 end
 
--- Names ----------------------------------------------------------------------------------------
-
-local function no_registry(name, failed)
-  return function()
-    return failed, invalid("process.registry." .. name .. " is not available here: a workflow is"
-      .. " found by its id, so start it with the option workflow.id and send to its PID")
-  end
-end
-
-M.registry = K.readonly("process.registry", {
-  LOCAL = 0, EVENTUAL = 1, CONSISTENT = 2, STRONG = 3,
-  register = no_registry("register"), lookup = no_registry("lookup"),
-  unregister = no_registry("unregister", false),
-})
-
 -- Ending ---------------------------------------------------------------------------------------
 
 --- End this run and start the next one of the same workflow id; never returns.
@@ -223,7 +209,13 @@ function M.upgrade(id, ...)
   local data, wrong = A.arguments(...)
   if wrong then return nil, wrong end
   local run = K.run
-  S.emit("continue_as_new", id, data, codec.encode({unread = mailbox.unread_ids(run)}))
+  if K.kind == "workflow" then
+    S.emit("continue_as_new", id, data, codec.encode({unread = mailbox.unread_ids(run)}))
+  else
+    local missing = S.service("upgrade", id or "")
+    if missing then return nil, make_error("NotFound", missing, false) end
+    S.emit("continue_as_new", id, data, P.belongings(run))
+  end
   run.finish(run, "continued")
   S.block("continue_as_new")
 end

@@ -103,7 +103,8 @@ end
 local function give_up(run, task)
   S.forget(task.seq)
   run.starting[task.seq] = nil
-  cancel_child(run, task)
+  -- A function only waited: what it started goes on without it.
+  if K.kind == "workflow" then cancel_child(run, task) end
   return true
 end
 S.withdraw.exec, S.withdraw["start of a child"] = give_up, give_up

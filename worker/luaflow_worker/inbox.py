@@ -1,0 +1,115 @@
+"""The inbox of a node: letters of workflows and of other nodes to the processes in this one.
+
+Made when a PID of this node first leaves it, and kept by a heartbeat; a node that dies leaves an
+inbox that expires. Delivery is at most once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+
+from luaflow.errors import Unavailable, Unknown
+from luaflow.service import Service
+from luaflow.store import inboxes
+from luaflow.store.reader import BLOCK_MS, Reader
+from luaflow.store.store import Store
+from luaflow_worker.world import World
+
+log = logging.getLogger(__name__)
+
+PAGE = 200
+BEAT_SECONDS = inboxes.TTL_MS / 4000
+"""How often the node says that it is there."""
+
+
+class Heartbeat(Service):
+    """Says that the node is there, and does what else its heartbeat carries."""
+
+    def __init__(self, store: Store, node: str, beat: Callable[[], Awaitable[None]]) -> None:
+        super().__init__("node-heartbeat")
+        self._store = store
+        self._node = node
+        self._beat = beat
+
+    async def round(self) -> None:
+        """Wait, then say it again."""
+        await self.idle(BEAT_SECONDS)
+        if self.stopping:
+            return
+        p = inboxes.home(self._store, self._node)
+        (word, *_) = await self._store.one(inboxes.keep_inbox(partition=p, node=self._node))
+        if word == b"made":
+            log.warning("the inbox of this node had expired: what was sent meanwhile is lost")
+        await self._beat()
+
+
+class Inbox(Service):
+    """Reads the letters to this node; ``start`` may be called before every use."""
+
+    def __init__(
+        self,
+        world: World,
+        node: str,
+        receive: Callable[[dict[str, Any]], object],
+        beat: Callable[[], Awaitable[None]],
+    ) -> None:
+        """``receive`` takes a letter; ``beat`` is called with each heartbeat."""
+        super().__init__("node-inbox")
+        self._world = world
+        self._node = node
+        self._receive = receive
+        self._beat = beat
+        self.open_ = False
+
+    async def open(self) -> None:
+        """Make the inbox: from now on letters come in."""
+        self._store = store = await self._world.store()
+        self._key = inboxes.home(store, self._node).inbox(self._node)
+        self._last = "0-0"
+        self._reader = Reader(store.url, "luaflow-inbox")
+        p = inboxes.home(store, self._node)
+        await store.one(inboxes.keep_inbox(partition=p, node=self._node))
+        self._heartbeat = Heartbeat(store, self._node, self._beat)
+        await self._heartbeat.start()
+        self.open_ = True
+
+    async def close(self) -> None:
+        """Take the inbox away: whoever writes to it is told that the node is gone."""
+        self.open_ = False
+        await self._heartbeat.stop()
+        await self._reader.close()
+        await self.say_goodbye()
+
+    async def say_goodbye(self) -> None:
+        """Remove the inbox; one that could not be removed expires."""
+        with contextlib.suppress(Unavailable, Unknown):
+            await self._store.read(("DEL", self._key))
+
+    async def round(self) -> None:
+        """Hand over what came, and remove it."""
+        found = await self.unless_stopped(
+            self._reader.read(
+                "XREAD", "COUNT", PAGE, "BLOCK", BLOCK_MS, "STREAMS", self._key, self._last
+            )
+        )
+        for entry, fields in found[0][1] if found else ():
+            self._last = bytes(entry).decode()
+            self._take(bytes(fields[1]))
+        if found and not self.stopping:
+            await self._store.read(("XTRIM", self._key, "MINID", _behind(self._last)))
+
+    def _take(self, text: bytes) -> None:
+        try:
+            self._receive(orjson.loads(text))
+        except (LookupError, TypeError, ValueError):
+            log.exception("a letter to this node cannot be read: %r", text[:200])
+
+
+def _behind(entry: str) -> str:
+    ms, _, number = entry.partition("-")
+    return f"{ms}-{int(number) + 1}"
