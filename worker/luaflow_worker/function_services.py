@@ -28,8 +28,8 @@ def _lookup(_call: FunctionCall, _seq: int) -> tuple[Any, ...]:
     return False, None
 
 
-def _marker(_call: FunctionCall, name: bytes) -> tuple[Any, ...]:
-    return (make_value(name.decode()),)
+def _marker(_call: FunctionCall, name: bytes, *args: Any) -> tuple[Any, ...]:
+    return (make_value(name.decode(), *args),)
 
 
 SERVICES: dict[str, Callable[..., tuple[Any, ...]]] = {

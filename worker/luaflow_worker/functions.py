@@ -19,9 +19,7 @@ import orjson
 
 from luaflow.activity import Context, Info
 from luaflow.domain.failure import Failure, canceled
-from luaflow.errors import (
-    LuaflowError,
-)
+from luaflow.errors import LuaflowError, MissingLibrary
 from luaflow.lua.vm import Activation, ActivationFault, Command, Engine, LoadError, Run
 from luaflow.registry.app import App
 from luaflow.registry.bundle import bundle_entry
@@ -155,6 +153,9 @@ class FunctionCall:
         except ActivationFault as fault:
             kind = "Timeout" if fault.reason == "cpu" else "Internal"
             self._end(Outcome(failure=Failure(kind, fault.message, retryable=False)))
+            return
+        except MissingLibrary as error:
+            self._end(Outcome(failure=Failure("Unavailable", error.message, retryable=False)))
             return
         self._carry_out(out)
         if out.status in ("done", "continued"):
