@@ -22,12 +22,13 @@ from luaflow.errors import (
     WorkflowFailed,
 )
 from luaflow.lua.vm import Command
+from luaflow_worker import modules
 from luaflow_worker.attempt import Attempt, failure_of
 
 if TYPE_CHECKING:
     from luaflow_worker.functions import FunctionCall
 
-IO: dict[str, Callable[[FunctionCall, list[Any]], Awaitable[Any]]] = {}
+IO: dict[str, Callable[[FunctionCall, list[Any]], Awaitable[Any]]] = {**modules.IO}
 """Name of a module function -> what answers it: given the arguments, returns the value."""
 
 
@@ -113,7 +114,9 @@ async def _io(call: FunctionCall, command: Command) -> None:
     call.resolve(command.seq, True, values.dumps(answer))
 
 
-WORK: dict[str, Callable[[FunctionCall, Command], Coroutine[Any, Any, None]]] = {
+Work = Callable[["FunctionCall", Command], Coroutine[Any, Any, None]]
+
+WORK: dict[str, Work] = {
     "activity": _activity,
     "local_activity": _activity,
     "child": _child,

@@ -12,7 +12,6 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Coroutine
 from typing import Any, Protocol
 
 import orjson
@@ -27,7 +26,8 @@ from luaflow.registry.entries import CallableEntry, FunctionEntry, PythonEntry
 from luaflow.replay.loading import source_of
 from luaflow_worker.attempt import Attempt, Limits, Outcome, check_size
 from luaflow_worker.function_services import SERVICES
-from luaflow_worker.function_work import WORK, failure_of_call
+from luaflow_worker.function_work import WORK, Work, failure_of_call
+from luaflow_worker.modules.state import ModuleState
 from luaflow_worker.python_activities import PythonActivities
 
 log = logging.getLogger("luaflow.lua")
@@ -68,6 +68,7 @@ class FunctionHost:
         self.world = world
         self.node = node
         self.limits = limits
+        self.modules = ModuleState(app)
         self._cpu_seconds = cpu_seconds
         self._engines: dict[str, Engine] = {}
 
@@ -209,25 +210,36 @@ class FunctionCall:
             else:
                 work = WORK.get(command.op)
                 if work:
-                    self._spawn(command.seq, work(self, command))
+                    self._spawn(command, work)
 
     def _timer(self, command: Command) -> None:
         seconds = max(0, int(command.data or b"0")) / 1e9
         loop = asyncio.get_running_loop()
         self._tasks[command.seq] = loop.call_later(seconds, self.resolve, command.seq, True, None)
 
-    def _spawn(self, seq: int, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks[seq] = asyncio.create_task(self._guard(seq, work), name="luaflow-function")
+    def _spawn(self, command: Command, work: Work) -> None:
+        task = asyncio.create_task(self._guard(command, work), name="luaflow-function")
+        self._tasks[command.seq] = task
 
-    async def _guard(self, seq: int, work: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, command: Command, work: Work) -> None:
         try:
-            await work
+            await work(self, command)
         except (LuaflowError, ValueError) as error:
-            self.resolve(seq, False, failure_of_call(error).to_json())
+            self.resolve(command.seq, False, failure_of_call(error).to_json())
 
     def forget(self, seq: int) -> None:
         """Let go of the work of a command: it goes on, and nobody waits for it."""
         self._tasks.pop(seq, None)
+
+    def keep(self, number: int, task: asyncio.Task[Any]) -> None:
+        """Let a task live no longer than the call; ``number`` is that of what it holds open."""
+        self._tasks[-number] = task
+
+    def drop(self, number: int) -> None:
+        """End a task that was kept."""
+        task = self._tasks.pop(-number, None)
+        if task:
+            task.cancel()
 
     def resolve(self, seq: int, ok: bool, value: Any) -> None:
         """Feed the outcome of a command: its value, or the JSON of a failure."""

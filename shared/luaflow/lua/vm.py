@@ -26,8 +26,8 @@ CPU_SECONDS: Final = 1.0
 _ORDER: Final = """
 native budget guard stable order patterns matcher strings tables maths libs
 base errors decode text codec explain scheduler cancel queues channel mailbox
-durations calendar zones layouts calls modules/logger modules/json modules/time modules/os modules/uuid
-modules/funcs modules/process modules/spawn modules/workflow load door
+durations calendar zones layouts calls modules/logger modules/json modules/time modules/os
+modules/uuid modules/funcs modules/process modules/spawn modules/workflow load door
 """.split()  # noqa: SIM905
 
 

@@ -131,5 +131,6 @@ function A.check_texts(what, names, ...)
     if type(value) ~= "string" then
       return invalid(what .. ": the " .. names[i] .. " must be a string, got " .. type(value))
     end
+    K.guard.charge(#value >> 3) -- for what C code will do with it
   end
 end

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from luaflow.domain.failure import Failure
-
 
 def digest(algorithm: bytes, data: bytes, raw: bool) -> str | bytes:
     """The digest of ``data``, as hex or as its bytes."""
@@ -20,8 +18,6 @@ def authenticate(algorithm: bytes, key: bytes, data: bytes, raw: bool) -> str | 
     return made.digest() if raw else made.hexdigest()
 
 
-def derive(
-    algorithm: bytes, password: bytes, salt: bytes, iterations: int, length: int
-) -> bytes | Failure:
+def derive(algorithm: bytes, password: bytes, salt: bytes, iterations: int, length: int) -> bytes:
     """A key from a password (PBKDF2); Lua has checked the numbers."""
     return hashlib.pbkdf2_hmac(algorithm.decode(), password, salt, iterations, length)

@@ -28,15 +28,15 @@ def validate(schema: bytes, data: bytes) -> bool | Failure:
     except orjson.JSONDecodeError as error:
         return _invalid(f"the data is not JSON: {error}")
     try:
-        error = next(iter(validator.iter_errors(value)), None)
+        found = next(iter(validator.iter_errors(value)), None)
     except RecursionError:
         return _invalid("the schema refers to itself without end")
     except library("referencing.exceptions", "json", "").Unresolvable as unknown:
         return _invalid(f"the schema refers to {unknown.ref!r}, which is not in it")
-    if error is None:
+    if found is None:
         return True
-    where = "/".join(str(step) for step in error.absolute_path)
-    return _invalid(f"validation failed at '/{where}': {error.message[:500]}")
+    where = "/".join(str(step) for step in found.absolute_path)
+    return _invalid(f"validation failed at '/{where}': {found.message[:500]}")
 
 
 @lru_cache(maxsize=64)

@@ -58,7 +58,7 @@ def decode(text: bytes) -> Any:
         where = f" in line {mark.line + 1}" if mark else ""
         return _broken(f"yaml.decode: {what}{where}")
     except (_Refused, Invalid, RecursionError, UnicodeDecodeError) as error:
-        return _broken(f"yaml.decode: {error or 'nested too deep'}")
+        return _broken(f"yaml.decode: {error}")
 
 
 def _first_document(text: bytes) -> tuple[str, set[int]]:
@@ -68,11 +68,12 @@ def _first_document(text: bytes) -> tuple[str, set[int]]:
     """
     whole, texts = text.decode(), set[int]()
     depth = nodes = documents = 0
+    event: Any
     for event in yaml.parse(whole, Loader=_LOADER):
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                return whole[: event.start_mark.index], texts
+                return whole[: _index(event)], texts
         elif isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             nodes += 1
@@ -81,12 +82,17 @@ def _first_document(text: bytes) -> tuple[str, set[int]]:
         elif isinstance(event, yaml.NodeEvent):
             nodes += 1
             if isinstance(event, yaml.ScalarEvent) and event.tag == f"{_TAG}str":
-                texts.add(event.start_mark.index)
+                texts.add(_index(event))
         if depth > MAX_DEPTH:
             raise _Refused(f"nested deeper than {MAX_DEPTH} levels")
         if nodes > MAX_NODES:
             raise _Refused(f"more than {MAX_NODES} values")
     return whole, texts
+
+
+def _index(place: Any) -> int:
+    """Where an event or a node begins in the text."""
+    return int(place.start_mark.index)
 
 
 class _Reader:
@@ -106,7 +112,7 @@ class _Reader:
             return [self.read(item, depth + 1) for item in node.value]
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, depth)
-        return node.value if node.start_mark.index in self._texts else _scalar(node)
+        return node.value if _index(node) in self._texts else _scalar(node)
 
     def _mapping(self, node: Any, depth: int) -> dict[Any, Any]:
         out: dict[Any, Any] = {}
@@ -182,10 +188,10 @@ def encode(data: bytes, order: bytes | None) -> str | Failure:
 class _Dumper(yaml.SafeDumper):
     """Writes lists indented and nothing by reference."""
 
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, indentless=False)
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+    def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
