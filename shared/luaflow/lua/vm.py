@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 from lupa import lua54 as _lupa
 
 from luaflow.errors import LuaflowError
-from luaflow.lua.files import LATER, prelude_file
+from luaflow.lua import files
 from luaflow.lua.values import PURE_SERVICES, to_json
 
 MEMORY_BYTES: Final = 64 * 1024 * 1024
@@ -176,7 +176,7 @@ class Engine:
             number, unit.entry_id.encode(), name.encode(), code, unit.method.encode()
         )
         for module in unit.modules:
-            for file in LATER.get(module, ()):
+            for file in files.LATER.get(module, ()):
                 if file not in self._files:
                     self._files.add(file)
                     self._run_file(f"modules/{file}")
@@ -373,7 +373,7 @@ def _boot(
     kernel = runtime.table()
 
     def run_file(name: str) -> None:
-        runtime.execute(prelude_file(name), kernel, name=b"=luaflow/" + name.encode())
+        runtime.execute(files.prelude_file(name), kernel, name=b"=luaflow/" + name.encode())
 
     for name in _ORDER:
         run_file(name)
