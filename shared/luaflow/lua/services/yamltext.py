@@ -17,9 +17,12 @@ MAX_DEPTH: Final = 64
 
 _LOADER: Final = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _TAG: Final = "tag:yaml.org,2002:"
+_QUOTES: Final = frozenset("'\"|>")
 _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9_]*)\Z", re.ASCII)
+_OCTAL: Final = re.compile(r"[-+]?0[0-7]+\Z", re.ASCII)
 _RADIX: Final = re.compile(r"[-+]?0[xob][0-9a-fA-F_]+\Z", re.ASCII)
 _FLOAT: Final = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?\Z", re.ASCII)
+_BREAKS: Final = re.compile("[\x85\u2028\u2029\ufeff]")
 _WORDS: Final[dict[str, Any]] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -118,7 +121,7 @@ class _Reader:
         out: dict[Any, Any] = {}
         merged: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            if key_node.value == "<<" and key_node.style is None:
+            if key_node.value == "<<" and key_node.style not in _QUOTES:
                 found = self.read(value_node, depth + 1)
                 for one in reversed(found if isinstance(found, list) else [found]):
                     if not isinstance(one, dict):
@@ -135,13 +138,17 @@ class _Reader:
 
 
 def _scalar(node: Any) -> Any:
-    text: str = node.value
-    if node.style in ("'", '"', "|", ">"):
-        return text
+    return node.value if node.style in _QUOTES else _plain(node.value)
+
+
+def _plain(text: str) -> Any:
+    """What an unquoted scalar means."""
     if text in _WORDS:
         return _WORDS[text]
     if _INT.match(text):
         return _integer(text, 10)
+    if _OCTAL.match(text):
+        return _integer(text, 8)
     if _RADIX.match(text):
         return _integer(text, 0)
     return float(text) if _FLOAT.match(text) else text
@@ -193,6 +200,15 @@ class _Dumper(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+
+def _write_text(dumper: _Dumper, text: str) -> Any:
+    """Quote what would be read as something else, and what holds line breaks of some readers."""
+    style = '"' if _BREAKS.search(text) else None if _plain(text) is text else "'"
+    return dumper.represent_scalar(f"{_TAG}str", text, style=style)
+
+
+_Dumper.add_representer(str, _write_text)
 
 
 def _ordered(value: Any, first: dict[Any, int]) -> Any:
