@@ -43,8 +43,8 @@ CASES: dict[str, tuple[str, Any]] = {
             tostring(time.date(2024, 10, 27, 2, 30, 0, 0, z):add("1h")) }""",
         [
             "2024-03-31 03:30:00 +0200 CEST",
-            "2024-10-27 02:30:00 +0200 CEST",
             "2024-10-27 02:30:00 +0100 CET",
+            "2024-10-27 03:30:00 +0100 CET",
         ],
     ),
     "adding days keeps the time of day": (

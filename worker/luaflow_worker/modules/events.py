@@ -56,7 +56,7 @@ def pattern_of(text: str) -> Pattern:
     ``*`` is any text without a dot, ``**`` any text, ``(a|b)`` one or the other.
     """
     found = _TOKEN.findall(text)
-    return tuple(tuple(t[1:-1].split("|")) if t.startswith("(") else (t,) for t in found)
+    return tuple(tuple(t[1:-1].split("|")) if t[0] == "(" and t[-1] == ")" else (t,) for t in found)
 
 
 def matches(pattern: Pattern, text: str) -> bool:

@@ -29,8 +29,8 @@ function T.offset_at(zone, s)
   return K.zones.at(zone.data, s)
 end
 
---- The Time of seconds and nanoseconds of local time. Where clocks are set back the earlier offset
--- holds, where they are set forward the time is moved on, as in Go.
+--- The Time of seconds and nanoseconds of local time. Where clocks are set forward and skip it, it
+-- is moved on; where they are set back one of the two it may be is taken, the same one as in Go.
 function T.from_local(seconds, nanos, zone)
   local offset = T.offset_at(zone, seconds)
   offset = T.offset_at(zone, seconds - offset)
