@@ -69,8 +69,9 @@ CASES: dict[str, tuple[str, Any]] = {
             "",
             "two",
             "three two",
-        ]
-        + ["", "one"],
+            "",
+            "one",
+        ],
     ),
     "find refuses": (
         """local function kind(...) local v, e = registry.find(...) return v == nil and e:kind() end

@@ -67,7 +67,7 @@ async def _send(call: FunctionCall, request: Request) -> dict[str, Any]:
             response = await _follow(aiohttp, request, stack)
             found = _shape(response)
             if request.stream:
-                number = _keep(call, response, stack)
+                number = await _keep(call, response, stack)
                 found |= {"body": None, "body_size": -1, "stream": number}
             elif request.method != "HEAD":
                 found |= await _body(response, request.max_body)
@@ -230,7 +230,7 @@ def _text(data: bytes) -> str | bytes:
 # Streams --------------------------------------------------------------------------------------
 
 
-def _keep(call: FunctionCall, response: Any, stack: contextlib.AsyncExitStack) -> int:
+async def _keep(call: FunctionCall, response: Any, stack: contextlib.AsyncExitStack) -> int:
     """Keep an answer open until the code closes it, or the call ends."""
     mine = _streams.setdefault(call, {})
     if len(mine) >= STREAMS:
@@ -238,13 +238,15 @@ def _keep(call: FunctionCall, response: Any, stack: contextlib.AsyncExitStack) -
         raise WorkflowFailed(text, kind="RateLimited", retryable=False)
     number = next(_numbers)
     mine[number] = response
-    kept = stack.pop_all()
+    held = asyncio.Event()
 
     async def hold() -> None:
-        async with kept:
+        async with stack.pop_all():
+            held.set()
             await asyncio.Event().wait()
 
     call.keep(number, asyncio.create_task(hold(), name="luaflow-stream"))
+    await held.wait()  # until then it is closed by whoever called us
     return number
 
 

@@ -50,7 +50,7 @@ def read_request(method: str, url: str, options: Mapping[str, Any]) -> Request:
             f"{_text(k, 'cookies')}={_text(v, 'cookies')}" for k, v in _map(options, "cookies")
         )
         headers["Cookie"] = "; ".join(pairs)
-    if options.get("auth") and "authorization" not in known:
+    if options.get("auth") is not None and "authorization" not in known:
         headers["Authorization"] = _basic(options["auth"])
     for name, value in headers.items():
         if any(c in name + value for c in "\r\n\0") or not name:
