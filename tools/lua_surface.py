@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from lupa import lua54
 
 from luaflow.lua import vm
+from luaflow.lua.files import LATER, prelude_file
 
 _LIST = b"""
 local K = ...
@@ -53,8 +54,8 @@ def surface(kind: str = "function") -> list[Member]:
         encoding=None, unpack_returned_tuples=True, register_eval=False, max_memory=0
     )
     kernel = runtime.table()
-    for name, code in vm.prelude():
-        runtime.execute(code, kernel, name=b"=luaflow/" + name)
+    for name in (*vm.ORDER, *sorted({f"modules/{one}" for row in LATER.values() for one in row})):
+        runtime.execute(prelude_file(name), kernel, name=b"=luaflow/" + name.encode())
     configure = b"local K = ...; return K.configure"
     runtime.execute(configure, kernel)(kind.encode(), b"app:any", 1.0, 1 << 26, 1 << 28)
     flat = [part.decode(errors="replace") for part in runtime.execute(_LIST, kernel)]

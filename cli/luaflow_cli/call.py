@@ -67,5 +67,7 @@ async def _call(app: App, entry: CallableEntry, args: list[Any]) -> Any:
     """Run a function of the app here; Redis is asked only when the function asks for it."""
     from luaflow.client import Client
     from luaflow_worker.calling import call_function
+    from luaflow_worker.modules.egress import allow_private
 
+    allow_private()
     return await call_function(app, entry, args, lambda: Client.connect(*place(app)))

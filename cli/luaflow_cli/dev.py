@@ -33,7 +33,10 @@ def dev(ctx: click.Context, folder: str | None, port: int, data: str | None) -> 
     It brings a server of its own, also where LUAFLOW_REDIS_URL names one; only --redis makes it use
     another.
     """
+    from luaflow_worker.modules.egress import allow_private
+
     loaded = load_app(folder)
+    allow_private()
     show_warnings(look(loaded))
     if ctx.get_parameter_source("port") is not click.core.ParameterSource.DEFAULT:
         click.echo(f"nothing listens on port {port}: this release has no console", err=True)

@@ -65,6 +65,6 @@ def _why(health: dict[str, Any]) -> str:
     return f"stuck (failures in a row: {health['failures']}): {reason}"
 
 
-def _nothing_new(name: str) -> Any:
+def _nothing_new(name: str, *_args: Any) -> Any:
     """A replay goes no further than the history, so it makes no values."""
     raise AssertionError(f"a replay asked for a new {name}")

@@ -59,6 +59,10 @@ class Refused(LuaflowError):
     """The state, a policy or a limit does not allow this now."""
 
 
+class MissingLibrary(LuaflowError):
+    """A library that this needs is not installed."""
+
+
 class Unavailable(LuaflowError):
     """Redis cannot be reached."""
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import orjson
 
+from luaflow.domain import values
+from luaflow.domain.failure import Failure
+from luaflow.lua.services import RECORDED
 from luaflow.lua.vm import Activation, BundleSource, Command, Engine, Run
 
 MODULES = ("funcs", "time", "workflow", "json", "uuid", "logger", "ctx", "payload")
@@ -35,6 +38,15 @@ def source(
     return BundleSource("app:flow", code, name, "main", tuple(modules), dict(imports or {}))
 
 
+def marker(name: bytes, *args: Any) -> tuple[Any, ...]:
+    """What a worker answers, but for names of random values: those are foreseeable."""
+    make = RECORDED.get(name.decode())
+    if make is None:
+        return (f"<{name.decode()}>",)
+    value = make(*args)
+    return (values.encode(value) if isinstance(value, (Failure, bytes)) else value,)
+
+
 class Play:
     """A run of `code`, started; commands pile up in `commands`, the last step is in `last`."""
 
@@ -60,7 +72,7 @@ class Play:
         self.run.log = lambda level, text, _fields: self.logs.append((level, text.decode()))
         self.services: dict[str, Callable[..., tuple[Any, ...]]] = {
             "version": lambda _change, _low, high: (high, True),
-            "marker": lambda name: (f"<{name.decode()}>",),
+            "marker": marker,
             "side_effect_lookup": lambda _seq: (False, None),
             "now": lambda: (self.now * 1_000_000,),
             **(services or {}),

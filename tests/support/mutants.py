@@ -19,7 +19,7 @@ import pytest
 from lupa import lua51
 
 from luaflow.errors import LuaflowError
-from luaflow.lua import vm
+from luaflow.lua import files
 from luaflow.store import scripts
 
 log = logging.getLogger(__name__)
@@ -75,11 +75,10 @@ def _compile(path: str) -> None:
 @contextmanager
 def altered_kernel(name: str, old: str, new: str) -> Iterator[None]:
     """Load the file ``name`` of the prelude with ``old``, which must occur, replaced."""
-    files = dict(vm.prelude())
-    text = files[name.encode()]
+    read, text = files.prelude_file, files.prelude_file(name)
     assert old.encode() in text, f"{name}.lua of the prelude does not contain {old!r}"
-    files[name.encode()] = text.replace(old.encode(), new.encode())
-    with patch.object(vm, "prelude", lambda: tuple(files.items())):
+    changed = text.replace(old.encode(), new.encode())
+    with patch.object(files, "prelude_file", lambda file: changed if file == name else read(file)):
         yield
 
 

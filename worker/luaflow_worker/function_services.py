@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from luaflow.registry.entries import FunctionEntry
+from luaflow_worker import modules
 from luaflow_worker.recorded_values import make_value
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ def _lookup(_call: FunctionCall, _seq: int) -> tuple[Any, ...]:
     return False, None
 
 
-def _marker(_call: FunctionCall, name: bytes) -> tuple[Any, ...]:
-    return (make_value(name.decode()),)
+def _marker(_call: FunctionCall, name: bytes, *args: Any) -> tuple[Any, ...]:
+    return (make_value(name.decode(), *args),)
 
 
 def _upgrade(call: FunctionCall, entry: bytes) -> tuple[Any, ...]:
@@ -47,5 +48,6 @@ SERVICES: dict[str, Callable[..., tuple[Any, ...]]] = {
     "side_effect_lookup": _lookup,
     "marker": _marker,
     "upgrade": _upgrade,
+    **modules.SERVICES,
 }
 """Name of a question -> what answers it: given the call and the values, returns the answers."""

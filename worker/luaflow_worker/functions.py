@@ -19,7 +19,7 @@ import orjson
 
 from luaflow.activity import Context
 from luaflow.domain.failure import Failure, canceled
-from luaflow.errors import LuaflowError
+from luaflow.errors import LuaflowError, MissingLibrary
 from luaflow.lua.vm import Activation, ActivationFault, Command, Engine, LoadError, Run
 from luaflow.registry.app import App
 from luaflow.registry.bundle import bundle_entry
@@ -35,6 +35,7 @@ from luaflow_worker.attempt import (
 )
 from luaflow_worker.function_services import SERVICES
 from luaflow_worker.function_work import WORK, Work
+from luaflow_worker.modules.state import ModuleState
 from luaflow_worker.processes import Bonds, Processes
 from luaflow_worker.python_activities import PythonActivities
 
@@ -61,6 +62,7 @@ class FunctionHost:
         self.python = python
         self.processes = processes
         self.limits = limits
+        self.modules = ModuleState(app)
         self._cpu_seconds = cpu_seconds
         self._engines: dict[str, Engine] = {}
 
@@ -237,6 +239,9 @@ class FunctionCall:
             kind = "Timeout" if fault.reason == "cpu" else "Internal"
             self.end(Outcome(failure=Failure(kind, fault.message, retryable=False)))
             return
+        except MissingLibrary as error:
+            self.end(Outcome(failure=Failure("Unavailable", error.message, retryable=False)))
+            return
         self._carry_out(out)
         if out.status == "done":
             self.end(check_size(self.attempt, out.result or b"null", self.host.limits))
@@ -303,7 +308,7 @@ class FunctionCall:
             else:
                 work = WORK.get(command.op)
                 if work:
-                    self._spawn(work, command)
+                    self._spawn(command, work)
 
     def _give_up(self, seq: int, *, answer: bool) -> None:
         task = self._tasks.pop(seq, None)
@@ -318,13 +323,12 @@ class FunctionCall:
         loop = asyncio.get_running_loop()
         self._tasks[command.seq] = loop.call_later(seconds, self.resolve, command.seq, True, None)
 
-    def _spawn(self, work: Work, command: Command) -> None:
-        doing = self._guard(work, command)
-        self._tasks[command.seq] = asyncio.create_task(doing, name="luaflow-function")
+    def _spawn(self, command: Command, work: Work) -> None:
+        task = asyncio.create_task(self._guard(command, work), name="luaflow-function")
+        self._tasks[command.seq] = task
 
-    async def _guard(self, work: Work, command: Command) -> None:
+    async def _guard(self, command: Command, work: Work) -> None:
         try:
-            # Made here: of a task that is cancelled before it begins nothing is left over.
             await work(self, command)
         except (LuaflowError, ValueError) as error:
             self.resolve(command.seq, False, failure_of_call(error).to_json())
@@ -332,6 +336,16 @@ class FunctionCall:
     def forget(self, seq: int) -> None:
         """Let go of the work of a command: it goes on, and nobody waits for it."""
         self._tasks.pop(seq, None)
+
+    def keep(self, number: int, task: asyncio.Task[Any]) -> None:
+        """Let a task live no longer than the call; ``number`` is that of what it holds open."""
+        self._tasks[-number] = task
+
+    def drop(self, number: int) -> None:
+        """End a task that was kept."""
+        task = self._tasks.pop(-number, None)
+        if task:
+            task.cancel()
 
     def resolve(self, seq: int, ok: bool, value: Any) -> None:
         """Feed the outcome of a command: its value, or the JSON of a failure."""

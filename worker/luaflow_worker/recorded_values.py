@@ -9,6 +9,9 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from luaflow.domain import values
+from luaflow.domain.failure import Failure
+from luaflow.lua.services import RECORDED
 from luaflow.store.transitions import Route
 
 log = logging.getLogger("luaflow.lua")
@@ -30,13 +33,15 @@ def uuid7() -> str:
     return str(uuid.UUID(int=number))
 
 
-_MAKERS: dict[str, Callable[[], Any]] = {
+_MAKERS: dict[str, Callable[..., Any]] = {
     "uuid": lambda: str(uuid.uuid4()),
     "uuid1": lambda: str(uuid.uuid1()),
     "uuid7": uuid7,
+    **RECORDED,
 }
 
 
-def make_value(name: str) -> Any:
-    """Return a fresh value of a kind that is recorded at the call."""
-    return _MAKERS[name]()
+def make_value(name: str, *args: Any) -> Any:
+    """Return a fresh value of a kind that is recorded at the call; ``args`` are the code's."""
+    value = _MAKERS[name](*args)
+    return values.encode(value) if isinstance(value, (Failure, bytes)) else value

@@ -78,7 +78,8 @@ class Worker:
         self.store = store
         self.config = config
         self.id = f"w{secrets.token_hex(4)}"
-        self.metrics = WorkerMetrics(registry or CollectorRegistry())
+        self._registry = registry or CollectorRegistry()
+        self.metrics = WorkerMetrics(self._registry)
         self.app = app or (load_app(config.app) if config.app else App(Path(), {}))
         self.options = self._options()
         self._courier = Courier(store)
@@ -103,6 +104,7 @@ class Worker:
             cpu_seconds=self._cpu,
             threads=min(slots, MAX_THREADS),
         )
+        self._registry.register(self.node.host.modules.metrics)
         return ActivityTasks(
             self.store,
             self.id,

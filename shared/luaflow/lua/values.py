@@ -14,8 +14,9 @@ from typing import Any, Final
 import orjson
 
 from luaflow.domain import values
-from luaflow.domain.failure import Invalid
+from luaflow.domain.failure import Failure, Invalid
 from luaflow.domain.options import parse_activity_options, parse_start_options
+from luaflow.lua.services import PURE
 
 
 def to_json(value: Any) -> bytes:
@@ -50,8 +51,19 @@ def _named_uuid(version: bytes, namespace: bytes, name: bytes) -> tuple[Any, ...
     return (str(uuid.UUID(bytes=raw[:16], version=number)),)
 
 
+def _one(compute: Callable[..., Any]) -> Callable[..., tuple[Any, ...]]:
+    """A computation as a service: its value, or nothing and its Failure."""
+
+    def answer(*args: Any) -> tuple[Any, ...]:
+        value = compute(*args)
+        return (None, values.encode(value)) if isinstance(value, Failure) else (value,)
+
+    return answer
+
+
 PURE_SERVICES: Final[dict[bytes, Callable[..., tuple[Any, ...]]]] = {
     b"options": _options,
     b"uuid": _named_uuid,
+    **{name.encode(): _one(compute) for name, compute in PURE.items()},
 }
 """Answered here: the same answer always, so nothing about them is recorded."""

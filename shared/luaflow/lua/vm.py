@@ -10,26 +10,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
 from lupa import lua54 as _lupa
 
 from luaflow.errors import LuaflowError
+from luaflow.lua import files
 from luaflow.lua.values import PURE_SERVICES, to_json
 
 MEMORY_BYTES: Final = 64 * 1024 * 1024
 TOTAL_BYTES: Final = 256 * 1024 * 1024
 CPU_SECONDS: Final = 1.0
 
-_PRELUDE: Final = Path(__file__).parent / "prelude"
 # native empties the real globals, so it comes first; each file uses only those before it.
-_ORDER: Final = """
+ORDER: Final = """
 native budget guard stable order patterns matcher strings tables maths libs
 base errors decode text codec explain scheduler cancel queues channel mailbox
-durations calendar layouts calls modules/logger modules/json modules/time modules/os modules/uuid
-modules/funcs modules/process modules/spawn modules/linking modules/workflow load processes door
+durations calendar zones layouts calls modules/logger modules/json modules/time modules/os
+modules/uuid modules/funcs modules/process modules/spawn modules/linking modules/workflow load
+processes door
 """.split()  # noqa: SIM905
 
 
@@ -134,7 +133,10 @@ class Engine:
             max_memory=0,
         )
         self.disarm = runtime.set_max_memory
-        self._door = _boot(runtime, kind, source, (cpu_seconds, memory_bytes, total_bytes))
+        self._door, self._run_file = _boot(
+            runtime, kind, source, (cpu_seconds, memory_bytes, total_bytes)
+        )
+        self._files: set[str] = set()
         self._load(source)
 
     def open(self, info: Mapping[str, Any], *, log_replay: bool = False) -> Run:
@@ -175,6 +177,10 @@ class Engine:
             number, unit.entry_id.encode(), name.encode(), code, unit.method.encode()
         )
         for module in unit.modules:
+            for file in files.LATER.get(module, ()):
+                if file not in self._files:
+                    self._files.add(file)
+                    self._run_file(f"modules/{file}")
             message = message or self._door.allow(number, module.encode())
         if message is not None:
             raise LoadError(_text(message))
@@ -362,21 +368,21 @@ K.native.set_max_memory, K.native.thread_time = arm, clock
 """
 
 
-def _boot(runtime: Any, kind: str, source: BundleSource, limits: tuple[float, int, int]) -> _Door:
+def _boot(
+    runtime: Any, kind: str, source: BundleSource, limits: tuple[float, int, int]
+) -> tuple[_Door, Callable[[str], None]]:
     kernel = runtime.table()
-    for name, code in prelude():
-        runtime.execute(code, kernel, name=b"=luaflow/" + name)
-        if name == b"native":
+
+    def run_file(name: str) -> None:
+        runtime.execute(files.prelude_file(name), kernel, name=b"=luaflow/" + name.encode())
+
+    for name in ORDER:
+        run_file(name)
+        if name == "native":
             runtime.execute(_LEND, kernel, runtime.set_max_memory, time.thread_time)
     configure = b"local K = ...; return K.configure"
     runtime.execute(configure, kernel)(kind.encode(), source.entry_id.encode(), *limits)
-    return _Door(*runtime.execute(_DOOR, kernel))
-
-
-@cache
-def prelude() -> tuple[tuple[bytes, bytes], ...]:
-    """The files of the prelude in order: name, source."""
-    return tuple((name.encode(), (_PRELUDE / f"{name}.lua").read_bytes()) for name in _ORDER)
+    return _Door(*runtime.execute(_DOOR, kernel)), run_file
 
 
 def _refuse(_object: object, _name: object, _setting: bool) -> NoReturn:

@@ -73,7 +73,24 @@ FORBIDDEN: Final = frozenset(
 
 KNOWN: Final = WORKFLOW | FORBIDDEN
 
-PROVIDED: Final = CORE | {"ctx", "funcs", "json", "logger", "time", "uuid", "workflow"}
+PROVIDED: Final = CORE | {
+    "base64",
+    "crypto",
+    "ctx",
+    "env",
+    "events",
+    "funcs",
+    "hash",
+    "http_client",
+    "json",
+    "logger",
+    "metrics",
+    "registry",
+    "time",
+    "uuid",
+    "workflow",
+    "yaml",
+}
 """What `require` finds in this release; apps may list the others, which other runtimes have."""
 
 BUILTINS: Final = frozenset(

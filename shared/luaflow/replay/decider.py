@@ -66,8 +66,10 @@ class Decision:
     unread: list[int] | None = None
 
 
-Values = Callable[[str], Any]
-"""Makes a value that is recorded at the call (uuid, random …), when it is not in the history."""
+Values = Callable[..., Any]
+"""Makes a value that is recorded at the call (uuid, random …), when it is not in the history.
+
+It gets the value's name and what the code gave with it."""
 
 
 class Execution:
@@ -245,9 +247,9 @@ class Execution:
         # the history passed here before the change existed (ruling 5)
         return (max(-1, lowest)), False
 
-    def _marker(self, name: bytes) -> tuple[Any, ...]:
+    def _marker(self, name: bytes, *args: Any) -> tuple[Any, ...]:
         if self._past is None:
-            return (self._make_value(name.decode()),)
+            return (self._make_value(name.decode(), *args),)
         return (self._recorded_value(name.decode()),)
 
     def _side_effect(self, _seq: int) -> tuple[Any, ...]:

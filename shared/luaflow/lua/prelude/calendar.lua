@@ -11,14 +11,31 @@ local Location, location_methods = K.class("time.Location")
 function location_methods.string(l) return l.name end
 function Location.__tostring(l) return l[STATE].name end
 
---- The state of a zone with a fixed offset from UTC in seconds; users see its `object`.
-function T.zone(name, offset)
-  local zone = {name = name, offset = offset}
+--- The state of a zone; users see its `object`. `offset`: seconds from UTC, where it is fixed.
+-- The other zones get their `data` from zones.lua.
+function T.zone(name, offset, abbreviation)
+  local zone = {name = name, offset = offset, abbreviation = abbreviation or name}
   zone.object = setmetatable({[STATE] = zone}, Location)
   return zone
 end
 
 T.utc = T.zone("UTC", 0)
+-- Workers everywhere have the same local time: UTC.
+T.localtz = T.zone("Local", 0, "UTC")
+
+--- (offset from UTC in seconds, abbreviation) of a zone at a moment.
+function T.offset_at(zone, s)
+  if zone.offset then return zone.offset, zone.abbreviation end
+  return K.zones.at(zone.data, s)
+end
+
+--- The Time of seconds and nanoseconds of local time. Where clocks are set forward and skip it, it
+-- is moved on; where they are set back one of the two it may be is taken, the same one as in Go.
+function T.from_local(seconds, nanos, zone)
+  local offset = T.offset_at(zone, seconds)
+  offset = T.offset_at(zone, seconds - offset)
+  return T.make(seconds - offset, nanos, zone)
+end
 
 --- The zone of a Location, nil for anything else.
 function T.zone_of(location)
@@ -73,13 +90,15 @@ end
 
 --- All parts of a Time's state in its location, as a table.
 function T.parts(t)
-  local seconds = t.s + t.zone.offset
+  local offset, abbreviation = T.offset_at(t.zone, t.s)
+  local seconds = t.s + offset
   local days, rest = seconds // 86400, seconds % 86400
   local year, month, day = T.civil(days)
   return {
     year = year, month = month, day = day, hour = rest // 3600, minute = rest // 60 % 60,
     second = rest % 60, nanosecond = t.n, weekday = (days + 4) % 7,
-    year_day = days - T.days(year, 1, 1) + 1, days = days,
+    year_day = days - T.days(year, 1, 1) + 1, days = days, offset = offset,
+    abbreviation = abbreviation,
   }
 end
 
@@ -119,7 +138,7 @@ function methods.add_date(t, years, months, days)
   local p = T.parts(t)
   local date = T.days(p.year + T.whole(years, "years"), p.month + T.whole(months, "months"),
     p.day + T.whole(days, "days"))
-  return T.make(t.s + (date - p.days) * 86400, t.n, t.zone)
+  return T.from_local(date * 86400 + (t.s + p.offset) % 86400, t.n, t.zone)
 end
 
 local function before(a, b) return a.s < b.s or a.s == b.s and a.n < b.n end
@@ -133,7 +152,7 @@ function methods.unix_nano(t) return t.s * BILLION + t.n end
 function methods.is_zero(t) return t.s == ZERO and t.n == 0 end
 function methods.location(t) return t.zone.object end
 function methods.utc(t) return T.make(t.s, t.n) end
-function methods.in_local(t) return T.make(t.s, t.n) end
+function methods.in_local(t) return T.make(t.s, t.n, T.localtz) end
 
 function methods.in_location(t, location)
   local zone = T.zone_of(location)
@@ -208,7 +227,7 @@ end
 --- RFC 3339 of a Time's state; with all the nanoseconds there are if `nano`.
 function T.rfc3339(t, nano)
   local p = T.parts(t)
-  local zone = t.zone.offset == 0 and "Z" or offset_text(t.zone.offset, ":")
+  local zone = p.offset == 0 and "Z" or offset_text(p.offset, ":")
   return format("%04d-%02d-%02dT%02d:%02d:%02d%s%s", p.year, p.month, p.day, p.hour, p.minute,
     p.second, nano and fraction(p.nanosecond) or "", zone)
 end
@@ -219,7 +238,8 @@ function Time.__tostring(time)
   local t = time[STATE]
   local p = T.parts(t)
   return format("%04d-%02d-%02d %02d:%02d:%02d%s %s %s", p.year, p.month, p.day, p.hour, p.minute,
-    p.second, fraction(p.nanosecond), offset_text(t.zone.offset, ""), t.zone.name)
+    p.second, fraction(p.nanosecond), offset_text(p.offset, ""),
+    p.abbreviation ~= "" and p.abbreviation or offset_text(p.offset, ""))
 end
 
 function Time.__eq(a, b) return K.isa(a, Time) and K.isa(b, Time) and same(a[STATE], b[STATE]) end

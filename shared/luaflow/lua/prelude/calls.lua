@@ -95,3 +95,42 @@ function A.io(name, ...)
   if err then return nil, err end
   return S.await(S.emit("io", name, data), name)
 end
+
+-- Work in Python is not in the budget of CPU time: what it costs counts as further questions, and
+-- their number is bounded (S.service). One question is worth a thousand bytes.
+local function account(cost)
+  local run = K.run
+  run.asked = run.asked + cost // 1000
+end
+
+--- Let Python compute what is the same on every machine; `cost` is about the bytes it looks at.
+function A.compute(name, cost, ...)
+  account(cost)
+  return S.service(name, ...)
+end
+
+--- Let Python make a value that is recorded: value, or nil and an error.
+-- Inside a side effect it is not, because all of that is.
+function A.recorded(name, cost, ...)
+  local value
+  account(cost)
+  if K.run.pure then
+    value = S.service("marker", name, ...)
+  else
+    S.enter(name, true)
+    value = K.marker(name, ...)
+  end
+  if K.errors.is_error(value) then return nil, value end
+  return value
+end
+
+--- The Invalid error of the first argument that is no text, or nil.
+function A.check_texts(what, names, ...)
+  for i = 1, #names do
+    local value = select(i, ...)
+    if type(value) ~= "string" then
+      return invalid(what .. ": the " .. names[i] .. " must be a string, got " .. type(value))
+    end
+    K.guard.charge(#value >> 3) -- for what C code will do with it
+  end
+end

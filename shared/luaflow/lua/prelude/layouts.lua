@@ -106,14 +106,14 @@ function L.format(t, layout)
     elseif WRITE[token] then
       out[i] = WRITE[token](p)
     elseif token == "MST" then
-      local name = t.zone.name
-      out[i] = name ~= "" and name or zone_text("-0700", t.zone.offset)
+      local name = p.abbreviation
+      out[i] = name ~= "" and name or zone_text("-0700", p.offset)
     elseif match(token, "^[.,]") then
       local digits = sub(format("%09d", p.nanosecond), 1, #token - 1)
       if sub(token, 2, 2) == "9" then digits = match(digits, "^(.-)0*$") end
       out[i] = digits ~= "" and sub(token, 1, 1) .. digits or ""
     else
-      out[i] = zone_text(token, t.zone.offset)
+      out[i] = zone_text(token, p.offset)
     end
   end
   return N.table.concat(out)
@@ -197,6 +197,26 @@ local function read_fraction(p, text, i)
   return i + #found + 1
 end
 
+-- The Time of local seconds, in the zone that the text names, or else in `location`.
+local function placed(seconds, p, location)
+  local nanos = p.nanos or 0
+  if p.offset then
+    local s = seconds - p.offset
+    if location and T.offset_at(location, s) == p.offset then return T.make(s, nanos, location) end
+    return T.make(s, nanos, p.offset == 0 and T.utc or T.zone(p.zone_name or "", p.offset))
+  end
+  local name = p.zone_name
+  if not name or name == "UTC" or name == "GMT" and not location then
+    return T.from_local(seconds, nanos, not name and location or T.utc)
+  end
+  local zone = location or T.utc
+  local offset = zone.data and K.zones.named(zone.data, name, seconds)
+  if zone.abbreviation == name and zone.offset then offset = zone.offset end
+  if offset then return T.make(seconds - offset, nanos, zone) end
+  -- As in Go: an unknown abbreviation has no known offset.
+  return T.make(seconds, nanos, T.zone(name, 0))
+end
+
 local function assemble(p, location)
   local year = p.year or p.short and (p.short >= 69 and 1900 or 2000) + p.short or 0
   local hour = p.hour or 0
@@ -207,15 +227,8 @@ local function assemble(p, location)
   local _, same_month, same_day = T.civil(days)
   if same_month ~= month or same_day ~= day then return nil, "day out of range" end
   if p.yday then days = T.days(year, 1, 1) + p.yday - 1 end
-  local zone = location or T.utc
-  if p.offset then
-    zone = p.offset == 0 and T.utc or T.zone(p.zone_name or "", p.offset)
-  elseif p.zone_name and p.zone_name ~= "UTC" and p.zone_name ~= "GMT" then
-    -- As in Go: an unknown abbreviation has no known offset.
-    zone = T.zone(p.zone_name, 0)
-  end
   local seconds = days * 86400 + hour * 3600 + (p.minute or 0) * 60 + (p.second or 0)
-  return T.make(seconds - zone.offset, p.nanos or 0, zone)
+  return placed(seconds, p, location)
 end
 
 --- The Time a text means in a layout, or nil and a message.

@@ -27,6 +27,12 @@ local FORBIDDEN = {
   debug = "use print, or `luaflow workflow trace`", package = "list libraries under `imports`",
 }
 
+-- Modules whose files are loaded when code lists them (_LATER in vm.py).
+local LATER = {}
+for name in N.string.gmatch("base64 crypto env events hash http_client metrics registry yaml", "%S+") do
+  LATER[name] = true
+end
+
 local function forbidden(name)
   if K.kind ~= "workflow" or not FORBIDDEN[name] then return nil end
   return format("module '%s' is not available in workflows: %s", name, FORBIDDEN[name])
@@ -90,7 +96,7 @@ end
 local function missing(unit, name)
   local why = forbidden(name)
   if why then K.raise(why) end
-  if K.modules[name] then
+  if K.modules[name] or LATER[name] then
     K.raise(format("module '%s' is not listed: add it to `modules` of %s", name, unit.entry))
   end
   K.raise(format("module '%s' not found", name))

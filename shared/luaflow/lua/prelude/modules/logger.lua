@@ -90,11 +90,16 @@ function C.all()
   return all
 end
 
+-- What other runtimes put there for themselves.
+local RESERVED = {["temporal.signal.from"] = true}
+
 --- Keep the context values of a run as texts: each reader gets copies of its own.
 function K.keep_context(run, values)
   run.ctx_text = {}
   if type(values) ~= "table" then return end
-  for key, value in next, values do run.ctx_text[key] = codec.encode(value) end
+  for key, value in next, values do
+    if not RESERVED[key] then run.ctx_text[key] = codec.encode(value) end
+  end
 end
 
 K.modules.ctx = K.readonly("ctx", C)

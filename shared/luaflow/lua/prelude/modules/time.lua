@@ -2,7 +2,7 @@
 local K = ...
 local N = K.native
 local S, D, T, channel = K.scheduler, K.durations, K.calendar, K.channel
-local invalid, make_error = K.errors.invalid, K.errors.make
+local invalid = K.errors.invalid
 local type, tostring, setmetatable = N.type, N.tostring, N.setmetatable
 local STATE, own, whole = K.STATE, K.stable.own, T.whole
 
@@ -16,7 +16,7 @@ local M = {
   STAMP_MILLI = "Jan _2 15:04:05.000", STAMP_MICRO = "Jan _2 15:04:05.000000",
   STAMP_NANO = "Jan _2 15:04:05.000000000", DATE_TIME = "2006-01-02 15:04:05",
   DATE_ONLY = "2006-01-02", TIME_ONLY = "15:04:05", utc = T.utc.object,
-  localtz = T.utc.object,
+  localtz = T.localtz.object,
 }
 for i = 1, 12 do M[N.string.upper(K.layouts.months[i])] = i end
 for i = 0, 6 do M[N.string.upper(K.layouts.days[i])] = i end
@@ -27,7 +27,10 @@ function K.now_ns()
   return (S.service("now"))
 end
 
-function M.now() return T.from_ns(K.now_ns()) end
+function M.now()
+  local ns = K.now_ns()
+  return T.make(ns // 1000000000, ns % 1000000000, K.kind == "workflow" and T.utc or T.localtz)
+end
 
 -- Waiting --------------------------------------------------------------------------------------
 
@@ -154,14 +157,16 @@ function M.parse_duration(value)
 end
 
 function M.date(year, month, day, hour, minute, second, nanos, location)
-  local zone = T.zone_of(location) or T.utc
+  local zone = T.zone_of(location) or T.localtz
   local days = T.days(whole(year, "year"), whole(month or 1, "month"), whole(day or 1, "day"))
   local seconds = days * 86400 + whole(hour, "hour") * 3600 + whole(minute, "minute") * 60
-    + whole(second, "second") - zone.offset
-  return T.make(seconds, whole(nanos, "nanosecond"), zone)
+    + whole(second, "second")
+  return T.from_local(seconds, whole(nanos, "nanosecond"), zone)
 end
 
-function M.unix(seconds, nanos) return T.make(whole(seconds, "seconds"), whole(nanos, "nanoseconds")) end
+function M.unix(seconds, nanos)
+  return T.make(whole(seconds, "seconds"), whole(nanos, "nanoseconds"), T.localtz)
+end
 
 function M.parse(layout, value, location)
   if type(layout) ~= "string" or type(value) ~= "string" then
@@ -181,9 +186,9 @@ function M.load_location(name)
   if type(name) ~= "string" or name == "" then
     return nil, invalid("time.load_location expects a name")
   end
-  if name == "UTC" or name == "Local" then return T.utc.object end
-  return nil, make_error("NotFound", "time zone '" .. name
-    .. "' is not known here: use time.fixed_zone(name, offset_seconds)", false)
+  if name == "UTC" then return T.utc.object end
+  if name == "Local" then return T.localtz.object end
+  return K.zones.load(name)
 end
 
 K.modules.time = K.readonly("time", M)

@@ -60,10 +60,9 @@ function U.variant(text)
   local hex, err = parsed(text)
   if not hex then return nil, err end
   local bits = tonumber(sub(hex, 17, 17), 16)
-  if bits < 8 then return "NCS" end
+  if bits < 8 then return "Reserved" end -- for NCS, which came before RFC 4122
   if bits < 12 then return "RFC4122" end
-  if bits < 14 then return "Microsoft" end
-  return bits == 14 and "Reserved" or "Future"
+  return bits < 14 and "Microsoft" or "Future"
 end
 
 -- Seconds since 1970 inside a v1 or v7 UUID.

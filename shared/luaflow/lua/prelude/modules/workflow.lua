@@ -46,8 +46,9 @@ function W.version(change_id, min, max)
 end
 
 --- A value made once by Python and taken from history ever after: uuid, random bytes.
-function K.marker(name)
-  local value = S.service("marker", name)
+-- What follows the name are texts, whole numbers and booleans for Python.
+function K.marker(name, ...)
+  local value = S.service("marker", name, ...)
   S.emit("marker", name, not K.run.replaying and codec.encode(value) or nil)
   return value
 end
