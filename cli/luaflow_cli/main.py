@@ -17,6 +17,7 @@ COMMANDS = {
     "deploy": "Store an app's workflows in Redis.",
     "check": "Look for mistakes in an app.",
     "call": "Call a function or run a workflow, and print its result.",
+    "serve": "Serve the HTTP services of an app, and the HTTP API.",
     "dev": "Run everything for an app on this machine.",
     "demo": "Watch an order survive the death of everything that runs it.",
 }

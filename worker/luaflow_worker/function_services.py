@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from luaflow_worker import http_calls
 from luaflow_worker.recorded_values import make_value
 
 if TYPE_CHECKING:
@@ -37,5 +38,6 @@ SERVICES: dict[str, Callable[..., tuple[Any, ...]]] = {
     "version": _version,
     "side_effect_lookup": _lookup,
     "marker": _marker,
+    **http_calls.SERVICES,
 }
 """Name of a question -> what answers it: given the call and the values, returns the answers."""

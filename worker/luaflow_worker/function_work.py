@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from luaflow.activity import ActivityError
 from luaflow.domain import values
 from luaflow.domain.failure import Failure
 from luaflow.errors import (
@@ -22,12 +23,13 @@ from luaflow.errors import (
     WorkflowFailed,
 )
 from luaflow.lua.vm import Command
+from luaflow_worker import http_calls
 from luaflow_worker.attempt import Attempt, failure_of
 
 if TYPE_CHECKING:
     from luaflow_worker.functions import FunctionCall
 
-IO: dict[str, Callable[[FunctionCall, list[Any]], Awaitable[Any]]] = {}
+IO: dict[str, Callable[[FunctionCall, list[Any]], Awaitable[Any]]] = {**http_calls.IO}
 """Name of a module function -> what answers it: given the arguments, returns the value."""
 
 
@@ -131,7 +133,7 @@ WORK: dict[str, Callable[[FunctionCall, Command], Coroutine[Any, Any, None]]] = 
 
 def failure_of_call(error: Exception) -> Failure:
     """What the code of a function sees of an error."""
-    if isinstance(error, WorkflowFailed):
+    if isinstance(error, (ActivityError, WorkflowFailed)):
         return Failure(error.kind, error.message, retryable=error.retryable, details=error.details)
     for kind, name in (
         (NotFound, "NotFound"),

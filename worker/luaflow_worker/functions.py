@@ -73,9 +73,14 @@ class FunctionHost:
         self._cpu_seconds = cpu_seconds
         self._engines: dict[str, Engine] = {}
 
-    def begin(self, entry: FunctionEntry, attempt: Attempt) -> FunctionCall:
-        """Begin a call; ``call.outcome`` is there at once when it never waited."""
-        call = FunctionCall(self, entry, attempt)
+    def begin(
+        self, entry: FunctionEntry, attempt: Attempt, *, state: dict[str, Any] | None = None
+    ) -> FunctionCall:
+        """Begin a call; ``call.outcome`` is there at once when it never waited.
+
+        ``state`` is what modules keep of this call, by module.
+        """
+        call = FunctionCall(self, entry, attempt, state=state)
         try:
             call.run = self._engine(entry).open(call.info())
         except LoadError as error:
@@ -93,19 +98,29 @@ class FunctionHost:
             self._engines[entry.id] = engine
         return engine
 
-    async def call(self, entry: CallableEntry, attempt: Attempt) -> Outcome:
+    async def call(
+        self, entry: CallableEntry, attempt: Attempt, *, state: dict[str, Any] | None = None
+    ) -> Outcome:
         """Call a function to its end, whatever its language."""
         if isinstance(entry, PythonEntry):
             return await self.python.run(entry, attempt, Context(info_of(attempt), lambda _: None))
-        call = self.begin(entry, attempt)
+        call = self.begin(entry, attempt, state=state)
         return call.outcome or await call.wait()
 
 
 class FunctionCall:
     """One call of a Lua function: a run, and the tasks that carry out what it asks for."""
 
-    def __init__(self, host: FunctionHost, entry: FunctionEntry, attempt: Attempt) -> None:
+    def __init__(
+        self,
+        host: FunctionHost,
+        entry: FunctionEntry,
+        attempt: Attempt,
+        *,
+        state: dict[str, Any] | None = None,
+    ) -> None:
         """Prepare; ``FunctionHost.begin`` starts it."""
+        self.state = state or {}
         self.host = host
         self.entry = entry
         self.attempt = attempt

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from luaflow.errors import InvalidArgument
-from luaflow.registry import code, links, services
+from luaflow.registry import code, http, links, services
 from luaflow.registry.entries import (
     CallableEntry,
     ClientEntry,
@@ -40,9 +40,6 @@ _SYNONYMS: Final = {
 _PLAIN: Final = (
     "env.storage.",
     "env.variable",
-    "http.endpoint",
-    "http.router",
-    "http.service",
     "process.host",
     "process.service",
     "registry.entry",
@@ -139,6 +136,7 @@ def load_app(path: Path, env: Mapping[str, str] | None = None) -> App:
     registry = _environment([raw for _, raw in raws], os.environ if env is None else env)
     entries = {raw.id: _read(raw, folder, registry, problems) for folder, raw in raws}
     entries = links.link(entries, problems)
+    http.link(entries, problems)
     problems.raise_if_any()
     return App(path, entries, problems.warnings)
 
@@ -217,6 +215,12 @@ def _read(raw: RawEntry, folder: Path, env: EnvRegistry, problems: Problems) -> 
             return code.read_library(common, fields, place)
         case "function.python":
             return code.read_python(common, fields, place)
+        case "http.service":
+            return http.read_service(common, fields)
+        case "http.router":
+            return http.read_router(common, fields)
+        case "http.endpoint":
+            return http.read_endpoint(common, fields)
     _warn_kind(raw, problems)
     return GenericEntry(**common)
 
