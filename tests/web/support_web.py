@@ -62,9 +62,7 @@ def write_app(
 class Served:
     """A server in this process and a client of it: ``async with Served(engine, app) as http``."""
 
-    def __init__(
-        self, engine: Engine, app: App | None, *, api: Address | None = None
-    ) -> None:
+    def __init__(self, engine: Engine, app: App | None, *, api: Address | None = None) -> None:
         self.registry = CollectorRegistry()
         self.server = WebServer(engine.store, WebConfig(app, api), self.registry)
         self.client: aiohttp.ClientSession

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any, Protocol
 
 from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from luaflow.errors import InvalidArgument
 from luaflow_worker.http_calls import plain
@@ -88,7 +89,7 @@ async def read_form(request: web.BaseRequest, most: int, in_memory: int) -> Form
     form = Form()
     try:
         await _read_parts(await request.multipart(), form, most, in_memory)
-    except (ValueError, AssertionError, RuntimeError) as error:
+    except (ValueError, AssertionError, RuntimeError, HttpProcessingError) as error:
         form.close()
         raise InvalidArgument(f"the form cannot be read: {error}") from None
     except BaseException:

@@ -6,13 +6,19 @@ answers no request, and is told so.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from luaflow.errors import InvalidArgument
+from luaflow.activity import ActivityError
+from luaflow.errors import InvalidArgument, LuaflowError
 
 if TYPE_CHECKING:
     from luaflow_worker.functions import FunctionCall
+
+log = logging.getLogger(__name__)
+
+Work: TypeAlias = "Callable[[FunctionCall, list[Any]], Awaitable[Any]]"
 
 STATE = "http"
 """The place of the exchange in a call's state."""
@@ -157,11 +163,26 @@ async def _flush(call: FunctionCall, _args: list[Any]) -> Any:
     await _of(call).flush()
 
 
-IO: dict[str, Callable[[FunctionCall, list[Any]], Awaitable[Any]]] = {
-    "http.body": _body,
-    "http.multipart": _multipart,
-    "http.read": _read,
-    "http.flush": _flush,
+def _answered(work: Work) -> Work:
+    """The same work, whose every error is one that code sees: it waits for an answer."""
+
+    async def answer(call: FunctionCall, args: list[Any]) -> Any:
+        try:
+            return await work(call, args)
+        except (LuaflowError, ValueError):
+            raise
+        except Exception as error:
+            log.exception("%s: an exchange failed", call.entry.id)
+            raise ActivityError(f"{type(error).__name__}: {error}", retryable=False) from None
+
+    return answer
+
+
+IO: dict[str, Work] = {
+    "http.body": _answered(_body),
+    "http.multipart": _answered(_multipart),
+    "http.read": _answered(_read),
+    "http.flush": _answered(_flush),
 }
 """What has to be waited for; see ``function_work``."""
 
