@@ -44,16 +44,16 @@ def write_app(
         text = f"local function handler()\n{body}\nend\nreturn {{handler = handler}}\n"
         (folder / f"{name}.lua").write_text(text)
         entry = {"name": name, "kind": "function.lua", "method": "handler"}
-        entries.append(entry | {"source": f"file://{name}.lua", "modules": list(modules)})
+        entries.append({**entry, "source": f"file://{name}.lua", "modules": list(modules)})
     for name, text in (workflows or {}).items():
         (folder / f"{name}.lua").write_text(f"{text}\nreturn {{main = main}}\n")
         entry = {"name": name, "kind": "workflow.lua", "source": f"file://{name}.lua"}
         meta = {"temporal": {"workflow": {"worker": "worker"}}}
-        entries.append(entry | {"meta": meta, "modules": ["time", "workflow"]})
+        entries.append({**entry, "meta": meta, "modules": ["time", "workflow"]})
     for number, (route, func) in enumerate(routes.items()):
         method, _, path = route.partition(" ")
-        entry = {"name": f"route{number}", "kind": "http.endpoint", "meta": {"router": "api"}}
-        entries.append(entry | {"method": method, "path": path, "func": func})
+        route_entry = {"name": f"route{number}", "kind": "http.endpoint", "func": func}
+        entries.append({**route_entry, "meta": {"router": "api"}, "method": method, "path": path})
     index = {"version": "1.0", "namespace": "app", "entries": entries}
     (folder / "_index.json").write_bytes(orjson.dumps(index))
     return load_app(folder)

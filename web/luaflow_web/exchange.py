@@ -23,6 +23,10 @@ FLUSH_BYTES: Final = 64 * 1024
 NO_TIMEOUT_MS: Final = 24 * 3600 * 1000
 CODE_BYTES: Final = 16 * 1024 * 1024
 """A body that is handed over whole has at most so many bytes: the memory of code has a bound."""
+BINARY_BYTES: Final = 4 * 1024 * 1024
+"""The same for a body that is no plain text: it takes more room on its way."""
+PIECE_BYTES: Final = 1024 * 1024
+"""A stream gives so many bytes at a time at most."""
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _OURS: Final = frozenset({"connection", "content-length", "transfer-encoding", "trailer"})
@@ -111,6 +115,8 @@ class HttpExchange:
             if not chunks:
                 raise InvalidArgument("the request has no body")
             self._body = bytes(chunks)
+        if len(self._body) > BINARY_BYTES and isinstance(plain(self._body), bytes):
+            most = min(most, BINARY_BYTES)
         if len(self._body) > most:
             raise InvalidArgument(_too_large(len(self._body), most))
         return self._body
@@ -179,7 +185,7 @@ class HttpExchange:
         if reader is None:
             raise InvalidArgument("the stream is closed")
         async with self._in_time(self._read_ms or NO_TIMEOUT_MS):
-            return await reader.read(min(size, CODE_BYTES)) or None
+            return await reader.read(min(size, PIECE_BYTES)) or None
 
     def close(self, number: int) -> None:
         """Forget a stream."""
@@ -305,8 +311,8 @@ def _media(header: str) -> str:
 
 
 def _too_large(size: int, most: int) -> str:
-    if most >= CODE_BYTES:
-        return f"the body has {size} bytes, more than {CODE_BYTES} fit into memory: use stream()"
+    if most in {CODE_BYTES, BINARY_BYTES}:
+        return f"the body has {size} bytes, more than the {most} that code may hold: use stream()"
     return f"the body has {size} bytes, more than the {most} of max_body"
 
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+ESCAPES_FROM = 4096
+"""Shorter texts cross as they are."""
+_ESCAPED = (b'"', b"\\", b"\n", b"\r", b"\t")
+
 Work: TypeAlias = "Callable[[FunctionCall, list[Any]], Awaitable[Any]]"
 
 STATE = "http"
@@ -188,7 +192,12 @@ IO: dict[str, Work] = {
 
 
 def plain(data: bytes) -> str | bytes:
-    """Text where the bytes are some: it crosses to Lua as it is, other bytes as base64."""
+    """What crosses to Lua with the least work: text as it is, other bytes as base64.
+
+    Text of which much would have to be escaped counts as bytes: undoing that costs more.
+    """
+    if len(data) > ESCAPES_FROM and sum(map(data.count, _ESCAPED)) * 16 > len(data):
+        return data
     try:
         return data.decode()
     except UnicodeDecodeError:
