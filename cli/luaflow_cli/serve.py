@@ -100,7 +100,8 @@ def serve(
     setup_logging(log_format)  # type: ignore[arg-type]
     app = _app(folder)
     if app is not None:
-        show_warnings(look(app))
+        look(app)  # what cannot run is an error now, and not at the first request
+        show_warnings(app.warnings)
     api = None if port is None else Address(host, port)
     config = WebConfig(app, api, _address(addr))
     chosen(config)
