@@ -7,7 +7,9 @@ from tools.event_fields import EVENTS
 from tools.generate_reference import FOLDER, all_events, pages
 
 
-@pytest.mark.parametrize("name", ["cli.md", "events.md", "keys.md", "scripts.md", "values.md"])
+@pytest.mark.parametrize(
+    "name", ["cli.md", "events.md", "http-api.md", "keys.md", "scripts.md", "values.md"]
+)
 def test_page_is_of_today(name: str) -> None:
     """A page is what the generator writes from the code that is there."""
     page = FOLDER / name
