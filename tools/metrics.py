@@ -36,7 +36,7 @@ def exported() -> list[Metric]:
     """All metrics, by process and name; one that both processes have is there twice."""
     worker, scheduler, web = CollectorRegistry(), CollectorRegistry(), CollectorRegistry()
     WorkerMetrics(worker)
-    WebMetrics(web)
+    WebMetrics(web, lambda: 0)
     SchedulerMetrics(scheduler)
     gauges = Gauges(cast("Any", None), cast("Any", None), scheduler)  # asks no server here
     gauges._reading = Reading({}, 0, 0, 0, 0, 0, aof_ok=True)  # noqa: SLF001 - as if it had

@@ -126,6 +126,22 @@ async def test_a_history_is_followed(engine: Engine) -> None:
         assert (await http.text("GET", f"{RUNS}/w/history", headers=done))[0] == 204
 
 
+async def test_only_so_many_follow(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each holds a connection, so there is a limit; who leaves makes room."""
+    monkeypatch.setattr("luaflow_web.api.FOLLOWERS", 1)
+    headers = {"Accept": "text/event-stream"}
+    async with await api(engine) as http:
+        await http.json("POST", RUNS, json={"type": "app:flow", "workflow_id": "w"})
+        async with http.client.get(f"{RUNS}/w/history", headers=headers) as response:
+            await events(response, 1)
+            status, answer = await http.json("GET", f"{RUNS}/w/history", headers=headers)
+            assert (status, answer["error"]["kind"]) == (503, "Unavailable")
+            await http.json("POST", f"{RUNS}/w/signal", json={"name": "go"})
+            await within(response.content.read())
+        async with http.client.get(f"{RUNS}/w/history", headers=headers) as response:
+            assert len(await events(response, 3)) == 3
+
+
 async def test_a_stop_ends_what_is_followed(engine: Engine) -> None:
     """Neither a history nor a result that is waited for holds up the end of the process."""
     async with await api(engine) as http:

@@ -181,17 +181,18 @@ async def test_a_client_that_goes_away_ends_the_handler(engine: Engine) -> None:
     code = "res:write('x') res:flush() print('begun') time.sleep('1h')"
     app = write_app(engine.folder, *handlers(h=code))
     async with Served(engine, app) as http:
-        service = http.server._services[0]
+        runs = http.server._handlers
+        assert runs
         ended = asyncio.Event()
-        call = service._call
+        run = runs.run
 
         async def watched(*args: Any) -> Any:
             try:
-                return await call(*args)
+                return await run(*args)
             finally:
                 ended.set()
 
-        service._call = watched  # type: ignore[method-assign, assignment]
+        runs.run = watched  # type: ignore[method-assign, assignment]
         response = await http.client.get("/h")
         assert await within(response.content.readany()) == b"x"
         response.close()
@@ -245,3 +246,28 @@ async def test_compression(engine: Engine) -> None:
         assert gzip.decompress(data) == b"x" * 10000
         async with http.client.get("/h", headers={"Accept-Encoding": "identity"}) as response:
             assert "Content-Encoding" not in response.headers
+
+
+async def test_no_more_requests_than_can_be(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is too much is told to come again, and what is in flight goes on."""
+    monkeypatch.setattr("luaflow_web.listening.MOST_IN_FLIGHT", 2)
+    code = "res:write('x') res:flush() time.sleep('1h')"
+    service = {"lifecycle": {"stop_timeout": "1ms"}}
+    app = write_app(engine.folder, *handlers(h=code, other=""), service=service)
+    async with Served(engine, app) as http:
+        first = [await http.client.get("/h") for _ in range(2)]
+        assert http.registry.get_sample_value("luaflow_http_requests_in_flight") == 2
+        async with http.client.get("/other") as response:
+            assert (response.status, response.headers["Retry-After"]) == (503, "1")
+        for response in first:
+            response.close()
+
+
+async def test_a_client_that_asks_before_it_sends(engine: Engine) -> None:
+    """Expect: 100-continue is answered before the body is read."""
+    code = "res:write(http.request():body())"
+    app = write_app(engine.folder, {"h": RES + code}, {"POST /": "h"})
+    async with Served(engine, app) as http:
+        assert await http.text("POST", "/", data=b"body", expect100=True) == (200, "body")

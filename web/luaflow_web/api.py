@@ -37,6 +37,8 @@ WAIT_SECONDS: Final = 30.0
 MAX_WAIT_SECONDS: Final = 300.0
 PAGE: Final = 500
 MAX_PAGE: Final = 5000
+FOLLOWERS: Final = 100
+"""So many histories are followed at a time."""
 WELCOME: Final = f"luaflow: the HTTP API is described at {ROOT}/openapi.json\n"
 _LOCAL: Final = ("127.0.0.1", "localhost", "::1")
 _STATUS: Final[tuple[tuple[type[LuaflowError], int, str], ...]] = (
@@ -137,6 +139,7 @@ class Api:
         self._client = client
         self._local = local
         self.stopping = asyncio.Event()
+        self._followers = 0
         self._routes: Routes[Route] = Routes()
         run = f"{ROOT}/workflows/{{id}}"
         for method, path, route in (
@@ -242,7 +245,7 @@ class Api:
     async def _history(self, ask: Ask) -> web.StreamResponse:
         handle = self._handle(ask)
         if "text/event-stream" in ask.request.headers.get("Accept", ""):
-            return await history_events(ask.request, handle, self.stopping)
+            return await self._follow(ask, handle)
         after = int(ask.number("after", 0, 0, 1e15))
         limit = int(ask.number("limit", PAGE, 1, MAX_PAGE))
         events: list[dict[str, Any]] = []
@@ -255,6 +258,16 @@ class Api:
                 break
             events.append(event.to_json())
         return reply({"events": events, "next": events[-1]["id"] if more else None})
+
+    async def _follow(self, ask: Ask, handle: Handle) -> web.StreamResponse:
+        if self._followers >= FOLLOWERS:
+            text = f"{FOLLOWERS} histories are followed: ask for pages, or another server"
+            raise Problem(503, "Unavailable", text)
+        self._followers += 1  # each reads with a connection of its own
+        try:
+            return await history_events(ask.request, handle, self.stopping)
+        finally:
+            self._followers -= 1
 
     async def _signal(self, ask: Ask) -> web.StreamResponse:
         body = await ask.body("name", "args", "input", "request_id")
@@ -301,7 +314,7 @@ def reply(value: Any, status: int = 200, **headers: str) -> web.Response:
         body=orjson.dumps(value),
         status=status,
         content_type="application/json",
-        headers={"Cache-Control": "no-store", **headers},
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **headers},
     )
 
 

@@ -14,6 +14,8 @@ from luaflow.registry.http import Address
 log = logging.getLogger(__name__)
 
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - what an address without a host asks for
+MOST_IN_FLIGHT = 1000
+"""So many requests are answered at a time; more are told to come again."""
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -42,6 +44,7 @@ class Listener:
         self._stop_seconds = stop_seconds
         self._tls = tls
         self._runner: web.ServerRunner | None = None
+        self.in_flight = 0
 
     @property
     def url(self) -> str:
@@ -88,10 +91,24 @@ class Listener:
             await runner.cleanup()
 
     async def _guarded(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self.in_flight >= MOST_IN_FLIGHT:
+            text = f"{MOST_IN_FLIGHT} requests are in flight: try again"
+            return web.json_response({"error": text}, status=503, headers={"Retry-After": "1"})
+        self.in_flight += 1
         try:
+            await _expect(request)
             return await self._answer(request)
         except (ConnectionError, web.HTTPException):
             raise
         except Exception:
             log.exception("%s: %s %s failed", self._what, request.method, request.path)
             return web.json_response({"error": "internal error"}, status=500)
+        finally:
+            self.in_flight -= 1
+
+
+async def _expect(request: web.BaseRequest) -> None:
+    """Tell a client that asks first to send its body."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= (1, 1):
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0

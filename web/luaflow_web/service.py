@@ -7,7 +7,6 @@ import logging
 import re
 import ssl
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,15 +25,12 @@ from luaflow.registry.http import (
     HttpServiceEntry,
     ServerTls,
 )
-from luaflow.store.keys import Partition
 from luaflow_web.exchange import HttpExchange
+from luaflow_web.handlers import Handlers
 from luaflow_web.listening import Listener
 from luaflow_web.metrics import WebMetrics
 from luaflow_web.middleware import Cors, Visit, peer, real_ip
 from luaflow_web.routing import Routes
-from luaflow_worker.attempt import Attempt
-from luaflow_worker.functions import FunctionHost
-from luaflow_worker.http_calls import STATE
 
 log = logging.getLogger(__name__)
 
@@ -59,19 +55,19 @@ class Target:
 
 
 class HttpService:
-    """Serves the endpoints of one service entry. Handlers are functions of ``host``."""
+    """Serves the endpoints of one service entry; ``handlers`` runs their functions."""
 
     def __init__(
         self,
         app: App,
         entry: HttpServiceEntry,
-        host: FunctionHost,
+        handlers: Handlers,
         metrics: WebMetrics,
         address: Address | None = None,
     ) -> None:
         """``address`` takes the place of the entry's own."""
         self.entry = entry
-        self._host = host
+        self._handlers = handlers
         self._metrics = metrics
         self._routes = routes_of(app, entry)
         self._listener = Listener(
@@ -82,6 +78,11 @@ class HttpService:
             stop_seconds=entry.lifecycle.stop_timeout_ms / 1000,
             tls=tls_context(app.root, entry.tls),
         )
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are being answered."""
+        return self._listener.in_flight
 
     @property
     def url(self) -> str:
@@ -142,30 +143,15 @@ class HttpService:
         )
         try:
             async with asyncio.timeout(self.entry.write_timeout_ms / 1000 or None):
-                failure = await self._call(target, exchange)
-                if failure is None:
+                outcome = await self._handlers.run(target.func, exchange)
+                if outcome.failure is None:
                     return await exchange.finish()
-            return self._failed(target, exchange, failure)
+            return self._failed(target, exchange, outcome.failure)
         except TimeoutError:
             log.warning("%s: no answer within %d ms", target.name, self.entry.write_timeout_ms)
             return self._broken(exchange, error_response(504, "the answer took too long"))
         finally:
             exchange.release()
-
-    async def _call(self, target: Target, exchange: HttpExchange) -> Failure | None:
-        """Run the handler; None when it ended well."""
-        attempt = Attempt(
-            partition=Partition("http", 0),
-            workflow_id="",
-            run_id=uuid.uuid4().hex,
-            seq=0,
-            activity=target.func.id,
-            input=b"[]",
-            token="",
-            queue="",
-        )
-        outcome = await self._host.call(target.func, attempt, state={STATE: exchange})
-        return outcome.failure
 
     def _failed(
         self, target: Target, exchange: HttpExchange, failure: Failure

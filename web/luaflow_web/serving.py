@@ -12,26 +12,17 @@ from luaflow.client import Client
 from luaflow.errors import InvalidArgument
 from luaflow.registry.app import App
 from luaflow.registry.http import Address, HttpServiceEntry
-from luaflow.service import Service
 from luaflow.store.store import Store
 from luaflow_web.api import Api
+from luaflow_web.handlers import Handlers
 from luaflow_web.listening import CannotListen, Listener
 from luaflow_web.metrics import WebMetrics
 from luaflow_web.service import HttpService
-from luaflow_worker.attempt import limits_of
-from luaflow_worker.functions import FunctionHost
-from luaflow_worker.python_activities import PythonActivities
-from luaflow_worker.world import ClientWorld
 
 __all__ = ["CannotListen", "WebConfig", "WebServer"]
 
 log = logging.getLogger("luaflow.web")
 
-NODE = "http"
-"""The first part of the PIDs of handlers."""
-HANDLER_THREADS = 16
-"""How many Python functions, called by handlers, run side by side."""
-HANDLER_CPU_SECONDS = 1.0
 API_STOP_SECONDS = 5.0
 API_IDLE_SECONDS = 75.0
 _LOCAL = ("127.0.0.1", "::1", "localhost")
@@ -59,34 +50,21 @@ class WebServer:
         self.store = store
         self.draining = False
         self._client = Client(store)
-        self._python: PythonActivities | None = None
+        self._handlers: Handlers | None = None
+        self._services: list[HttpService] = []
         self._running: list[HttpService] = []
         self._api: Api | None = None
         self._api_listener: Listener | None = None
-        app, entries = config.app, chosen(config)
-        if app is not None:
-            host = self._host(app)
-            metrics = WebMetrics(registry)
+        entries = chosen(config)
+        if config.app is not None:
+            self._handlers = handlers = Handlers(config.app, self._client)
+            metrics = WebMetrics(registry, lambda: sum(one.in_flight for one in self._running))
             self._services = [
-                HttpService(app, entry, host, metrics, config.address) for entry in entries
+                HttpService(config.app, entry, handlers, metrics, config.address)
+                for entry in entries
             ]
-            self._background = background(app, host)
-        else:
-            self._services, self._background = [], []
         if config.api is not None:
             self._listen_api(config.api)
-
-    def _host(self, app: App) -> FunctionHost:
-        limits = limits_of(self.store.settings)
-        self._python = PythonActivities(app.root, threads=HANDLER_THREADS, limits=limits)
-        return FunctionHost(
-            app,
-            self._python,
-            ClientWorld(self._client),
-            node=NODE,
-            cpu_seconds=HANDLER_CPU_SECONDS,
-            limits=limits,
-        )
 
     def _listen_api(self, address: Address) -> None:
         local = address.host in _LOCAL
@@ -101,11 +79,6 @@ class WebServer:
             stop_seconds=API_STOP_SECONDS,
         )
 
-    @property
-    def healthy(self) -> bool:
-        """Whether everything that runs in the background is well."""
-        return all(one.healthy for one in self._background)
-
     async def start(self) -> list[str]:
         """Listen everywhere; return what is served where, for people. Raises CannotListen."""
         try:
@@ -117,8 +90,8 @@ class WebServer:
             if self._api_listener is not None:
                 await self._api_listener.start()
                 served.append(f"the API on {self._api_listener.url}")
-            for one in self._background:
-                await one.start()
+            if self._handlers is not None:
+                await self._handlers.start()
         except BaseException:
             await self.stop()
             raise
@@ -133,10 +106,8 @@ class WebServer:
         if self._api_listener is not None:
             stops.append(self._api_listener.stop())
         await asyncio.gather(*stops)
-        for one in self._background:
-            await one.stop()
-        if self._python is not None:
-            self._python.close()
+        if self._handlers is not None:
+            await self._handlers.close()
 
 
 def chosen(config: WebConfig) -> list[HttpServiceEntry]:
@@ -154,8 +125,3 @@ def chosen(config: WebConfig) -> list[HttpServiceEntry]:
             "there is nothing to serve: the app has no http.service entry, and the API is off"
         )
     return services
-
-
-def background(_app: App, _host: FunctionHost) -> list[Service]:
-    """What runs beside the HTTP services: the ``process.service`` entries of an app start here."""
-    return []
