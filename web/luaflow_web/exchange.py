@@ -63,6 +63,7 @@ class HttpExchange:
         self._buffer = bytearray()
         self._committed = False
         self._body: bytes | None = None
+        self._lost = ""
         self._form: Form | None = None
         self._streams: dict[int, Reader] = {}
         self._last_stream = 0
@@ -135,18 +136,27 @@ class HttpExchange:
 
     @asynccontextmanager
     async def _in_time(self, timeout_ms: int) -> AsyncIterator[None]:
-        """Say in words of ours that the body did not come in time, or broke off."""
+        """Say in words of ours that the body did not come in time, or broke off.
+
+        What was read of it is lost, so whoever asks again is told the same.
+        """
         patience = min(timeout_ms, self._read_ms or timeout_ms)
         try:
             async with asyncio.timeout(patience / 1000):
                 yield
         except TimeoutError:
-            text = f"the body did not come within {patience} ms"
-            raise ActivityError(text, kind="Internal", retryable=False) from None
-        except (ClientPayloadError, web.RequestPayloadError) as error:
-            raise InvalidArgument(f"the body cannot be read: {error}") from None
+            self._lost = f"the body did not come within {patience} ms"
+            raise ActivityError(self._lost, kind="Internal", retryable=False) from None
+        except (ClientPayloadError, web.RequestPayloadError, ConnectionError) as error:
+            self._lost = f"the body cannot be read: {error}"
+            raise InvalidArgument(self._lost) from None
+        except InvalidArgument as error:
+            self._lost = error.message
+            raise
 
     def _unread(self) -> None:
+        if self._lost:
+            raise InvalidArgument(self._lost)
         if self._form is not None or self._streams or self._last_stream:
             raise InvalidArgument("the body was read already, as a form or a stream")
 

@@ -231,7 +231,10 @@ class FunctionCall:
         self._tasks[command.seq] = loop.call_later(seconds, self.resolve, command.seq, True, None)
 
     def _spawn(self, seq: int, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks[seq] = asyncio.create_task(self._guard(seq, work), name="luaflow-function")
+        task = asyncio.create_task(self._guard(seq, work), name="luaflow-function")
+        # A call that ends at once ends this before it began, and nobody would await the work.
+        task.add_done_callback(lambda _: work.close())
+        self._tasks[seq] = task
 
     async def _guard(self, seq: int, work: Coroutine[Any, Any, None]) -> None:
         try:
