@@ -16,6 +16,7 @@ from luaflow_cli.main import cli
 from luaflow_scheduler.cli import main as scheduler
 from luaflow_worker.cli import main as worker
 from tools.event_fields import EVENTS
+from tools.http_page import lines as http_lines
 from tools.lua_pages import lua_page
 from tools.programs import ROOT
 from tools.values_page import INTRO, RULES, rows
@@ -31,6 +32,7 @@ def pages() -> dict[str, str]:
     return {
         "cli.md": cli_page(),
         "events.md": events_page(),
+        "http-api.md": http_page(),
         "keys.md": keys_page(),
         "lua.md": _page(lua_page(NOTE.format("shared/luaflow/lua/library"))),
         "scripts.md": scripts_page(),
@@ -46,6 +48,15 @@ def values_page() -> str:
     table = _table(("in Lua", "in Python", "as JSON"), rows())
     note = NOTE.format("shared/luaflow/domain/values.py")
     return _page(["# Values", "", note, INTRO, *table, "", RULES])
+
+
+# -- the HTTP API ----------------------------------------------------------------------------------
+
+
+def http_page() -> str:
+    """Every request that the HTTP API answers."""
+    note = NOTE.format("web/luaflow_web/openapi.py")
+    return _page(["# The HTTP API", "", note, *http_lines()])
 
 
 # -- keys ------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from luaflow_scheduler.gauges import Gauges, Reading
 from luaflow_scheduler.metrics import SchedulerMetrics
+from luaflow_web.metrics import WebMetrics
 from luaflow_worker.metrics import WorkerMetrics
 
 
@@ -33,12 +34,13 @@ class Metric(NamedTuple):
 
 def exported() -> list[Metric]:
     """All metrics, by process and name; one that both processes have is there twice."""
-    worker, scheduler = CollectorRegistry(), CollectorRegistry()
+    worker, scheduler, web = CollectorRegistry(), CollectorRegistry(), CollectorRegistry()
     WorkerMetrics(worker)
+    WebMetrics(web, lambda: 0)
     SchedulerMetrics(scheduler)
     gauges = Gauges(cast("Any", None), cast("Any", None), scheduler)  # asks no server here
     gauges._reading = Reading({}, 0, 0, 0, 0, 0, aof_ok=True)  # noqa: SLF001 - as if it had
-    return [*_read("worker", worker), *_read("scheduler", scheduler)]
+    return [*_read("worker", worker), *_read("scheduler", scheduler), *_read("serve", web)]
 
 
 def _read(process: str, registry: CollectorRegistry) -> list[Metric]:

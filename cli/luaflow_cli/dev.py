@@ -1,4 +1,4 @@
-"""``luaflow dev``: a server, a worker and a scheduler for one app, until Ctrl-C."""
+"""``luaflow dev``: a server, a worker, a scheduler and HTTP for one app, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shlex
 import signal
+import socket
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import click
 
 from luaflow_cli.check import look, show_warnings
 from luaflow_cli.common import common, load_app, place, run, settings, typed
+from luaflow_cli.serve import API_PORT, INSTALL, Port, has_http
 
 if TYPE_CHECKING:
     from luaflow.registry import App
@@ -23,39 +25,70 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folder", required=False, metavar="[APP]")
-@click.option("--port", type=int, default=8233, show_default=True, help="Of console and HTTP API.")
+@click.option(
+    "--port",
+    type=Port(),
+    default=str(API_PORT),
+    show_default=True,
+    help="Of the HTTP API; 0 = any free port, none = no API.",
+)
 @click.option("--data", metavar="DIR", help="Where the data is kept; APP/.luaflow without.")
 @common()
 @click.pass_context
-def dev(ctx: click.Context, folder: str | None, port: int, data: str | None) -> None:
+def dev(ctx: click.Context, folder: str | None, port: int | None, data: str | None) -> None:
     """Run everything for an app on this machine.
 
     It brings a server of its own, also where LUAFLOW_REDIS_URL names one; only --redis makes it use
-    another.
+    another. Where somebody listens on the usual port, HTTP gets another one that is free.
     """
     from luaflow_worker.modules.egress import allow_private
 
     loaded = load_app(folder)
     allow_private()
     show_warnings(look(loaded))
-    if ctx.get_parameter_source("port") is not click.core.ParameterSource.DEFAULT:
-        click.echo(f"nothing listens on port {port}: this release has no console", err=True)
+    if ctx.get_parameter_source("port") is click.core.ParameterSource.DEFAULT and _taken(port):
+        port = 0
+    http = _http(loaded, port)
     if typed(ctx, "redis"):
-        ctx.exit(run(_serve(loaded, str(settings().redis))))
+        ctx.exit(run(_serve(loaded, str(settings().redis), http)))
     from luaflow.embedded import EmbeddedServer
 
     with EmbeddedServer(Path(data) if data else loaded.root / ".luaflow") as server:
-        ctx.exit(run(_serve(loaded, server.url)))
+        ctx.exit(run(_serve(loaded, server.url, http)))
 
 
-async def _serve(app: App, url: str) -> int:
+def _taken(port: int | None) -> bool:
+    """Whether somebody listens on a port of this machine."""
+    if not port:
+        return False
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return True
+    return False
+
+
+def _http(app: App, port: int | None) -> tuple[str, ...]:
+    """The options of ``luaflow serve`` for an app; none where there is nothing to serve."""
+    from luaflow.registry.http import HttpServiceEntry
+
+    services = any(isinstance(entry, HttpServiceEntry) for entry in app.entries.values())
+    if port is None and not services:
+        return ()
+    if not has_http():
+        click.echo(f"HTTP is off, as it is not installed: {INSTALL}", err=True)
+        return ()
+    return ("--port", "none" if port is None else str(port), "--metrics-port", "0")
+
+
+async def _serve(app: App, url: str, http: tuple[str, ...]) -> int:
     """Deploy and run the app until a signal, or until a process ends; return the exit code."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     children: list[Child] = []
-    work = asyncio.create_task(_work(app, url, children), name="luaflow-dev-work")
+    work = asyncio.create_task(_work(app, url, http, children), name="luaflow-dev-work")
     stopped = asyncio.create_task(stop.wait(), name="luaflow-dev-stop")
     try:
         await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -70,7 +103,7 @@ async def _serve(app: App, url: str) -> int:
         await asyncio.gather(*(child.stop() for child in children))
 
 
-async def _work(app: App, url: str, children: list[Child]) -> int:
+async def _work(app: App, url: str, http: tuple[str, ...], children: list[Child]) -> int:
     """Deploy the app and run its processes until one of them ends; return the exit code.
 
     ``children`` gets what was started; the caller stops it.
@@ -87,11 +120,11 @@ async def _work(app: App, url: str, children: list[Child]) -> int:
         types = await deploy(store, app)
     finally:
         await store.close()
-    children += _children(app, url, namespace)
+    children += _children(app, url, namespace, http)
     try:
         for child in children:
             await child.start()
-        async with _processes(app, url, namespace):
+        async with contextlib.nullcontext() if http else _processes(app, url, namespace):
             _tell(url, namespace, types)
             return _tell_end(await _first_end(children))
     except ChildEnded as end:
@@ -100,7 +133,7 @@ async def _work(app: App, url: str, children: list[Child]) -> int:
 
 @contextlib.asynccontextmanager
 async def _processes(app: App, url: str, namespace: str) -> AsyncIterator[None]:
-    """Keep the app's ``process.service`` entries running, in this process."""
+    """Keep the app's ``process.service`` entries running here; ``luaflow serve`` does it, too."""
     from luaflow import Client
     from luaflow.observe.logs import setup_logging
     from luaflow_worker.node import Node
@@ -137,12 +170,15 @@ def _tell_end(end: ChildEnded) -> int:
     return end.code if 1 <= end.code <= 5 else 1
 
 
-def _children(app: App, url: str, namespace: str) -> list[Child]:
+def _children(app: App, url: str, namespace: str, http: tuple[str, ...]) -> list[Child]:
     from luaflow_cli.processes import Child
 
     where = ("--redis", url, "--namespace", namespace)
     queues = sorted({worker.task_queue for worker in app.workers.values()})
     children = [Child("scheduler", "luaflow_scheduler.cli", (*where, "--metrics-port", "0"))]
+    if http:
+        words = ("serve", str(app.root), *where, *http)
+        children.append(Child("serve", "luaflow_cli.main", words))
     if queues:
         named = [word for queue in queues for word in ("--queue", queue)]
         arguments = (*where, "--app", str(app.root), *named)

@@ -19,6 +19,7 @@ COMMANDS = {
     "test": "Run the test entries of an app.",
     "call": "Call a function or run a workflow, and print its result.",
     "init": "Make a first app, and place what editors need.",
+    "serve": "Serve the HTTP services of an app, and the HTTP API.",
     "dev": "Run everything for an app on this machine.",
     "demo": "Watch an order survive the death of everything that runs it.",
 }

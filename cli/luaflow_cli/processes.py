@@ -20,7 +20,7 @@ MAX_LINE = 64 * 1024
 """A longer line is passed on in pieces of this size at least (bytes)."""
 
 # What each program says once it works; its other lines, such as errors, begin alike.
-_SERVES = re.compile(r"luaflow-(worker .*\) serves|scheduler looks after) ")
+_SERVES = re.compile(r"luaflow(-worker .*\) serves|-scheduler looks after| serve \(.*\) serves) ")
 
 # Runs in the child before the program: when our process is gone, however it ended, the kernel
 # asks the child to stop.

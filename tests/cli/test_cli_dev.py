@@ -59,7 +59,7 @@ class Dev:
 async def running(app: Path, **variables: str) -> AsyncIterator[Dev]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("LUAFLOW")}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "luaflow_cli.main", "dev", str(app)),
+        *(sys.executable, "-m", "luaflow_cli.main", "dev", str(app), "--port", "none"),
         env=env | variables,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -63,11 +63,11 @@ def play(page: Path, session: Session) -> None:
         if block.language == "sh":
             following = found[number + 1] if number + 1 < len(found) else None
             shown = following.text if following and following.language == "text" else ""
-            do(block.text, shown, session, where)
+            do(block.text, session.filled(shown), session, where)
         elif block.file:
             path = session.folder / block.file
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block.text)
+            path.write_text(session.filled(block.text))
         if block.language != "text":
             load(block, where)
 

@@ -126,7 +126,7 @@ async def test_what_cannot_be_spawned_is_an_error(stage: Stage) -> None:
     await stage.app(
         {
             "p_echo": ECHO,
-            "p_bad": "local function main( end",
+            "p_bad": "local x <const> = 1 x = 2",
             "f": """
             local out = {}
             local function try(...)

@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -31,10 +32,13 @@ PROGRAMS = {
 }
 READY = {
     "luaflow dev": "Ctrl-C stops it",
+    "luaflow serve": "serves",
     "luaflow-worker": "serves",
     "luaflow-scheduler": "looks after",
 }
 """Programs that run on, and what they say when they are ready."""
+PORTS = ("8080", "8233")
+"""Ports that pages name; another page is tried at the same time, and the machine may use them."""
 _LOOKS = tuple(f"luaflow workflow {w}" for w in ("list", "count", "show", "describe", "stack"))
 _FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _NAMED = re.compile(r"`([\w.-]+/[\w./-]+\.\w+)`")
@@ -68,6 +72,7 @@ class Session:
     def __init__(self, folder: Path, *, server: str) -> None:
         """``server`` takes the place of redis://localhost:6379 in commands."""
         self.folder = folder
+        self._ports = {port: _free_port() for port in PORTS}
         self._server = server
         self._running: dict[str, _Program] = {}
         self._state = folder / ".state"
@@ -98,10 +103,17 @@ class Session:
         self._environment = environment | {"PATH": path, "PYTHONUNBUFFERED": "1"}
         self._state.write_text(f"cd {self.folder}\n")
 
+    def filled(self, text: str) -> str:
+        """A text of a page with ports that are free here."""
+        for port, free in self._ports.items():
+            text = text.replace(port, free)
+        return text
+
     def run(self, text: str) -> tuple[int, str]:
         """Run a block of commands; return the exit code and what it wrote."""
         out, code = "", 0
-        for part in _parts(text.replace("redis://localhost:6379", self._server)):
+        text = self.filled(text.replace("redis://localhost:6379", self._server))
+        for part in _parts(text):
             name = _name(part)
             if name:
                 out += self._start(name, part)
@@ -174,6 +186,11 @@ class _Program:
             self._rest.join()
         if self._process.stdout:
             self._process.stdout.close()
+
+
+def _free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return str(listening.getsockname()[1])
 
 
 def _script(path: Path, line: str) -> None:

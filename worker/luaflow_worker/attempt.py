@@ -130,7 +130,7 @@ def failure_of(error: BaseException) -> Failure:
 
 def failure_of_call(error: Exception) -> Failure:
     """What the code of a function sees of an error."""
-    if isinstance(error, WorkflowFailed):
+    if isinstance(error, (ActivityError, WorkflowFailed)):
         return Failure(error.kind, error.message, retryable=error.retryable, details=error.details)
     for kind, name in (
         (NotFound, "NotFound"),

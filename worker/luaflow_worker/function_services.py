@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from luaflow.registry.entries import FunctionEntry
-from luaflow_worker import modules
+from luaflow_worker import http_calls, modules
 from luaflow_worker.recorded_values import make_value
 
 if TYPE_CHECKING:
@@ -49,5 +49,6 @@ SERVICES: dict[str, Callable[..., tuple[Any, ...]]] = {
     "marker": _marker,
     "upgrade": _upgrade,
     **modules.SERVICES,
+    **http_calls.SERVICES,
 }
 """Name of a question -> what answers it: given the call and the values, returns the answers."""

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from luaflow.domain import values
 from luaflow.lua.vm import Command
-from luaflow_worker import modules
+from luaflow_worker import http_calls, modules
 from luaflow_worker.function_calls import call_function
 from luaflow_worker.process_work import PROCESS_WORK
 
 if TYPE_CHECKING:
     from luaflow_worker.functions import FunctionCall
 
-IO: dict[str, Callable[[FunctionCall, list[Any]], Awaitable[Any]]] = {**modules.IO}
+IO: dict[str, Callable[[FunctionCall, list[Any]], Awaitable[Any]]] = {
+    **http_calls.IO,
+    **modules.IO,
+}
 """Name of a module function -> what answers it: given the arguments, returns the value."""
 
 

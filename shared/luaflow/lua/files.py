@@ -22,6 +22,7 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
     "env": ("env",),
     "events": ("events",),
     "hash": ("hash",),
+    "http": ("http",),
     "http_client": ("http_client",),
     "metrics": ("metrics",),
     "registry": ("registry",),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from luaflow.errors import InvalidArgument
-from luaflow.registry import code, links, partial, services
+from luaflow.registry import code, http, links, partial, services
 from luaflow.registry.entries import (
     CallableEntry,
     ClientEntry,
@@ -41,9 +41,6 @@ SYNONYMS: Final = {
 PLAIN: Final = (
     "env.storage.",
     "env.variable",
-    "http.endpoint",
-    "http.router",
-    "http.service",
     "process.host",
     "process.service",
     "registry.entry",
@@ -166,6 +163,7 @@ def load_app(
         entries = partial.without_missing(entries, problems)
         linking = partial.Lenient(warnings=problems.warnings)
     entries = links.link(entries, linking)
+    http.link(entries, linking)
     problems.raise_if_any()
     return App(path, entries, problems.warnings, broken)
 
@@ -244,6 +242,12 @@ def _read(raw: RawEntry, folder: Path, env: EnvRegistry, problems: Problems) -> 
             return code.read_library(common, fields, place)
         case "function.python":
             return code.read_python(common, fields, place)
+        case "http.service":
+            return http.read_service(common, fields)
+        case "http.router":
+            return http.read_router(common, fields)
+        case "http.endpoint":
+            return http.read_endpoint(common, fields)
     _warn_kind(raw, problems)
     return GenericEntry(**common)
 

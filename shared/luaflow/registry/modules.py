@@ -81,6 +81,7 @@ PROVIDED: Final = CORE | {
     "events",
     "funcs",
     "hash",
+    "http",
     "http_client",
     "json",
     "logger",
