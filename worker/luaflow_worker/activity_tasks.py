@@ -8,44 +8,29 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, NamedTuple
-
-import orjson
+from typing import Any
 
 from luaflow.activity import Context
-from luaflow.domain import values
 from luaflow.domain.failure import Failure, timeout
 from luaflow.domain.options import ActivityOptions
-from luaflow.domain.retry import RetryPolicy
 from luaflow.errors import LuaflowError
 from luaflow.registry.entries import CallableEntry, PythonEntry
 from luaflow.store import attempts
 from luaflow.store.attempts import Proof
-from luaflow.store.keys import Partition
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 from luaflow_worker.attempt import Attempt, Outcome, Verdict, log_failure, verdict
-from luaflow_worker.functions import FunctionHost, info_of
+from luaflow_worker.functions import FunctionHost, context_of
 from luaflow_worker.live import Live, Result
 from luaflow_worker.metrics import AttemptOutcome, WorkerMetrics
 from luaflow_worker.proposal import Eager
 from luaflow_worker.python_activities import PythonActivities
 from luaflow_worker.rate import Rate
 from luaflow_worker.renewals import Renewals
+from luaflow_worker.reports import Reports
+from luaflow_worker.taken_activities import ActivityEntry, attempt_of
 
 log = logging.getLogger(__name__)
-
-
-class ActivityEntry(NamedTuple):
-    """An activity task as it was read from a stream."""
-
-    partition: Partition
-    queue: str
-    entry: str
-    run_id: str
-    workflow_id: str
-    seq: str
-    attempt: int
 
 
 class ActivityTasks:
@@ -87,6 +72,7 @@ class ActivityTasks:
         self._rate = Rate(per_second, self.freed.set)
         self._taking = 0
         self._renewals = Renewals(store, self._spawn)
+        self._jobs = Reports(store, self._spawn)
 
     # -- eager activities (asked by workflow tasks) ----------------------------------------------
 
@@ -149,7 +135,10 @@ class ActivityTasks:
             done(live, result)
 
     def _result(self, attempt: Attempt, outcome: Outcome) -> Result | None:
-        """Return the result for a fused step; None when the attempt is to be retried."""
+        """Return the result for a fused step; None when it is to be retried, or was deferred."""
+        if outcome.deferred:
+            self._spawn(self._defer(attempt))
+            return None
         end = verdict(attempt, outcome)
         if end.delay is not None:
             self._spawn(self._report(attempt, end))
@@ -227,31 +216,32 @@ class ActivityTasks:
                 log.exception("activity %s of workflow %s cannot be run", e.seq, e.workflow_id)
 
     def _run_taken(self, e: ActivityEntry, token: str, a: list[Any]) -> None:
-        event, options = orjson.loads(a[1]), orjson.loads(a[2] or b"{}")
-        attempt = Attempt(
-            partition=e.partition,
-            workflow_id=e.workflow_id,
-            run_id=e.run_id,
-            seq=int(e.seq),
-            activity=event["activity"],
-            input=orjson.dumps(event["input"]),
-            token=token,
-            queue=e.queue,
-            workflow_type=bytes(a[7]).decode(),
-            number=int(a[4]),
-            start_to_close=int(a[8]),
-            heartbeat=int(a[9]),
-            heartbeat_details=values.loads(a[3]) if a[3] else None,
-            policy=RetryPolicy.from_json(options["retry"]) if "retry" in options else RetryPolicy(),
-            context=event.get("context") or {},
-        )
+        attempt = attempt_of(e, token, a)
         self._metrics.waited(e.queue, max(0, int(a[6]) - int(a[5])) / 1000)
         ended = self._begin(attempt, self._remote_ended)
         if ended:
             self._remote_ended(attempt, ended)
 
     def _remote_ended(self, attempt: Attempt, outcome: Outcome) -> None:
-        self._spawn(self._report(attempt, verdict(attempt, outcome)))
+        if outcome.deferred:
+            self._spawn(self._defer(attempt))
+            return
+        end = verdict(attempt, outcome)
+        if attempt.job:
+            self._count(attempt, end)
+            self._jobs.add(attempt, end)
+        else:
+            self._spawn(self._report(attempt, end))
+
+    async def _defer(self, attempt: Attempt) -> None:
+        """Let go of an attempt that is completed from outside; fenced if it has been already."""
+        call = attempts.defer_activity(
+            partition=attempt.partition,
+            run_id=attempt.run_id,
+            seq=str(attempt.seq),
+            token=attempt.token,
+        )
+        await self._store.one(call)
 
     async def _report(self, attempt: Attempt, end: Verdict) -> None:
         route = Route(attempt.partition, attempt.workflow_id, attempt.run_id, attempt.queue)
@@ -291,15 +281,16 @@ class ActivityTasks:
         if entry is None:
             text = f"no worker of the queue '{attempt.queue}' has the activity {attempt.activity}"
             return Outcome(failure=Failure("NotFound", text, retryable=True))
+        context = context_of(attempt, functools.partial(self._renewals.beat, attempt))
         if isinstance(entry, PythonEntry):
-            context = Context(info_of(attempt), functools.partial(self._renewals.beat, attempt))
             work = self._python.run(entry, attempt, context)
             attempt.beat = False
         else:
-            call = self._host.begin(entry, attempt)
+            call = self._host.begin(entry, attempt, context)
             if call.outcome:
+                self._renewals.stop(attempt)
                 return call.outcome
-            context, work = call.context, call.wait()
+            work = call.wait()
         if attempt.token:  # a local activity has a slot of its own kind
             self.running[attempt.token] = attempt
         task = self._spawn(self._watch(attempt, work, ended))
@@ -368,6 +359,10 @@ _OUTCOME: dict[str, AttemptOutcome] = {
 
 
 def _cancel(context: Context, task: asyncio.Task[Any]) -> None:
-    """The workflow asked the activity to stop: async code is cancelled, a thread may look."""
+    """The workflow asked the activity to stop: async code is cancelled, a thread may look.
+
+    So may Lua code; where it does, it decides how it ends.
+    """
     context.cancelled = True
-    task.cancel()
+    if not context.looks:
+        task.cancel()

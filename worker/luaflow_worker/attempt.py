@@ -28,7 +28,11 @@ STACK_BYTES = 4000
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """An attempt this worker has started; only its ``token`` may speak for it. Times in ms."""
+    """An attempt this worker has started; only its ``token`` may speak for it. Times in ms.
+
+    ``job`` is the run id of a plain job, and '' for what a workflow asked for. ``called``: it is a
+    function that other code called here, and no activity at all.
+    """
 
     partition: Partition
     workflow_id: str
@@ -45,6 +49,8 @@ class Attempt:
     heartbeat_details: Any = None
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     context: dict[str, Any] = field(default_factory=dict)
+    job: str = ""
+    called: bool = False
     renewal: asyncio.TimerHandle | None = None
     cancel: Any = None
     eager: bool = False
@@ -57,10 +63,11 @@ class Attempt:
 
 
 class Outcome(NamedTuple):
-    """How an attempt ended: its result (JSON), or a failure."""
+    """How an attempt ended: a result (JSON) or a failure; ``deferred``: somebody else ends it."""
 
     result: bytes = b"null"
     failure: Failure | None = None
+    deferred: bool = False
 
 
 class Limits(NamedTuple):

@@ -45,6 +45,7 @@ async def call_function(
         input=values.dumps(args),
         token="",
         queue="",
+        called=True,
     )
     try:
         outcome = await host.call(entry, attempt)
@@ -93,6 +94,18 @@ class LateWorld:
     async def terminate(self, *args: Any) -> None:
         """End a workflow."""
         await (await self._world()).terminate(*args)
+
+    async def run_job(self, *args: Any) -> Any:
+        """Run a function through a task queue."""
+        return await (await self._world()).run_job(*args)
+
+    async def complete_activity(self, *args: Any) -> None:
+        """End a deferred activity with a result."""
+        await (await self._world()).complete_activity(*args)
+
+    async def fail_activity(self, *args: Any) -> None:
+        """Fail a deferred activity."""
+        await (await self._world()).fail_activity(*args)
 
     async def close(self) -> None:
         """Close the client, if there is one."""

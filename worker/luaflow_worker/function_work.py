@@ -27,17 +27,42 @@ from luaflow_worker.attempt import Attempt, failure_of
 if TYPE_CHECKING:
     from luaflow_worker.functions import FunctionCall
 
-IO: dict[str, Callable[[FunctionCall, list[Any]], Awaitable[Any]]] = {}
+
+async def _complete(call: FunctionCall, args: list[Any]) -> bool:
+    """End a deferred activity with a result."""
+    await call.host.world.complete_activity(args[0], args[1] if len(args) > 1 else None)
+    return True
+
+
+async def _fail(call: FunctionCall, args: list[Any]) -> bool:
+    """Fail a deferred activity: with an error object, or a text that is not tried again."""
+    error = args[1] if len(args) > 1 else None
+    if not isinstance(error, Failure):
+        error = Failure("Internal", str(error or "failed"), retryable=False)
+    await call.host.world.fail_activity(args[0], error)
+    return True
+
+
+IO: dict[str, Callable[[FunctionCall, list[Any]], Awaitable[Any]]] = {
+    "activity.complete": _complete,
+    "activity.fail": _fail,
+}
 """Name of a module function -> what answers it: given the arguments, returns the value."""
 
 
 async def _activity(call: FunctionCall, command: Command) -> None:
-    """Call another function of this app."""
+    """Call another function: of this app, here; with a queue in its options, through that."""
     name = _text(command.name)
+    extra = orjson.loads(command.extra or b"{}")
+    context = {**call.attempt.context, **(extra.pop("context", None) or {})}
+    if any(extra.get(f"{prefix}activity.task_queue") for prefix in ("", "temporal.")):
+        args = values.loads(command.data or b"[]")
+        result = await call.host.world.run_job(name, args, extra, context)
+        call.resolve(command.seq, True, values.dumps(result))
+        return
     entry = call.host.app.functions.get(name)
     if entry is None:
         raise NotFound(f"there is no function {name!r} in this app")
-    extra = orjson.loads(command.extra or b"{}")
     mine = call.attempt
     attempt = Attempt(
         partition=mine.partition,
@@ -49,7 +74,9 @@ async def _activity(call: FunctionCall, command: Command) -> None:
         token="",
         queue=mine.queue,
         workflow_type=mine.workflow_type,
-        context={**mine.context, **(extra.get("context") or {})},
+        context=context,
+        job=mine.job,
+        called=True,
     )
     outcome = await call.host.call(entry, attempt)
     if outcome.failure:

@@ -8,20 +8,20 @@ its entry. What a workflow would record, a function does: ``funcs.call`` calls t
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 import orjson
 
 from luaflow.activity import Context, Info
 from luaflow.domain.failure import Failure, canceled
-from luaflow.errors import (
-    LuaflowError,
-)
+from luaflow.domain.tokens import Token
+from luaflow.errors import LuaflowError
 from luaflow.lua.vm import Activation, ActivationFault, Command, Engine, LoadError, Run
 from luaflow.registry.app import App
 from luaflow.registry.bundle import bundle_entry
@@ -50,6 +50,17 @@ class World(Protocol):
     async def terminate(self, to: str) -> None:
         """End a workflow."""
 
+    async def run_job(
+        self, entry: str, args: list[Any], options: dict[str, Any], context: dict[str, Any]
+    ) -> Any:
+        """Run a function through a task queue; return its result."""
+
+    async def complete_activity(self, token: str, result: Any) -> None:
+        """End a deferred activity with a result."""
+
+    async def fail_activity(self, token: str, failure: Failure) -> None:
+        """Fail a deferred activity."""
+
 
 class FunctionHost:
     """Runs the function entries of one app."""
@@ -73,9 +84,11 @@ class FunctionHost:
         self._cpu_seconds = cpu_seconds
         self._engines: dict[str, Engine] = {}
 
-    def begin(self, entry: FunctionEntry, attempt: Attempt) -> FunctionCall:
+    def begin(
+        self, entry: FunctionEntry, attempt: Attempt, context: Context | None = None
+    ) -> FunctionCall:
         """Begin a call; ``call.outcome`` is there at once when it never waited."""
-        call = FunctionCall(self, entry, attempt)
+        call = FunctionCall(self, entry, attempt, context or context_of(attempt, _no_beat))
         try:
             call.run = self._engine(entry).open(call.info())
         except LoadError as error:
@@ -96,7 +109,7 @@ class FunctionHost:
     async def call(self, entry: CallableEntry, attempt: Attempt) -> Outcome:
         """Call a function to its end, whatever its language."""
         if isinstance(entry, PythonEntry):
-            return await self.python.run(entry, attempt, Context(info_of(attempt), lambda _: None))
+            return await self.python.run(entry, attempt, context_of(attempt, _no_beat))
         call = self.begin(entry, attempt)
         return call.outcome or await call.wait()
 
@@ -104,14 +117,16 @@ class FunctionHost:
 class FunctionCall:
     """One call of a Lua function: a run, and the tasks that carry out what it asks for."""
 
-    def __init__(self, host: FunctionHost, entry: FunctionEntry, attempt: Attempt) -> None:
+    def __init__(
+        self, host: FunctionHost, entry: FunctionEntry, attempt: Attempt, context: Context
+    ) -> None:
         """Prepare; ``FunctionHost.begin`` starts it."""
         self.host = host
         self.entry = entry
         self.attempt = attempt
         self.outcome: Outcome | None = None
         self.run: Run
-        self.context = Context(info_of(attempt), lambda _: None)
+        self.context = context
         self.pid = f"{{{host.node}@{entry.id}|{uuid.uuid4().hex}}}"
         self._tasks: dict[int, asyncio.Task[Any] | asyncio.TimerHandle] = {}
         self._ended: asyncio.Future[None] | None = None
@@ -158,9 +173,14 @@ class FunctionCall:
             return
         self._carry_out(out)
         if out.status in ("done", "continued"):
-            self._end(check_size(self.attempt, out.result or b"null", self.host.limits))
+            self._end(self._done(out.result or b"null"))
         elif out.status == "failed":
             self._end(Outcome(failure=Failure.from_json(orjson.loads(out.failure or b"{}"))))
+
+    def _done(self, result: bytes) -> Outcome:
+        if self.context.deferred:
+            return Outcome(deferred=True)
+        return check_size(self.attempt, result, self.host.limits)
 
     def _step(self, op: bytes, *args: Any) -> Activation:
         return self.run.step(op, time.time_ns() // 1_000_000, 0, 0, *args)
@@ -239,12 +259,28 @@ def info_of(attempt: Attempt) -> Info:
     return Info(
         activity=attempt.activity,
         attempt=attempt.number,
-        workflow_id=attempt.workflow_id,
-        run_id=attempt.run_id,
+        workflow_id="" if attempt.job else attempt.workflow_id,
+        run_id=attempt.job or attempt.run_id,
         workflow_type=attempt.workflow_type,
         task_queue=attempt.queue,
         seq=attempt.seq,
         start_to_close_ms=attempt.start_to_close,
         heartbeat_timeout_ms=attempt.heartbeat,
         heartbeat_details=attempt.heartbeat_details,
+        job_id=attempt.workflow_id if attempt.job else "",
     )
+
+
+def context_of(attempt: Attempt, beat: Callable[[Any], None]) -> Context:
+    """The link between the code of an attempt and its worker; ``beat`` takes its heartbeats."""
+    token = functools.partial(_token_of, attempt) if attempt.token else None
+    return Context(info_of(attempt), beat, token=token)
+
+
+def _token_of(attempt: Attempt) -> str:
+    a = attempt
+    return str(Token(a.workflow_id, a.run_id, a.seq, a.number, a.token))
+
+
+def _no_beat(_details: Any) -> None:
+    """Nobody listens: it is no activity of its own."""

@@ -59,6 +59,8 @@ class PythonActivities:
             return Outcome(failure=failure_of(asyncio.CancelledError()))
         except Exception as error:  # noqa: BLE001 - whatever the user's code raises is its failure
             return Outcome(failure=failure_of(error))
+        if context.deferred:
+            return Outcome(deferred=True)
         return outcome_of(attempt, value, self._limits)
 
     async def _call(self, handler: Callable[..., Any], args: list[Any], context: Context) -> Any:

@@ -23,7 +23,7 @@ from luaflow.service import Service
 from luaflow.store.courier import Courier
 from luaflow.store.store import Store
 from luaflow.store.tasks import Found
-from luaflow_worker.activity_tasks import ActivityEntry, ActivityTasks
+from luaflow_worker.activity_tasks import ActivityTasks
 from luaflow_worker.attempt import limits_of
 from luaflow_worker.engines import Engines
 from luaflow_worker.functions import FunctionHost
@@ -31,6 +31,7 @@ from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.polling import MAX_STREAMS, Poller
 from luaflow_worker.presence import Leases, Presence
 from luaflow_worker.python_activities import PythonActivities
+from luaflow_worker.taken_activities import ActivityEntry
 from luaflow_worker.taking import Entry
 from luaflow_worker.workflow_tasks import WorkflowTasks
 from luaflow_worker.world import ClientWorld

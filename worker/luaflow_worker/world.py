@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from luaflow.client import deferred
 from luaflow.client.client import Client
 from luaflow.domain import values
+from luaflow.domain.failure import Failure
 from luaflow.domain.ids import parse_pid
 from luaflow.errors import NotFound
 from luaflow.lua.vm import Command
 
 
 class ClientWorld:
-    """Carries out spawn, send, cancel and terminate of functions."""
+    """Carries out what functions ask of workflows, jobs and deferred activities."""
 
     def __init__(self, client: Client) -> None:
         """Keep the client."""
@@ -33,6 +35,22 @@ class ClientWorld:
             sender=sender,
         )
         return handle.pid or "", handle
+
+    async def run_job(
+        self, entry: str, args: list[Any], options: dict[str, Any], context: dict[str, Any]
+    ) -> Any:
+        """Run a function through a task queue; return its result."""
+        decoded = {name: values.decode(value) for name, value in context.items()}
+        job = await self._client.enqueue(entry, *args, options=options, context=decoded)
+        return await job.result()
+
+    async def complete_activity(self, token: str, result: Any) -> None:
+        """End a deferred activity with a result."""
+        await self._client.complete_activity(token, result)
+
+    async def fail_activity(self, token: str, failure: Failure) -> None:
+        """Fail a deferred activity."""
+        await deferred.fail(self._client.store, token, failure)
 
     async def send(self, to: str, topic: str, payloads: list[Any], sender: str) -> None:
         """Signal a workflow by PID."""

@@ -73,7 +73,16 @@ FORBIDDEN: Final = frozenset(
 
 KNOWN: Final = WORKFLOW | FORBIDDEN
 
-PROVIDED: Final = CORE | {"ctx", "funcs", "json", "logger", "time", "uuid", "workflow"}
+PROVIDED: Final = CORE | {
+    "activity",
+    "ctx",
+    "funcs",
+    "json",
+    "logger",
+    "time",
+    "uuid",
+    "workflow",
+}
 """What `require` finds in this release; apps may list the others, which other runtimes have."""
 
 BUILTINS: Final = frozenset(

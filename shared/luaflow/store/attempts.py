@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from luaflow.store.keys import Partition
+from luaflow.store.keys import JOB, Partition
 from luaflow.store.link import Arg, Call
 from luaflow.store.scripts import load
 from luaflow.store.transitions import Route
@@ -60,9 +60,9 @@ def take_activity(
     p = partition
     keys = [
         p.meta,
-        p.run(run_id),
+        p.owner(run_id),
         p.hist(run_id),
-        p.pend(run_id),
+        p.waits(run_id),
         p.leases,
         p.activity_queue(queue),
     ]
@@ -70,8 +70,11 @@ def take_activity(
 
 
 def finish_activity(*, route: Route, seq: str, proof: Proof, type: str, body: bytes) -> Call:
-    """Make the outcome of an activity an event of its run."""
+    """Make the outcome of an activity an event of its run; a job keeps it itself."""
     p, wid, rid, queue, sticky = route
+    if rid.startswith(JOB):
+        keys = [p.meta, p.waits(rid), p.jobs, p.leases, p.timers]
+        return Call(load("finish_job"), keys, [rid, seq, *proof, type, body])
     keys = [*p.of_run(wid, rid), p.leases, p.timers]
     keys += [p.workflow_queue(queue), p.sticky(sticky)]
     return Call(load("finish_activity"), keys, [rid, seq, *proof, queue, sticky, type, body])
@@ -92,7 +95,7 @@ def retry_activity(
     ``details`` are those of its last heartbeat (JSON), which may not have been told yet.
     """
     p = partition
-    keys = [p.meta, p.run(run_id), p.pend(run_id), p.leases, p.timers]
+    keys = [p.meta, p.owner(run_id), p.waits(run_id), p.leases, p.timers]
     return Call(load("retry_activity"), keys, [run_id, seq, *proof, delay, failure, details])
 
 
@@ -112,9 +115,16 @@ def queue_activity(
     ``entry`` is what was found of it in the stream; it goes, whatever became of the attempt.
     """
     p = partition
-    keys = [p.meta, p.run(run_id), p.pend(run_id), p.leases, p.timers, p.activity_queue(queue)]
+    keys = [p.meta, p.owner(run_id), p.waits(run_id), p.leases, p.timers, p.activity_queue(queue)]
     args: list[Arg] = [run_id, seq, attempt, state, schedule_to_start, entry]
     return Call(load("queue_activity"), keys, args)
+
+
+def defer_activity(*, partition: Partition, run_id: str, seq: str, token: str) -> Call:
+    """Leave an attempt open that no worker holds any more: its token ends it, or its time."""
+    p = partition
+    keys = [p.meta, p.owner(run_id), p.waits(run_id), p.leases]
+    return Call(load("defer_activity"), keys, [run_id, seq, token])
 
 
 def renew_activity(
@@ -128,5 +138,5 @@ def renew_activity(
 ) -> Call:
     """Keep an attempt; with ``beat`` it is a heartbeat and may carry details (JSON)."""
     p = partition
-    keys = [p.meta, p.run(run_id), p.pend(run_id), p.leases]
+    keys = [p.meta, p.owner(run_id), p.waits(run_id), p.leases]
     return Call(load("renew_activity"), keys, [run_id, seq, token, int(beat), details])

@@ -2,8 +2,10 @@
 --   state|attempt|token|worker|started|event|scheduled|start_to_close|heartbeat|beat
 -- state: q queued, r running, b waiting for its retry, x canceled before it ran, c running, to cancel.
 -- token: who may end the attempt; while it is queued, the id of its entry in the queue.
--- Times in ms of server time; event is the id of ActivityTaskScheduled. What only people and
--- retry rules need is JSON in o:<seq>; heartbeat details are in h:<seq>.
+-- worker: '@' when none holds it: it was deferred, and is ended from outside or by its time.
+-- Times in ms of server time; event is the id of ActivityTaskScheduled, 0 for a plain job, whose
+-- hash has all this itself, and what it is to do in e:<seq>. What only people and retry rules
+-- need is JSON in o:<seq>; heartbeat details are in h:<seq>.
 local function load_activity(seq)
   local text = rcall('HGET', pend_key, 'a:' .. seq)
   if not text then return nil end
@@ -23,10 +25,14 @@ end
 
 -- The earliest moment at which a running attempt is late: its lease, its time, its heartbeat.
 local function watch_activity(seq, a)
-  local due = server_now + lease_ms
+  local due = a.worker == '@' and math.huge or server_now + lease_ms
   if a.s2c > 0 then due = math.min(due, a.started + a.s2c) end
   if a.hb > 0 then due = math.min(due, a.beat + a.hb) end
-  set_lease('a|' .. run_id .. '|' .. seq, due)
+  if due < math.huge then
+    set_lease('a|' .. run_id .. '|' .. seq, due)
+  else
+    rcall('ZREM', leases_key, 'a|' .. run_id .. '|' .. seq)
+  end
 end
 
 local function forget_activity(seq)
