@@ -18,7 +18,7 @@ from tests.protocol.hand import (
 )
 
 from luaflow.domain.events import CLOSING_EVENT
-from luaflow.store import attempts, delivery, liveness, tasks, transitions, upkeep
+from luaflow.store import attempts, delivery, jobs, liveness, tasks, transitions, upkeep
 from luaflow.store.attempts import Proof
 from luaflow.store.delivery import Stamp
 from luaflow.store.keys import Partition
@@ -431,6 +431,50 @@ async def _forget(hand: Hand) -> Call:
     return delivery.forget_messages(partition=p, receiver=3, delivered=waiting)
 
 
+async def _defer(hand: Hand) -> Call:
+    route, _ = await hand.idle("w", *eager(1))
+    return attempts.defer_activity(
+        partition=route.partition, run_id=route.run_id, seq="1", token="a.t"
+    )
+
+
+async def _start_jobs(hand: Hand) -> Call:
+    how = jobs.How(QUEUE, b"{}", 1000, 0, 500, 5000, 0, 60_000)
+    p = hand.store.partition("w")
+    other = hand.id_in(p.number, but="w")
+    new = [jobs.NewJob(i, f"r-{i}", "app:f", b'{"input":[]}') for i in ("w", other)]
+    return jobs.start_jobs(partition=p, how=how, jobs=new)
+
+
+async def _cancel_job(hand: Hand) -> Call:
+    await hand.store.one(await _start_jobs(hand))
+    return jobs.cancel_job(partition=hand.store.partition("w"), job_id="w")
+
+
+async def _take_job(hand: Hand) -> Call:
+    await hand.store.one(await _start_jobs(hand))
+    p = hand.store.partition("w")
+    (text,) = await hand.store.read(("HGET", p.job("w"), "a:1"))
+    return attempts.take_activity(
+        partition=p,
+        run_id=jobs.run_of("w"),
+        queue=QUEUE,
+        seq="1",
+        attempt=1,
+        worker="a",
+        token="a.t",
+        entry=attempts.parse_record(text).token,
+    )
+
+
+async def _finish_job(hand: Hand) -> Call:
+    await hand.store.one(await _take_job(hand))
+    route = Route(hand.store.partition("w"), "w", jobs.run_of("w"), QUEUE)
+    return attempts.finish_activity(
+        route=route, seq="1", proof=Proof("a.t"), type="ActivityTaskCompleted", body=b"{}"
+    )
+
+
 SCENES: dict[str, Scene] = {
     "start": _start,
     "message": _message,
@@ -468,6 +512,11 @@ SCENES: dict[str, Scene] = {
     "retry_activity": _retry,
     "queue_activity": _queue_activity,
     "renew_activity": _renew_activity,
+    "defer_activity": _defer,
+    "start_jobs": _start_jobs,
+    "cancel_job": _cancel_job,
+    "take_activity of a job": _take_job,
+    "finish_job": _finish_job,
     "deliver_outcome": _deliver_outcome,
     "deliver_message": _deliver_message,
     "deliver_end": _deliver_end,

@@ -94,7 +94,7 @@ class Renewals:
     # -- heartbeats ------------------------------------------------------------------------------
 
     def beat(self, attempt: Attempt, details: Any) -> None:
-        """Take a heartbeat of the activity's code, from any thread; InvalidArgument if too large."""
+        """Take a heartbeat of the code, from any thread; InvalidArgument when it is too large."""
         data = values.dumps(details) if details is not None else b""
         if len(data) > (limit := self._store.settings.payload_max_bytes):
             raise InvalidArgument(

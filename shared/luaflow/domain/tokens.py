@@ -1,4 +1,4 @@
-"""Task tokens: what ``activity.defer()`` hands out and whoever completes the activity gives back."""
+"""Task tokens: what ``activity.defer()`` hands out, and who completes the activity gives back."""
 
 from __future__ import annotations
 
