@@ -451,28 +451,24 @@ async def _cancel_job(hand: Hand) -> Call:
     return jobs.cancel_job(partition=hand.store.partition("w"), job_id="w")
 
 
-async def _take_job(hand: Hand) -> Call:
-    await hand.store.one(await _start_jobs(hand))
-    p = hand.store.partition("w")
-    (text,) = await hand.store.read(("HGET", p.job("w"), "a:1"))
-    return attempts.take_activity(
-        partition=p,
-        run_id=jobs.run_of("w"),
-        queue=QUEUE,
-        seq="1",
-        attempt=1,
-        worker="a",
-        token="a.t",
-        entry=attempts.parse_record(text).token,
-    )
+async def _take_jobs(hand: Hand) -> Call:
+    call = await _start_jobs(hand)
+    await hand.store.one(call)
+    p, ids = hand.store.partition("w"), [key.rpartition(":")[2] for key in call.keys[5:]]
+    texts = await hand.store.read(*(("HGET", p.job(i), "a:1") for i in ids))
+    tasks = [
+        jobs.Take(i, 1, f"a.{i}", attempts.parse_record(text).token)
+        for i, text in zip(ids, texts, strict=True)
+    ]
+    return jobs.take_jobs(partition=p, queue=QUEUE, worker="a", tasks=tasks)
 
 
-async def _finish_job(hand: Hand) -> Call:
-    await hand.store.one(await _take_job(hand))
-    route = Route(hand.store.partition("w"), "w", jobs.run_of("w"), QUEUE)
-    return attempts.finish_activity(
-        route=route, seq="1", proof=Proof("a.t"), type="ActivityTaskCompleted", body=b"{}"
-    )
+async def _finish_jobs(hand: Hand) -> Call:
+    call = await _take_jobs(hand)
+    await hand.store.one(call)
+    ids = [key.rpartition(":")[2] for key in call.keys[3:]]
+    ends = [jobs.End(i, Proof(f"a.{i}"), "ActivityTaskCompleted", b"{}") for i in ids]
+    return jobs.finish_jobs(partition=hand.store.partition("w"), ends=ends)
 
 
 SCENES: dict[str, Scene] = {
@@ -515,8 +511,8 @@ SCENES: dict[str, Scene] = {
     "defer_activity": _defer,
     "start_jobs": _start_jobs,
     "cancel_job": _cancel_job,
-    "take_activity of a job": _take_job,
-    "finish_job": _finish_job,
+    "take_jobs": _take_jobs,
+    "finish_jobs": _finish_jobs,
     "deliver_outcome": _deliver_outcome,
     "deliver_message": _deliver_message,
     "deliver_end": _deliver_end,

@@ -170,6 +170,7 @@ LOOPS = {
     r"for \w+ = 1, results do|for _ = 1, results do",
     r"for i = rest, rest \+ carried - 1 do",
     r"for n = kept, upto - 1 do",  # at most 500
+    r"for n = 1, #(ended|new) do",  # some of what the caller sent
     r"for _, m in ipairs\(r\.own or \{\}\)",  # what this call has written
     r"while i <= #ARGV do i = OPS",
 }

@@ -15,7 +15,7 @@ from luaflow.domain.failure import Failure, timeout
 from luaflow.domain.options import ActivityOptions
 from luaflow.errors import LuaflowError
 from luaflow.registry.entries import CallableEntry, PythonEntry
-from luaflow.store import attempts
+from luaflow.store import attempts, jobs
 from luaflow.store.attempts import Proof
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
@@ -28,7 +28,7 @@ from luaflow_worker.python_activities import PythonActivities
 from luaflow_worker.rate import Rate
 from luaflow_worker.renewals import Renewals
 from luaflow_worker.reports import Reports
-from luaflow_worker.taken_activities import ActivityEntry, attempt_of
+from luaflow_worker.taken_activities import ActivityEntry, take_all
 
 log = logging.getLogger(__name__)
 
@@ -192,32 +192,18 @@ class ActivityTasks:
             self.freed.set()
 
     async def _take(self, entries: Sequence[ActivityEntry]) -> None:
-        tokens = [self._token() for _ in entries]
-        calls = [
-            attempts.take_activity(
-                partition=e.partition,
-                run_id=e.run_id,
-                queue=e.queue,
-                seq=e.seq,
-                attempt=e.attempt,
-                worker=self._worker,
-                token=token,
-                entry=e.entry,
-            )
-            for e, token in zip(entries, tokens, strict=True)
-        ]
-        for e, token, a in zip(entries, tokens, await self._store.apart(*calls), strict=True):
+        tasks = [(e, self._token()) for e in entries]
+        for e, taken in await take_all(self._store, self._worker, tasks):
             try:
-                if isinstance(a, LuaflowError):
-                    raise a
-                if a[0] == b"ok":
-                    self._run_taken(e, token, a)
+                if isinstance(taken, LuaflowError):
+                    raise taken
+                if taken:
+                    self._run_taken(*taken)
             except Exception:  # a bad task hurts only itself; its lease ends, or the sweep finds it
                 log.exception("activity %s of workflow %s cannot be run", e.seq, e.workflow_id)
 
-    def _run_taken(self, e: ActivityEntry, token: str, a: list[Any]) -> None:
-        attempt = attempt_of(e, token, a)
-        self._metrics.waited(e.queue, max(0, int(a[6]) - int(a[5])) / 1000)
+    def _run_taken(self, attempt: Attempt, waited: int) -> None:
+        self._metrics.waited(attempt.queue, max(0, waited) / 1000)
         ended = self._begin(attempt, self._remote_ended)
         if ended:
             self._remote_ended(attempt, ended)
@@ -266,7 +252,7 @@ class ActivityTasks:
         try:
             await self._store.reach(
                 route,
-                lambda r: attempts.finish_activity(
+                lambda r: jobs.end_activity(
                     route=r, seq=seq, proof=proof, type=end.event, body=end.body
                 ),
             )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from luaflow.errors import LuaflowError
 from luaflow.store import attempts
 from luaflow.store.attempts import Proof
+from luaflow.store.jobs import End, finish_jobs
+from luaflow.store.keys import Partition
 from luaflow.store.link import Call
 from luaflow.store.store import Store
-from luaflow.store.transitions import Route
 from luaflow_worker.attempt import Attempt, Verdict
 
 log = logging.getLogger(__name__)
@@ -27,12 +29,12 @@ class Reports:
         """``spawn`` runs a coroutine in the background of the activities."""
         self._store = store
         self._spawn = spawn
-        self._waiting: list[tuple[Attempt, Call]] = []
+        self._waiting: list[tuple[Attempt, Verdict]] = []
         self._sending = False
 
     def add(self, attempt: Attempt, end: Verdict) -> None:
         """Report how an attempt ended."""
-        self._waiting.append((attempt, report_of(attempt, end)))
+        self._waiting.append((attempt, end))
         if not self._sending:
             self._sending = True
             self._spawn(self._send())
@@ -41,28 +43,34 @@ class Reports:
         try:
             while self._waiting:
                 some, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-                answers = await self._store.apart(*(call for _, call in some))
-                for (attempt, _), answer in zip(some, answers, strict=True):
+                for answer in await self._store.apart(*calls_of(some)):
                     if isinstance(answer, LuaflowError):
-                        log.error("the job %s cannot be reported: %s", attempt.workflow_id, answer)
+                        log.error("what became of a job cannot be reported: %s", answer)
         finally:
             self._sending = False
 
 
-def report_of(attempt: Attempt, end: Verdict) -> Call:
-    """The call that tells of an attempt of a job: its outcome, or that another one follows."""
-    proof, seq = Proof(token=attempt.token), str(attempt.seq)
-    if end.delay is None:
-        route = Route(attempt.partition, attempt.workflow_id, attempt.run_id, attempt.queue)
-        return attempts.finish_activity(
-            route=route, seq=seq, proof=proof, type=end.event, body=end.body
+def calls_of(some: Sequence[tuple[Attempt, Verdict]]) -> list[Call]:
+    """The calls that report attempts: outcomes by partition, and what is to be tried again."""
+    calls: list[Call] = []
+    ends: defaultdict[int, list[End]] = defaultdict(list)
+    partitions: dict[int, Partition] = {}
+    for a, end in some:
+        proof = Proof(token=a.token)
+        if end.delay is None:
+            partitions[a.partition.number] = a.partition
+            ends[a.partition.number].append(End(a.workflow_id, proof, end.event, end.body))
+            continue
+        calls.append(
+            attempts.retry_activity(
+                partition=a.partition,
+                run_id=a.run_id,
+                seq=str(a.seq),
+                proof=proof,
+                delay=end.delay,
+                failure=end.body,
+                details=end.details,
+            )
         )
-    return attempts.retry_activity(
-        partition=attempt.partition,
-        run_id=attempt.run_id,
-        seq=seq,
-        proof=proof,
-        delay=end.delay,
-        failure=end.body,
-        details=end.details,
-    )
+    calls += [finish_jobs(partition=partitions[p], ends=group) for p, group in ends.items()]
+    return calls

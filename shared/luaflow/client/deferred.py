@@ -14,7 +14,7 @@ from luaflow.domain.failure import Failure
 from luaflow.domain.retry import RetryPolicy, activity_ended, tried_again
 from luaflow.domain.tokens import Token, parse_token
 from luaflow.errors import NotFound, Refused
-from luaflow.store import attempts
+from luaflow.store import attempts, jobs
 from luaflow.store.attempts import Proof, parse_record
 from luaflow.store.keys import JOB
 from luaflow.store.store import Store
@@ -88,7 +88,7 @@ async def _finish(store: Store, found: Token, type: str, body: dict[str, Any]) -
     route = Route(store.partition(found.workflow_id), found.workflow_id, found.run_id, "")
     _, (verdict, *_) = await store.reach(
         route,
-        lambda r: attempts.finish_activity(
+        lambda r: jobs.end_activity(
             route=r, seq=str(found.seq), proof=Proof(token=found.token), type=type, body=data
         ),
     )

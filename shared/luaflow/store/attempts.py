@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from luaflow.store.keys import JOB, Partition
+from luaflow.store.keys import Partition
 from luaflow.store.link import Arg, Call
 from luaflow.store.scripts import load
 from luaflow.store.transitions import Route
@@ -70,11 +70,8 @@ def take_activity(
 
 
 def finish_activity(*, route: Route, seq: str, proof: Proof, type: str, body: bytes) -> Call:
-    """Make the outcome of an activity an event of its run; a job keeps it itself."""
+    """Make the outcome of an activity an event of its run."""
     p, wid, rid, queue, sticky = route
-    if rid.startswith(JOB):
-        keys = [p.meta, p.waits(rid), p.jobs, p.leases, p.timers]
-        return Call(load("finish_job"), keys, [rid, seq, *proof, type, body])
     keys = [*p.of_run(wid, rid), p.leases, p.timers]
     keys += [p.workflow_queue(queue), p.sticky(sticky)]
     return Call(load("finish_activity"), keys, [rid, seq, *proof, queue, sticky, type, body])

@@ -1,8 +1,8 @@
 """The typed door to the scripts of plain jobs: activities that no workflow asked for.
 
-Taking, keeping, retrying and finishing one is done by the scripts of activities
+Keeping, retrying and queueing one is done by the scripts of activities
 (``luaflow.store.attempts``): a job is told of there as the run ``j:<job id>``, its only activity
-has the number 1.
+has the number 1. What is done to every job has scripts for many at once.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from luaflow.store.attempts import Proof, finish_activity
 from luaflow.store.keys import JOB, Partition
 from luaflow.store.link import Arg, Call
 from luaflow.store.scripts import load
+from luaflow.store.transitions import Route
 
 MAX_JOBS = 500
 """Jobs that one script call may start."""
@@ -56,6 +58,55 @@ def start_jobs(*, partition: Partition, how: How, jobs: Sequence[NewJob]) -> Cal
     for job in jobs:
         args += job
     return Call(load("start_jobs"), keys, args)
+
+
+class Take(NamedTuple):
+    """The task of a job as it was read, and the token under which it is taken."""
+
+    job_id: str
+    attempt: int
+    token: str
+    entry: str
+
+
+def take_jobs(*, partition: Partition, queue: str, worker: str, tasks: Sequence[Take]) -> Call:
+    """Start attempts of jobs of one queue; see ``attempts.take_activity``."""
+    p = partition
+    keys = [p.meta, p.leases, p.activity_queue(queue), *(p.job(t.job_id) for t in tasks)]
+    args: list[Arg] = [worker]
+    for task in tasks:
+        args += task
+    return Call(load("take_jobs"), keys, args)
+
+
+class End(NamedTuple):
+    """The outcome of a job: the type and body of what would be an activity's event."""
+
+    job_id: str
+    proof: Proof
+    type: str
+    body: bytes
+
+
+def finish_jobs(*, partition: Partition, ends: Sequence[End]) -> Call:
+    """Keep the outcomes of jobs for a while, and tell who waits; see ``attempts.finish_activity``.
+
+    The answer has a verdict for each.
+    """
+    p = partition
+    keys = [p.meta, p.jobs, p.leases, p.timers, *(p.job(end.job_id) for end in ends)]
+    args: list[Arg] = []
+    for job_id, proof, type_, body in ends:
+        args += [job_id, *proof, type_, body]
+    return Call(load("finish_jobs"), keys, args)
+
+
+def end_activity(*, route: Route, seq: str, proof: Proof, type: str, body: bytes) -> Call:
+    """``attempts.finish_activity``, or ``finish_jobs`` with one: whatever has the activity."""
+    if not route.run_id.startswith(JOB):
+        return finish_activity(route=route, seq=seq, proof=proof, type=type, body=body)
+    one = End(route.run_id[len(JOB) :], proof, type, body)
+    return finish_jobs(partition=route.partition, ends=[one])
 
 
 def cancel_job(*, partition: Partition, job_id: str) -> Call:
