@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from luaflow.errors import LuaflowError
@@ -70,13 +70,20 @@ class Context:
     ``looks``: its code asks whether it is cancelled, and decides itself how it ends.
     """
 
-    info: Info
+    make_info: Callable[[], Info]
     beat: Callable[[Any], None]
     cancelled: bool = False
     token: Callable[[], str] | None = None
     deferred: bool = False
     looks: bool = False
-    extra: dict[str, Any] = field(default_factory=dict)
+    _info: Info | None = None
+
+    @property
+    def info(self) -> Info:
+        """What its code may know of the attempt; most code never asks."""
+        if self._info is None:
+            self._info = self.make_info()
+        return self._info
 
 
 current: ContextVar[Context | None] = ContextVar("luaflow_activity", default=None)

@@ -11,8 +11,8 @@ import asyncio
 import functools
 import logging
 import os
+import secrets
 import time
-import uuid
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
@@ -127,7 +127,7 @@ class FunctionCall:
         self.outcome: Outcome | None = None
         self.run: Run
         self.context = context
-        self.pid = f"{{{host.node}@{entry.id}|{uuid.uuid4().hex}}}"
+        self.pid = f"{{{host.node}@{entry.id}|{secrets.token_hex(16)}}}"
         self._tasks: dict[int, asyncio.Task[Any] | asyncio.TimerHandle] = {}
         self._ended: asyncio.Future[None] | None = None
 
@@ -274,7 +274,7 @@ def info_of(attempt: Attempt) -> Info:
 def context_of(attempt: Attempt, beat: Callable[[Any], None]) -> Context:
     """The link between the code of an attempt and its worker; ``beat`` takes its heartbeats."""
     token = functools.partial(_token_of, attempt) if attempt.token else None
-    return Context(info_of(attempt), beat, token=token)
+    return Context(functools.partial(info_of, attempt), beat, token=token)
 
 
 def _token_of(attempt: Attempt) -> str:
