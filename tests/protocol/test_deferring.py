@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.support.engine import PATIENCE, Engine, Make, within
+from tests.support.job_handlers import Tokens
 from tests.support.mutants import mutant, proves, replaced
 
 from luaflow.client import deferred
@@ -194,6 +195,29 @@ local function main() return (process.listen('token'):receive()) end"""
     assert await within(job.result()) == 42
     with pytest.raises(NotFound):
         await engine.client.fail_activity(token, "late", retryable=False)
+
+
+@pytest.mark.parametrize("handler", ["defer_on_the_loop", "defer_on_a_thread"])
+async def test_a_python_activity_is_deferred(engine: Engine, handler: str) -> None:
+    """`luaflow.activity.defer()` is the same for handlers, on the loop and in a thread."""
+    given = Tokens.listen()
+    python = {"defers": f"tests.support.job_handlers:{handler}"}
+    await engine.deploy({"waits": WAITS}, python=python)
+    await engine.worker()
+    handle = await engine.start("waits")
+    await engine.client.complete_activity(await within(given.get()), "done")
+    assert await handle.result(timeout=PATIENCE) == {"value": "done"}
+
+
+async def test_a_python_heartbeat_has_a_limit(make_engine: Make) -> None:
+    """Details over the namespace's limit are refused where they are given."""
+    engine = await make_engine(payload_max_bytes=4000, payload_warn_bytes=4000)
+    await engine.deploy(python={"work": "tests.support.job_handlers:too_much"})
+    await engine.worker()
+    once = {"activity.retry_policy": {"maximum_attempts": 1}}
+    job = await engine.client.enqueue("app:work", queue="q", options=once)
+    with pytest.raises(WorkflowFailed, match="5002 bytes, the namespace allows 4000"):
+        await job.result(timeout=PATIENCE)
 
 
 async def test_lua_completes_an_activity(engine: Engine) -> None:

@@ -25,3 +25,33 @@ async def hang_once() -> int:
     if activity.info().attempt == 1:
         await asyncio.sleep(3600)
     return activity.info().attempt
+
+
+class Tokens:
+    """The tokens that deferred Python activities gave out, for the test that listens."""
+
+    given: asyncio.Queue[str]
+    loop: asyncio.AbstractEventLoop
+
+    @classmethod
+    def listen(cls) -> asyncio.Queue[str]:
+        """Give a test a queue of its own."""
+        cls.given, cls.loop = asyncio.Queue(), asyncio.get_running_loop()
+        return cls.given
+
+
+async def defer_on_the_loop() -> str:
+    """Leave completion to whoever takes the token; what is returned is ignored."""
+    Tokens.given.put_nowait(activity.defer())
+    return "nobody sees this"
+
+
+def defer_on_a_thread() -> None:
+    """The same in a thread."""
+    token = activity.defer()
+    Tokens.loop.call_soon_threadsafe(Tokens.given.put_nowait, token)
+
+
+def too_much() -> None:
+    """Heartbeat with more than a namespace allows."""
+    activity.heartbeat("x" * 5000)

@@ -53,14 +53,15 @@ IO: dict[str, Callable[[FunctionCall, list[Any]], Awaitable[Any]]] = {
 async def _activity(call: FunctionCall, command: Command) -> None:
     """Call another function: of this app, here; with a queue in its options, through that."""
     name = _text(command.name)
+    entry = call.host.app.functions.get(name)
     extra = orjson.loads(command.extra or b"{}")
     context = {**call.attempt.context, **(extra.pop("context", None) or {})}
     if any(extra.get(f"{prefix}activity.task_queue") for prefix in ("", "temporal.")):
         args = values.loads(command.data or b"[]")
-        result = await call.host.world.run_job(name, args, extra, context)
+        options = {**(entry.options if entry else {}), **extra}
+        result = await call.host.world.run_job(name, args, options, context)
         call.resolve(command.seq, True, values.dumps(result))
         return
-    entry = call.host.app.functions.get(name)
     if entry is None:
         raise NotFound(f"there is no function {name!r} in this app")
     mine = call.attempt

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 from luaflow.client import deferred, jobs, looking, starting
 from luaflow.client.handle import Handle
-from luaflow.client.jobs import Job, JobHandle, JobHow
+from luaflow.client.jobs import Job, JobHandle, JobHow, Registered
 from luaflow.client.payloads import Message
 from luaflow.client.session import Session
 from luaflow.domain.failure import Failure
@@ -163,8 +163,8 @@ class Client:
 
         ``id`` makes it one job, however often it is asked for while its outcome is kept (the
         handle's ``existed``). Further: ``queue`` (without it that of the entry's worker in
-        ``app``, or in ``LUAFLOW_APP``), ``options`` (those of activities:
-        ``{"activity.retry_policy": …}``), ``start_delay``, ``result_ttl`` (how long its outcome is
+        ``app``, or in ``LUAFLOW_APP``; an app's ``meta.options`` count, too), ``options`` (those
+        of activities: ``{"activity.retry_policy": …}``), ``start_delay``, ``result_ttl`` (how long its outcome is
         kept: a day, never less than a minute), ``context`` (what ``ctx`` answers). Times are
         texts such as ``"90s"``, or milliseconds.
 
@@ -182,11 +182,11 @@ class Client:
         Returns a handle for each id. All are checked before the first is sent.
         """
         many = list(many)
-        options = how.get("options") or {}
-        if many and how.get("queue") is None and not _names_queue(options):
-            how["queue"] = _queue_of(many, app)
+        named = how.get("queue") or _names_queue(how.get("options") or {})
+        folder = app or (None if named else os.environ.get("LUAFLOW_APP"))
+        entries = _registered(folder, {job.entry for job in many}) if folder else {}
         await check_before_start(self.store)
-        return await jobs.enqueue(self.store, many, JobHow(**how)) if many else []
+        return await jobs.enqueue(self.store, many, JobHow(entries=entries, **how))
 
     def get_job(self, job_id: str) -> JobHandle:
         """The handle of a plain job; nothing is asked of the server yet."""
@@ -278,22 +278,14 @@ def _names_queue(options: Mapping[str, Any]) -> bool:
     return any(options.get(f"{prefix}activity.task_queue") for prefix in ("", "temporal."))
 
 
-def _queue_of(many: Iterable[Job], app: str | Path | None) -> str | None:
-    """The queue of the worker that has registered the entries; None when no app says so."""
-    folder = app or os.environ.get("LUAFLOW_APP")
-    if not folder:
-        return None
+def _registered(folder: str | Path, names: set[str]) -> dict[str, Registered]:
+    """What the app says of functions; NotFound for one that none of its workers has registered."""
     loaded = load_app(Path(folder))
-    queues = set()
-    for name in {job.entry for job in many}:
+    found = {}
+    for name in names:
         entry = loaded.activities.get(name)
         worker = loaded.workers.get(entry.activity.worker) if entry and entry.activity else None
-        if worker is None:
+        if entry is None or worker is None:
             raise NotFound(f"no worker of the app {folder} has registered the function {name!r}")
-        queues.add(worker.task_queue)
-    if len(queues) > 1:
-        raise InvalidArgument(
-            f"these jobs are for several queues ({', '.join(sorted(queues))}): start those of each"
-            " queue by themselves"
-        )
-    return queues.pop()
+        found[name] = Registered(worker.task_queue, entry.options)
+    return found

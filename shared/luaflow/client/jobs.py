@@ -7,8 +7,8 @@ import logging
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -43,11 +43,19 @@ STATUS: Final = {
 }
 
 
+class Registered(NamedTuple):
+    """What an app says of a function: the queue of its worker, the options of every call."""
+
+    queue: str
+    options: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobHow:
-    """How jobs run; see ``Client.enqueue``."""
+    """How jobs run; see ``Client.enqueue``. ``entries``: what an app says of their functions."""
 
     queue: str | None = None
+    entries: Mapping[str, Registered] = field(default_factory=dict)
     options: Mapping[str, Any] | None = None
     start_delay: object = None
     result_ttl: object = None
@@ -192,31 +200,34 @@ async def enqueue(store: Store, jobs: Iterable[Job], how: JobHow) -> list[JobHan
     Raises InvalidArgument for bad ids, options and values (nothing is started then), Refused over
     a limit. A job whose id is there already stays as it is.
     """
-    jobs = list(jobs)
-    shared, context = _shared(jobs, how), _context(how)
-    given: dict[str, NewJob] = {}
+    context = _context(how)
+    shared: dict[str, store_jobs.How] = {}
+    given: dict[str, tuple[NewJob, store_jobs.How]] = {}
     for job in jobs:
+        if job.entry not in shared:
+            shared[job.entry] = _shared(job.entry, how)
         new = _new_job(store, job, context)
-        if job.id is None or new.job_id not in given:
-            given[new.job_id] = new
-    groups: defaultdict[int, list[NewJob]] = defaultdict(list)
-    for new in given.values():
-        groups[store.partition(new.job_id).number].append(new)
+        given.setdefault(new.job_id, (new, shared[job.entry]))
+    groups: defaultdict[tuple[int, store_jobs.How], list[NewJob]] = defaultdict(list)
+    for new, one in given.values():
+        groups[store.partition(new.job_id).number, one].append(new)
     parts = [
-        (store.partitions[p], group[i : i + MAX_JOBS])
-        for p, group in groups.items()
+        (store.partitions[p], one, group[i : i + MAX_JOBS])
+        for (p, one), group in groups.items()
         for i in range(0, len(group), MAX_JOBS)
     ]
-    calls = [store_jobs.start_jobs(partition=p, how=shared, jobs=part) for p, part in parts]
+    answers = await store.run(
+        *(store_jobs.start_jobs(partition=p, how=one, jobs=part) for p, one, part in parts)
+    )
     existed: dict[str, bool] = {}
-    for (_, part), answer in zip(parts, await store.run(*calls), strict=True):
+    for (_, _, part), answer in zip(parts, answers, strict=True):
         if answer[0] == b"full":
             raise Refused(
                 f"Redis uses {bytes(answer[1]).decode()}% of its memory: new jobs are refused,"
                 " running work goes on; raise maxmemory"
             )
         existed |= {new.job_id: not one for new, one in zip(part, answer[1:], strict=True)}
-    return [JobHandle(store, job_id, existed=was) for job_id, was in existed.items()]
+    return [JobHandle(store, job_id, existed=existed[job_id]) for job_id in given]
 
 
 def _new_job(store: Store, job: Job, context: bytes) -> NewJob:
@@ -237,12 +248,13 @@ def _context(how: JobHow) -> bytes:
     return b',"context":%b' % values.dumps(dict(how.context)) if how.context else b""
 
 
-def _shared(jobs: Sequence[Job], how: JobHow) -> store_jobs.How:
-    entry = jobs[0].entry if jobs else ""
-    options, warnings = parse_activity_options(entry, how.options)
+def _shared(entry: str, how: JobHow) -> store_jobs.How:
+    registered = how.entries.get(entry)
+    defaults = registered.options if registered else None
+    options, warnings = parse_activity_options(entry, how.options, defaults)
     for warning in warnings:
         log.warning("%s", warning)
-    queue = how.queue or options.task_queue
+    queue = how.queue or options.task_queue or (registered.queue if registered else None)
     if not queue:
         raise InvalidArgument("which queue is the job for? give queue=NAME, or the app it is of")
     keep = KEEP_MS if how.result_ttl is None else duration_ms(how.result_ttl, "result_ttl")
