@@ -55,3 +55,8 @@ def defer_on_a_thread() -> None:
 def too_much() -> None:
     """Heartbeat with more than a namespace allows."""
     activity.heartbeat("x" * 5000)
+
+
+def echo(value: object) -> object:
+    """Give back what is given."""
+    return value

@@ -31,6 +31,7 @@ from luaflow_worker.attempt import Attempt, Limits, Outcome, check_size
 from luaflow_worker.function_services import SERVICES
 from luaflow_worker.function_work import WORK, failure_of_call
 from luaflow_worker.python_activities import PythonActivities
+from luaflow_worker.schema_checks import checked, refused_input
 
 log = logging.getLogger("luaflow.lua")
 
@@ -89,6 +90,9 @@ class FunctionHost:
     ) -> FunctionCall:
         """Begin a call; ``call.outcome`` is there at once when it never waited."""
         call = FunctionCall(self, entry, attempt, context or context_of(attempt, _no_beat))
+        if refused := refused_input(entry, attempt):
+            call.outcome = refused
+            return call
         try:
             call.run = self._engine(entry).open(call.info())
         except LoadError as error:
@@ -180,7 +184,7 @@ class FunctionCall:
     def _done(self, result: bytes) -> Outcome:
         if self.context.deferred:
             return Outcome(deferred=True)
-        return check_size(self.attempt, result, self.host.limits)
+        return checked(self.entry, check_size(self.attempt, result, self.host.limits))
 
     def _step(self, op: bytes, *args: Any) -> Activation:
         return self.run.step(op, time.time_ns() // 1_000_000, 0, 0, *args)

@@ -252,6 +252,7 @@ class Proposal:
         if failure is None:
             try:
                 self.place.check_size(result, "the result of the workflow")
+                self.place.check_output(result)
             except failures.Invalid as error:
                 failure = orjson.dumps(error.failure().to_json())
         status: Outcome = "completed" if failure is None else "failed"

@@ -164,9 +164,9 @@ class Client:
         ``id`` makes it one job, however often it is asked for while its outcome is kept (the
         handle's ``existed``). Further: ``queue`` (without it that of the entry's worker in
         ``app``, or in ``LUAFLOW_APP``; an app's ``meta.options`` count, too), ``options`` (those
-        of activities: ``{"activity.retry_policy": …}``), ``start_delay``, ``result_ttl`` (how long its outcome is
-        kept: a day, never less than a minute), ``context`` (what ``ctx`` answers). Times are
-        texts such as ``"90s"``, or milliseconds.
+        of activities: ``{"activity.retry_policy": …}``), ``start_delay``, ``result_ttl`` (how long
+        its outcome is kept: a day, never less than a minute), ``context`` (what ``ctx`` answers).
+        Times are texts such as ``"90s"``, or milliseconds.
 
         Raises InvalidArgument for bad ids, options and values, Refused over a limit, Unavailable,
         and Unknown when no answer came (repeat it with an ``id`` to be sure).

@@ -17,6 +17,7 @@ from luaflow.domain.events import FORMAT, RUNTIME_VERSION
 from luaflow.domain.ids import Pid, check_name, new_run_id
 from luaflow.domain.options import StartOptions, parse_start_options
 from luaflow.errors import AlreadyExists, InvalidArgument, NotFound, Refused
+from luaflow.registry.schemas import check_input
 from luaflow.store import transitions
 from luaflow.store.deployed import DeployedType, host_of, resolve
 from luaflow.store.store import Store
@@ -99,7 +100,9 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
     queue = check_name(options.task_queue or deployed.task_queue, "the task queue")
     run_id = new_run_id() if how.request_id is None else _named(workflow_id, how.request_id)
     route = Route(partition, workflow_id, run_id, queue)
-    body = dump(_started(route, deployed, options, args, how))
+    started = _started(route, deployed, options, args, how)
+    check_input(deployed.input_schema, started["input"], f"workflow {workflow_id!r}")
+    body = dump(started)
     check_size(body, store.settings, f"the input of workflow {workflow_id!r}")
     messages = signals(how.messages, store.settings, how.sender)
     return Request(route, deployed, options, body, messages, asked)

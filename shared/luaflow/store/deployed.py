@@ -13,7 +13,10 @@ from luaflow.store.store import Store
 
 
 class DeployedType(NamedTuple):
-    """A workflow type as ``luaflow deploy`` left it; ``host`` and ``client`` are entry ids."""
+    """A workflow type as ``luaflow deploy`` left it; ``host`` and ``client`` are entry ids.
+
+    ``input_schema`` is JSON text; '' where the input is not checked.
+    """
 
     type: str
     entry_id: str
@@ -21,16 +24,21 @@ class DeployedType(NamedTuple):
     task_queue: str
     host: str
     client: str
+    input_schema: str = ""
 
     def to_bytes(self) -> bytes:
         """The JSON that stands in the types table."""
-        return orjson.dumps(self._asdict())
+        found = self._asdict()
+        if not self.input_schema:
+            del found["input_schema"]
+        return orjson.dumps(found)
 
     @classmethod
     def from_bytes(cls, text: bytes) -> DeployedType:
         """Read what ``to_bytes`` wrote; fields of newer releases are left out."""
         found = orjson.loads(text)
-        return cls(*(str(found[name]) for name in cls._fields))
+        found.setdefault("input_schema", "")
+        return cls(**{name: str(found[name]) for name in cls._fields})
 
 
 async def host_of(store: Store, host: str) -> tuple[str, str]:
