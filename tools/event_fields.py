@@ -45,10 +45,16 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
         "The code called an activity; `options` as the code gave them.",
         "seq activity input task_queue options context",
     ),
-    "ActivityTaskCompleted": ("The activity returned.", "seq result attempt"),
-    "ActivityTaskFailed": ("Its last attempt failed, or failed for good.", "seq failure attempt"),
+    "ActivityTaskCompleted": (
+        "The activity returned; `by`: it was completed from outside, which this marks.",
+        "seq result attempt by",
+    ),
+    "ActivityTaskFailed": (
+        "Its last attempt failed, or failed for good.",
+        "seq failure attempt by",
+    ),
     "ActivityTaskTimedOut": ("One of its timeouts ended it.", "seq failure attempt"),
-    "ActivityTaskCanceled": ("It was cancelled.", "seq failure attempt"),
+    "ActivityTaskCanceled": ("It was cancelled.", "seq failure attempt by"),
     "ActivityTaskCancelRequested": (
         "The code asked for its end; `target`: its `seq`.",
         "seq target",
@@ -101,7 +107,13 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
         "The code returned; `unread`: messages it never took.",
         "result unread",
     ),
-    "WorkflowExecutionFailed": ("The code returned or raised an error.", "failure unread"),
+    "WorkflowExecutionFailed": (
+        (
+            "The code returned or raised an error; `refused`: it returned what is too large, or "
+            "not what its `output_schema` asks for."
+        ),
+        "failure refused unread",
+    ),
     "WorkflowExecutionCanceled": (
         "The code ended with an error of kind Canceled after it was asked to.",
         "failure unread",

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.support.engine import PATIENCE, Engine
+from tests.support.engine import PATIENCE, Engine, Make
 from tests.support.mutants import proves, replaced
 
 from luaflow.errors import InvalidArgument, WorkflowFailed
@@ -98,3 +98,14 @@ async def test_activities_are_checked_on_both_sides(engine: Engine) -> None:
     job = await engine.client.enqueue("app:takes", {"n": "x"}, queue="q")
     with pytest.raises(WorkflowFailed, match=r"input\.n"):
         await job.result(timeout=PATIENCE)
+
+
+async def test_a_result_that_is_too_large_is_replayed(make_engine: Make) -> None:
+    """The code returned, the history says failed: a replay knows that the result was refused."""
+    engine = await make_engine(payload_max_bytes=2000, payload_warn_bytes=2000)
+    await engine.deploy({"large": "local function main() return string.rep('x', 3000) end"})
+    await engine.worker()
+    handle = await engine.start("large")
+    with pytest.raises(WorkflowFailed, match="3002 bytes"):
+        await handle.result(timeout=PATIENCE)
+    assert (await engine.history(handle))[-1].body["refused"] is True

@@ -68,7 +68,7 @@ def test_only_the_first_argument_is_looked_at() -> None:
 
 def test_a_result_is_checked_alike() -> None:
     """The same rules, under another name."""
-    with pytest.raises(Invalid, match="the result of f .* result: 'x' is not of type 'integer'"):
+    with pytest.raises(Invalid, match=r"the result of f .* result: 'x' is not of type 'integer'"):
         check_output('{"type":"integer"}', "x", "f")
 
 

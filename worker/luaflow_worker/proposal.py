@@ -268,6 +268,8 @@ class Proposal:
             if failure is None
             else {"failure": orjson.Fragment(failure)}
         )
+        # a replay must know that the code itself returned
+        refused = {"refused": True} if failure is not None and decision.failure is None else {}
         if decision.unread or self.to_self:
             # listed by the script: the ids of messages to oneself are known there only
             self._unread(decision.unread or [])
@@ -282,7 +284,7 @@ class Proposal:
             "Z",
             status,
             CLOSING_EVENT[status],
-            self.record(slot),
+            self.record({**slot, **refused}),
             key,
             receiver,
             message,
