@@ -88,7 +88,9 @@ async def test_a_deferred_activity_survives_its_worker(engine: Engine) -> None:
     await ready(engine)
     handle, token = await begun(engine)
     await let_go(engine)
-    assert (await record(engine, token)).worker == "@"
+    assert (await record(engine, token)).deferred
+    (shown,) = (await handle.describe())["pending_activities"]
+    assert (shown["worker"], shown["deferred"]) == (None, True)
     one = parse_token(token)
     p = engine.store.partition(one.workflow_id)
     (due,) = await engine.store.read(("ZSCORE", p.leases, f"a|{one.run_id}|{one.seq}"))

@@ -182,6 +182,8 @@ def _described(fields: Mapping[str, bytes]) -> dict[str, Any]:
         found |= {"state": state.get(one.state, "cancel_requested"), "attempt": one.attempt}
         if one.state in ("r", "c"):
             found |= {"worker": one.worker, "started_time": rfc3339(one.started)}
+        if one.deferred:
+            found |= {"worker": None, "deferred": True}
     if failure := fields.get(f"f:{SEQ}"):
         found["last_failure"] = orjson.loads(failure)
     if details := fields.get(f"h:{SEQ}"):

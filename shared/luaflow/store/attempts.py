@@ -34,6 +34,11 @@ class Record(NamedTuple):
     beat: int
 
     @property
+    def deferred(self) -> bool:
+        """Whether no worker holds the attempt: somebody outside has its token."""
+        return self.state in ("r", "c") and self.worker == "@"
+
+    @property
     def proof(self) -> str:
         """Return what a scheduler must find unchanged: state and attempt."""
         return f"{self.state}/{self.attempt}"
