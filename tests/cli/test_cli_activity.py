@@ -166,3 +166,16 @@ async def state_is(store: Store, job: str, worker: str) -> None:
         while worker.encode() not in record.split(b"|"):
             (found,) = await store.read(("HGET", p.job(job), "a:1"))
             record = bytes(found)
+
+
+def test_check_shows_schemas(luaflow: Commands, app: Path) -> None:
+    """check -v names what can be called, and what it takes."""
+    index = app / "_index.yaml"
+    schema = "    method: double\n    input_schema: {type: number}\n"
+    index.write_text(index.read_text().replace("    method: double\n", schema))
+    entries = luaflow("check", str(app), "-v", "-o", "json").json["entries"]
+    (double,) = (entry for entry in entries if entry["id"] == "app:double")
+    assert (double["input_schema"], double["output_schema"]) == ({"type": "number"}, None)
+    said = luaflow("check", str(app), "-v").out
+    assert "app:double" in said
+    assert '"type": "number"' in said or '"type":"number"' in said

@@ -95,6 +95,8 @@ async def test_activities_are_checked_on_both_sides(engine: Engine) -> None:
     assert (await engine.execute("caller", "app:python", 5))["kind"] == "Invalid"
     for name in ("takes", "gives", "here", "python"):
         assert await engine.execute("caller", f"app:{name}", {"n": 3}) == {"n": 3}
+    with pytest.raises(InvalidArgument, match=r"input\.n"):
+        await engine.client.enqueue("app:takes", {"n": "x"}, app=engine.folder)
     job = await engine.client.enqueue("app:takes", {"n": "x"}, queue="q")
     with pytest.raises(WorkflowFailed, match=r"input\.n"):
         await job.result(timeout=PATIENCE)

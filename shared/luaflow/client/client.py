@@ -18,6 +18,7 @@ from luaflow.domain.failure import Failure
 from luaflow.domain.visibility import parse_query
 from luaflow.errors import InvalidArgument, NotFound
 from luaflow.registry import load_app
+from luaflow.registry.schemas import text_of
 from luaflow.store.checks import check_before_start
 from luaflow.store.store import Store
 
@@ -287,5 +288,6 @@ def _registered(folder: str | Path, names: set[str]) -> dict[str, Registered]:
         worker = loaded.workers.get(entry.activity.worker) if entry and entry.activity else None
         if entry is None or worker is None:
             raise NotFound(f"no worker of the app {folder} has registered the function {name!r}")
-        found[name] = Registered(worker.task_queue, entry.options)
+        schema = text_of(entry.input_schema)
+        found[name] = Registered(worker.task_queue, entry.options, schema)
     return found

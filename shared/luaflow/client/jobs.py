@@ -22,6 +22,7 @@ from luaflow.domain.ids import check_name
 from luaflow.domain.options import ActivityOptions, parse_activity_options
 from luaflow.domain.retry import RetryPolicy
 from luaflow.errors import InvalidArgument, NotFound, Refused, Unavailable, WorkflowFailed
+from luaflow.registry.schemas import check_input
 from luaflow.store import jobs as store_jobs
 from luaflow.store.attempts import parse_record
 from luaflow.store.jobs import MAX_JOBS, SEQ, NewJob, run_of
@@ -44,10 +45,11 @@ STATUS: Final = {
 
 
 class Registered(NamedTuple):
-    """What an app says of a function: the queue of its worker, the options of every call."""
+    """What an app says of a function: its worker's queue, options of all calls, its schema."""
 
     queue: str
     options: Mapping[str, Any]
+    input_schema: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +210,7 @@ async def enqueue(store: Store, jobs: Iterable[Job], how: JobHow) -> list[JobHan
     for job in jobs:
         if job.entry not in shared:
             shared[job.entry] = _shared(job.entry, how)
-        new = _new_job(store, job, context)
+        new = _new_job(store, job, how, context)
         given.setdefault(new.job_id, (new, shared[job.entry]))
     groups: defaultdict[tuple[int, store_jobs.How], list[NewJob]] = defaultdict(list)
     for new, one in given.values():
@@ -232,13 +234,16 @@ async def enqueue(store: Store, jobs: Iterable[Job], how: JobHow) -> list[JobHan
     return [JobHandle(store, job_id, existed=existed[job_id]) for job_id in given]
 
 
-def _new_job(store: Store, job: Job, context: bytes) -> NewJob:
+def _new_job(store: Store, job: Job, how: JobHow, context: bytes) -> NewJob:
     if not job.entry:
         raise InvalidArgument("a job needs the id of a function entry")
+    args = values.encode(list(job.args))
+    if registered := how.entries.get(job.entry):
+        check_input(registered.input_schema, args, job.entry)
     run_id = uuid.uuid4().hex
     body = b'{"activity":%b,"input":%b,"job":"%b"%b}' % (
         orjson.dumps(job.entry),
-        values.dumps(list(job.args)),
+        orjson.dumps(args, option=orjson.OPT_SORT_KEYS),
         run_id.encode(),
         context,
     )
