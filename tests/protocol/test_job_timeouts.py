@@ -115,6 +115,7 @@ async def test_the_sync_facade(engine: Engine) -> None:
             assert (job.existed, again.existed, job.job_id) == (False, True, "j1")
             assert client.get_job("j1").status() == "running"
             assert job.describe()["state"] == "scheduled"
+            assert [one["job_id"] for one in client.list_jobs()] == ["j1"]
             job.cancel()
             with pytest.raises(TimeoutError):
                 job.result(timeout=0.01)

@@ -62,6 +62,8 @@ async def test_a_job_without_a_queue_is_refused(engine: Engine) -> None:
     """Nothing says where it is to run."""
     with pytest.raises(InvalidArgument, match="which queue"):
         await engine.client.enqueue("app:double", 1)
+    with pytest.raises(InvalidArgument, match=r"the job id 'a\|b' holds '\|'"):
+        await engine.client.enqueue("app:double", 1, id="a|b", queue="q")
 
 
 async def test_a_failed_job_raises_its_failure(engine: Engine) -> None:

@@ -83,7 +83,7 @@ class JobHandle:
         self.job_id = job_id
         self.existed = existed
         self._store = store
-        self._partition = store.partition(job_id)
+        self._partition = _partition(store, job_id)
 
     def __repr__(self) -> str:
         return f"JobHandle({self.job_id!r})"
@@ -166,6 +166,14 @@ class JobHandle:
         )
 
 
+def _partition(store: Store, job_id: str) -> Partition:
+    """The partition of a job; InvalidArgument for a text that is no id: the rules are one."""
+    try:
+        return store.partition(job_id)
+    except InvalidArgument as error:
+        raise InvalidArgument(error.message.replace("workflow id", "job id")) from None
+
+
 def _described(fields: Mapping[str, bytes]) -> dict[str, Any]:
     def text(name: str) -> str:
         return bytes(fields.get(name, b"")).decode()
@@ -214,7 +222,7 @@ async def enqueue(store: Store, jobs: Iterable[Job], how: JobHow) -> list[JobHan
         given.setdefault(new.job_id, (new, shared[job.entry]))
     groups: defaultdict[tuple[int, store_jobs.How], list[NewJob]] = defaultdict(list)
     for new, one in given.values():
-        groups[store.partition(new.job_id).number, one].append(new)
+        groups[_partition(store, new.job_id).number, one].append(new)
     parts = [
         (store.partitions[p], one, group[i : i + MAX_JOBS])
         for (p, one), group in groups.items()

@@ -180,6 +180,10 @@ class SyncClient:
         """See ``Client.get_job``."""
         return SyncJobHandle(self._loop, self._client.get_job(job_id))
 
+    def list_jobs(self, limit: int = 20) -> list[dict[str, Any]]:
+        """See ``Client.list_jobs``."""
+        return self._loop.run(self._client.list_jobs(limit))
+
     def complete_activity(self, token: str, result: Any = None) -> None:
         """See ``Client.complete_activity``."""
         self._loop.run(self._client.complete_activity(token, result))
