@@ -17,8 +17,9 @@ from luaflow.embedded import find_server
 Row = dict[str, Any]
 SHOWN = {"W1": ["rate"], "W2": ["p50_ms", "p99_ms"], "W3": ["p50_ms", "p99_ms"]}
 SHOWN["W4"] = ["p50_ms", "p99_ms", "rate"]
-HIGHER_IS_BETTER = {"rate"}
-UNITS = {"rate": "per s", "p50_ms": "p50 ms", "p99_ms": "p99 ms"}
+SHOWN["W5"] = ["rate", "start_rate"]
+HIGHER_IS_BETTER = {"rate", "start_rate"}
+UNITS = {"rate": "per s", "start_rate": "started per s", "p50_ms": "p50 ms", "p99_ms": "p99 ms"}
 
 
 def machine(server: Path | None) -> Row:

@@ -17,6 +17,7 @@ import w1_orders
 import w2_latency
 import w3_fan_out
 import w4_timers
+import w5_jobs
 from report import Row, heading, machine, table
 from stack import ROOT, Setup, Stack, running
 
@@ -37,6 +38,7 @@ SCENARIOS = {
     "W2": Scenario(w2_latency.N, w2_latency.warm_up, w2_latency.measure),
     "W3": Scenario(w3_fan_out.N, w3_fan_out.warm_up, w3_fan_out.measure),
     "W4": Scenario(w4_timers.N, w4_timers.warm_up, w4_timers.measure),
+    "W5": Scenario(w5_jobs.N, w5_jobs.warm_up, w5_jobs.measure),
 }
 
 

@@ -51,10 +51,16 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
         "The code called an activity; `options` as the code gave them.",
         "seq activity input task_queue options context",
     ),
-    "ActivityTaskCompleted": ("The activity returned.", "seq result attempt"),
-    "ActivityTaskFailed": ("Its last attempt failed, or failed for good.", "seq failure attempt"),
+    "ActivityTaskCompleted": (
+        "The activity returned; `by`: it was completed from outside, which this marks.",
+        "seq result attempt by",
+    ),
+    "ActivityTaskFailed": (
+        "Its last attempt failed, or failed for good.",
+        "seq failure attempt by",
+    ),
     "ActivityTaskTimedOut": ("One of its timeouts ended it.", "seq failure attempt"),
-    "ActivityTaskCanceled": ("It was cancelled.", "seq failure attempt"),
+    "ActivityTaskCanceled": ("It was cancelled.", "seq failure attempt by"),
     "ActivityTaskCancelRequested": (
         "The code asked for its end; `target`: its `seq`.",
         "seq target",
@@ -114,9 +120,10 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
     "WorkflowExecutionFailed": (
         (
             "The code returned or raised an error. `retry_state`: whether it is tried again, or "
-            "why not; `new_run_id`: the run that follows."
+            "why not; `new_run_id`: the run that follows. `refused`: it returned what is too "
+            "large, or not what its `output_schema` asks for."
         ),
-        "failure unread new_run_id retry_state",
+        "failure refused unread new_run_id retry_state",
     ),
     "WorkflowExecutionCanceled": (
         "The code ended with an error of kind Canceled after it was asked to.",

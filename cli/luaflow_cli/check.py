@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,16 +22,19 @@ _NO_GLOBAL = re.compile(r"\(global '(\w+)'\)\Z")
 
 @click.command()
 @click.argument("folder", required=False, metavar="[APP]")
+@click.option("-v", "--verbose", is_flag=True, help="Name each entry, with its schemas.")
 @common()
-def check(folder: str | None) -> None:
+def check(folder: str | None, *, verbose: bool) -> None:
     """Look for mistakes in an app."""
     from luaflow_cli.output import counted, show_json
 
     loaded = load_app(folder)
     warnings = look(loaded)
+    entries = _entries(loaded) if verbose else []
     if settings().json:
         show_json(
             {
+                **({"entries": entries} if verbose else {}),
                 "workflows": len(loaded.workflows),
                 "functions": len(loaded.functions),
                 "warnings": [
@@ -42,10 +45,32 @@ def check(folder: str | None) -> None:
         )
         return
     show_warnings(warnings)
+    _show_entries(entries)
     click.echo(
         f"{loaded.root}: {counted(len(loaded.workflows), 'workflow')},"
         f" {counted(len(loaded.functions), 'function')}, {counted(len(warnings), 'warning')}"
     )
+
+
+def _entries(app: App) -> list[dict[str, Any]]:
+    """What can be started or called: id, kind, schemas."""
+    return [
+        {
+            "id": entry.id,
+            "kind": entry.kind,
+            "input_schema": entry.input_schema,
+            "output_schema": entry.output_schema,
+        }
+        for entry in (*app.workflows.values(), *app.functions.values())
+    ]
+
+
+def _show_entries(entries: list[dict[str, Any]]) -> None:
+    from luaflow_cli.output import show_fields
+
+    for entry in entries:
+        show_fields({key: value for key, value in entry.items() if value is not None})
+        click.echo()
 
 
 def look(app: App) -> list[RegistryWarning]:

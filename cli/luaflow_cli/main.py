@@ -13,6 +13,7 @@ from luaflow_cli.common import common, name_variables, report
 
 COMMANDS = {
     "workflow": "Start, watch, signal and end workflows.",
+    "activity": "Run functions through a task queue, end activities from outside.",
     "namespace": "Create and change namespaces.",
     "deploy": "Store an app's workflows in Redis.",
     "check": "Look for mistakes in an app.",

@@ -4,7 +4,8 @@
 schedule-to-close, ``x|run`` run timeout, ``X|run`` execution timeout, ``d|run`` start delay,
 ``f|run`` pause after failed tasks. ``leases`` (server time): ``w|run`` workflow task,
 ``a|run|seq`` attempt, ``s|run|seq`` schedule-to-start, ``n|run`` next slice of a continue-as-new,
-``z|run`` closing task, ``o|partition`` outbox. ``gc``: run ids.
+``z|run`` closing task, ``o|partition`` outbox. ``gc``: run ids. The run of a plain job is
+``j:<job id>``.
 """
 
 from __future__ import annotations
@@ -118,12 +119,12 @@ async def read_states(
     Where a state cannot be understood the reason stands in its place.
     """
     commands: list[tuple[str, ...]] = [
-        ("HMGET", p.run(d.run_id), "wid", "queue", "sticky", "status", "worker", "task", "parent")
+        ("HMGET", p.owner(d.run_id), "wid", "queue", "sticky", "status", "worker", "task", "parent")
         for d in found
     ]
     about = [d for d in found if d.kind in OF_ACTIVITY]
     commands += [
-        ("HMGET", p.pend(d.run_id), f"a:{d.seq}", f"o:{d.seq}", f"f:{d.seq}") for d in about
+        ("HMGET", p.waits(d.run_id), f"a:{d.seq}", f"o:{d.seq}", f"f:{d.seq}") for d in about
     ]
     # what follows a run that is out of time stands in its first event
     ending = [d for d in found if d.kind == "x"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from luaflow.domain.retry import tried_again
-from luaflow.store import attempts, transitions
+from luaflow.store import attempts, jobs, transitions
 from luaflow.store.link import Call
 from luaflow.store.transitions import Route
 from luaflow_scheduler.dates import Date, State, Step
@@ -69,9 +69,7 @@ class Expiring:
         proof = state.proof(date)
 
         def make(route: Route) -> Call:
-            return attempts.finish_activity(
-                route=route, seq=date.seq, proof=proof, type=kind, body=body
-            )
+            return jobs.end_activity(route=route, seq=date.seq, proof=proof, type=kind, body=body)
 
         return Step(date, state.route, make, lambda: self._count(verdict.kind))
 

@@ -8,7 +8,7 @@ import orjson
 
 from luaflow.domain.chains import End, closing_body
 from luaflow.domain.messages import child_outcome
-from luaflow.store import attempts, transitions
+from luaflow.store import attempts, jobs, transitions
 from luaflow.store.courier import Courier
 from luaflow.store.link import Call
 from luaflow.store.transitions import Route
@@ -79,9 +79,7 @@ class Firing:
         (kind, body), proof = end.event(date.seq, record.attempt), state.proof(date)
 
         def make(route: Route) -> Call:
-            return attempts.finish_activity(
-                route=route, seq=date.seq, proof=proof, type=kind, body=body
-            )
+            return jobs.end_activity(route=route, seq=date.seq, proof=proof, type=kind, body=body)
 
         return Step(date, state.route, make, lambda: self._metrics.activity_timed_out(end.kind))
 

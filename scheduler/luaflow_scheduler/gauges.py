@@ -32,10 +32,11 @@ KINDS = ("workflow", "activity")
 
 
 class Reading(NamedTuple):
-    """What the server said: tasks by queue and kind, open runs, messages, and of itself."""
+    """What the server said: tasks by queue and kind, open runs and jobs, messages, of itself."""
 
     backlog: dict[tuple[str, str], int]
     running: int
+    jobs: int
     outbox: int
     memory_used: int
     memory_max: int
@@ -89,12 +90,15 @@ class Gauges(Service, Collector):
         partitions = self._store.partitions
         low, high = OPEN
         counts = await self._store.read(
-            ("INFO", "everything"), *(("ZLEXCOUNT", p.vis, low, high) for p in partitions)
+            ("INFO", "everything"),
+            *(("ZLEXCOUNT", p.vis, low, high) for p in partitions),
+            *(("ZCARD", p.jobs) for p in partitions),
         )
         info = parse_info(counts[0])
         return Reading(
             backlog=await self._backlog(),
-            running=sum(counts[1:]),
+            running=sum(counts[1 : len(partitions) + 1]),
+            jobs=sum(counts[len(partitions) + 1 :]),
             outbox=await self._outbox(),
             memory_used=int(info.get("used_memory", 0)),
             memory_max=int(info.get("maxmemory", 0)),
@@ -154,6 +158,7 @@ def _metrics(reading: Reading) -> Iterator[Metric]:
     yield backlog
     for name, text, value in (
         ("luaflow_workflows_running", "Workflows that run.", reading.running),
+        ("luaflow_jobs_open", "Plain jobs that have not ended.", reading.jobs),
         ("luaflow_outbox_messages", "Messages on their way between partitions.", reading.outbox),
         ("luaflow_redis_memory_used_bytes", "Memory the server uses.", reading.memory_used),
         ("luaflow_redis_memory_max_bytes", "Memory it may use; 0: no limit.", reading.memory_max),

@@ -20,6 +20,7 @@ from luaflow.store.link import Arg, Call
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 from luaflow_scheduler.dates import run_apart
+from luaflow_scheduler.lost_jobs import LostJobs
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.queues import Queues
 
@@ -63,6 +64,7 @@ class Sweep(Service):
         self._store = store
         self._queues = queues
         self._metrics = metrics
+        self._jobs = LostJobs(store, queues)
         turn = min(period, store.settings.lease_ms / 1000)
         self._pause = turn / len(store.partitions)
         self._visit_every = round(period / turn)
@@ -92,6 +94,7 @@ class Sweep(Service):
         self._names = await self._queues.names()
         calls = await self._read_and_left(p, self._names)
         calls += await self._without_entry(p)
+        calls += await self._jobs.find(p)
         requeued = await self._requeue(calls)
         await self._bury(p, self._names)
         return requeued

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from luaflow import errors
-    from luaflow.client import Client, SyncClient
+    from luaflow.client import Client, Job, SyncClient
 
     __version__: str
 
-__all__ = ["Client", "SyncClient", "__version__", "errors"]
+__all__ = ["Client", "Job", "SyncClient", "__version__", "errors"]
 
 
 def __getattr__(name: str) -> Any:
     """Load what is asked for when it is asked for."""
-    if name in {"Client", "SyncClient"}:
+    if name in {"Client", "Job", "SyncClient"}:
         return getattr(import_module("luaflow.client"), name)
     if name == "errors":
         return import_module("luaflow.errors")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from luaflow.errors import LuaflowError
@@ -21,7 +21,10 @@ from luaflow.errors import LuaflowError
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """The attempt at hand; all attempts of one activity call share its ``idempotency_key``."""
+    """The attempt at hand; all attempts of one activity call share its ``idempotency_key``.
+
+    A plain job has a ``job_id``, and no ``workflow_id`` and ``workflow_type``.
+    """
 
     activity: str
     attempt: int
@@ -33,6 +36,7 @@ class Info:
     start_to_close_ms: int
     heartbeat_timeout_ms: int
     heartbeat_details: Any = None
+    job_id: str = ""
 
     @property
     def idempotency_key(self) -> str:
@@ -60,12 +64,26 @@ class ActivityError(LuaflowError):
 
 @dataclass(slots=True)
 class Context:
-    """The link between a running activity and its worker (internal)."""
+    """The link between a running activity and its worker (internal).
 
-    info: Info
+    ``token`` makes the text that somebody else may complete the activity by, where that can be;
+    ``looks``: its code asks whether it is cancelled, and decides itself how it ends.
+    """
+
+    make_info: Callable[[], Info]
     beat: Callable[[Any], None]
     cancelled: bool = False
-    extra: dict[str, Any] = field(default_factory=dict)
+    token: Callable[[], str] | None = None
+    deferred: bool = False
+    looks: bool = False
+    _info: Info | None = None
+
+    @property
+    def info(self) -> Info:
+        """What its code may know of the attempt; most code never asks."""
+        if self._info is None:
+            self._info = self.make_info()
+        return self._info
 
 
 current: ContextVar[Context | None] = ContextVar("luaflow_activity", default=None)
@@ -91,3 +109,23 @@ def heartbeat(details: Any = None) -> None:
 def is_cancelled() -> bool:
     """Return whether the workflow asked this activity to stop."""
     return _context().cancelled
+
+
+def defer() -> str:
+    """Leave the activity open when the handler returns; return the token that completes it.
+
+    Hand the token to whoever will call ``Client.complete_activity``, ``fail_activity`` or
+    ``heartbeat_activity``. What the handler returns is ignored; its timeouts go on running. Raises
+    LuaflowError where nobody could complete it: in a local activity, in a function called here.
+    """
+    context = _context()
+    if context.token is None:
+        raise LuaflowError(NOT_DEFERRED)
+    context.deferred = True
+    return context.token()
+
+
+NOT_DEFERRED = (
+    "only an activity that a queue or a workflow's history knows can be deferred: not a local"
+    " activity, and not a function that is called directly"
+)

@@ -87,6 +87,7 @@ def _deployed(one: Deployment) -> DeployedType:
         host=one.worker_id,
         client=one.client_id,
         versioning=one.versioning,
+        input_schema=one.input_schema,
     )
 
 

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tests.protocol.job_invariants import job_problems
+
 from luaflow.domain.events import CLOSING, NEWS, STARTED, Event
 from luaflow.store.attempts import parse_record
-from luaflow.store.keys import Partition
+from luaflow.store.keys import JOB, Partition
 from luaflow.store.store import Store
 
 
@@ -39,6 +41,7 @@ class PartitionState:
     vis: set[str]
     workflows: dict[str, dict[str, str]]
     streams: dict[str, list[tuple[str, dict[str, str]]]]
+    jobs: list[str]
 
 
 async def problems_of(store: Store, *, rest: bool = False) -> list[str]:
@@ -46,6 +49,10 @@ async def problems_of(store: Store, *, rest: bool = False) -> list[str]:
     found = []
     states = [await read_partition(store, p) for p in store.partitions]
     for p, state in zip(store.partitions, states, strict=True):
+        dates = [*state.timers, *state.leases]
+        found += [
+            f"partition {p.number}: {x}" for x in await job_problems(store, p, state.jobs, dates)
+        ]
         for run in state.runs.values():
             found += [f"run {run.run_id}: {x}" for x in _of_run(p, state, run)]
             found += [f"run {run.run_id}: {x}" for x in _of_task(p, state, run)]
@@ -76,6 +83,7 @@ async def read_partition(store: Store, p: Partition) -> PartitionState:
         {bytes(m).decode() for m in vis},
         {w: await _hash(store, p.wf(w)) for w in names.get("wf", ())},
         streams,
+        names.get("job", []),
     )
 
 
@@ -235,7 +243,7 @@ def _of_dates(state: PartitionState) -> Iterator[str]:
     for member in [*state.timers, *state.leases]:
         kind, _, rest = member.partition("|")
         run_id, _, seq = rest.partition("|")
-        if kind == "o":
+        if kind == "o" or run_id.startswith(JOB):
             continue
         run = state.runs.get(run_id)
         if run is None:

@@ -18,7 +18,7 @@ from tests.protocol.hand import (
 )
 
 from luaflow.domain.events import CLOSING_EVENT
-from luaflow.store import attempts, delivery, inboxes, liveness, tasks, transitions, upkeep
+from luaflow.store import attempts, delivery, inboxes, jobs, liveness, tasks, transitions, upkeep
 from luaflow.store.attempts import Proof
 from luaflow.store.chains import retry_run
 from luaflow.store.child_starts import child_start
@@ -527,6 +527,46 @@ async def _unregister_name(hand: Hand) -> Call:
     return inboxes.unregister_name(partition=p, name="counter", pid="{n@h|1}")
 
 
+async def _defer(hand: Hand) -> Call:
+    route, _ = await hand.idle("w", *eager(1))
+    return attempts.defer_activity(
+        partition=route.partition, run_id=route.run_id, seq="1", token="a.t"
+    )
+
+
+async def _start_jobs(hand: Hand) -> Call:
+    how = jobs.How(QUEUE, b"{}", 1000, 0, 500, 5000, 0, 60_000)
+    p = hand.store.partition("w")
+    other = hand.id_in(p.number, but="w")
+    new = [jobs.NewJob(i, f"r-{i}", "app:f", b'{"input":[]}') for i in ("w", other)]
+    return jobs.start_jobs(partition=p, how=how, jobs=new)
+
+
+async def _cancel_job(hand: Hand) -> Call:
+    await hand.store.one(await _start_jobs(hand))
+    return jobs.cancel_job(partition=hand.store.partition("w"), job_id="w")
+
+
+async def _take_jobs(hand: Hand) -> Call:
+    call = await _start_jobs(hand)
+    await hand.store.one(call)
+    p, ids = hand.store.partition("w"), [key.rpartition(":")[2] for key in call.keys[5:]]
+    texts = await hand.store.read(*(("HGET", p.job(i), "a:1") for i in ids))
+    tasks = [
+        jobs.Take(i, 1, f"a.{i}", attempts.parse_record(text).token)
+        for i, text in zip(ids, texts, strict=True)
+    ]
+    return jobs.take_jobs(partition=p, queue=QUEUE, worker="a", tasks=tasks)
+
+
+async def _finish_jobs(hand: Hand) -> Call:
+    call = await _take_jobs(hand)
+    await hand.store.one(call)
+    ids = [key.rpartition(":")[2] for key in call.keys[3:]]
+    ends = [jobs.End(i, Proof(f"a.{i}"), "ActivityTaskCompleted", b"{}") for i in ids]
+    return jobs.finish_jobs(partition=hand.store.partition("w"), ends=ends)
+
+
 SCENES: dict[str, Scene] = {
     "start": _start,
     "message": _message,
@@ -564,6 +604,11 @@ SCENES: dict[str, Scene] = {
     "retry_activity": _retry,
     "queue_activity": _queue_activity,
     "renew_activity": _renew_activity,
+    "defer_activity": _defer,
+    "start_jobs": _start_jobs,
+    "cancel_job": _cancel_job,
+    "take_jobs": _take_jobs,
+    "finish_jobs": _finish_jobs,
     "deliver_outcome": _deliver_outcome,
     "deliver_message": _deliver_message,
     "deliver_end": _deliver_end,

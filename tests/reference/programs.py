@@ -74,7 +74,8 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-_USED = re.compile(r'\b([a-z_]\w*)[.:]|require\("(\w+)"\)')
+# (not the "activity" of the option "activity.id")
+_USED = re.compile(r'(?<![".])\b([a-z_]\w*)[.:]|require\("(\w+)"\)')
 _FILES = HERE.parents[1] / "shared" / "luaflow" / "lua" / "library"
 _MODULES = frozenset(path.stem for path in _FILES.glob("*.lua"))
 

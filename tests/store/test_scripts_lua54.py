@@ -94,7 +94,7 @@ async def the_same(hand: Hand, redis_url: str, call: Call) -> None:
     assert set(after) == set(expected)
     changed = {k for k in after if after[k] != expected[k]}
     # the moment is in them: the server names the entries of queues by it, workers were seen then
-    moments = {"tq", "sticky", "run", "pend", "workers", "inbox"}
+    moments = {"tq", "sticky", "run", "pend", "workers", "inbox", "job"}
     assert {k.split("}:")[1].split(":")[0] for k in changed} <= moments
 
 

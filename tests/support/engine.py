@@ -45,7 +45,10 @@ from tests.support.mutants import patience
 
 PATIENCE = 10.0
 """Seconds after which a test gives up a result; only a broken engine takes so long."""
-MODULES = ["funcs", "time", "workflow", "json", "uuid"]
+MODULES = {
+    "workflow": ["funcs", "time", "workflow", "json", "uuid"],
+    "function": ["activity", "funcs", "time", "workflow", "json", "uuid"],
+}
 
 
 class Engine:
@@ -98,7 +101,7 @@ class Engine:
             for name, text in sources.items():
                 (self.folder / f"{name}.lua").write_text(f"{text}\nreturn {{ main = main }}\n")
                 entry: dict[str, Any] = {"name": name, "kind": f"{kind}.lua", "method": "main"}
-                entry |= {"source": f"file://{name}.lua", "modules": MODULES}
+                entry |= {"source": f"file://{name}.lua", "modules": MODULES[kind]}
                 role: dict[str, Any] = {"worker": "worker"}
                 if name in local:
                     role["local"] = True

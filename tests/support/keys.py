@@ -12,7 +12,7 @@ from redis import Redis
 from luaflow.store import keys
 
 # Of fixed number for each partition or queue: they stay as long as the namespace.
-PERMANENT = {"meta", "timers", "leases", "gc", "vis", "tq", "outbox", "mark"}
+PERMANENT = {"meta", "timers", "leases", "gc", "vis", "jobs", "tq", "outbox", "mark"}
 # Deleted together with the key of the same name in another family.
 OWNED_BY = {"hist": "run", "pend": "run"}
 # Deleted by the retention, so their name must be in the partition's gc set once closed.
@@ -56,6 +56,8 @@ def _accounted_for(
     namespace = name[name.index("{") + 1 : name.index("}")].rpartition(":")[0]
     if family == "sticky" and server.zscore(keys.workers(namespace), found["rest"]) is not None:
         return True  # of a worker that is listed: schedulers remove it with the worker
+    if family == "job":
+        return server.hget(name, "status") == b"running"  # one that has ended has a time to live
     owner = OWNED_BY.get(family)
     if owner is None:
         return False

@@ -8,23 +8,18 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, NamedTuple
-
-import orjson
+from typing import Any
 
 from luaflow.activity import Context
-from luaflow.domain import values
 from luaflow.domain.failure import Failure, timeout
 from luaflow.domain.options import ActivityOptions
-from luaflow.domain.retry import RetryPolicy
 from luaflow.errors import LuaflowError
 from luaflow.registry.entries import CallableEntry, PythonEntry
-from luaflow.store import attempts
+from luaflow.store import attempts, jobs
 from luaflow.store.attempts import Proof
-from luaflow.store.keys import Partition
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
-from luaflow_worker.attempt import Attempt, Outcome, Verdict, info_of, log_failure, verdict
+from luaflow_worker.attempt import Attempt, Outcome, Verdict, context_of, log_failure, verdict
 from luaflow_worker.functions import FunctionHost
 from luaflow_worker.live import Live, Result
 from luaflow_worker.metrics import AttemptOutcome, WorkerMetrics
@@ -32,20 +27,10 @@ from luaflow_worker.proposal import Eager
 from luaflow_worker.python_activities import PythonActivities
 from luaflow_worker.rate import Rate
 from luaflow_worker.renewals import Renewals
+from luaflow_worker.reports import Reports
+from luaflow_worker.taken_activities import ActivityEntry, take_all
 
 log = logging.getLogger(__name__)
-
-
-class ActivityEntry(NamedTuple):
-    """An activity task as it was read from a stream."""
-
-    partition: Partition
-    queue: str
-    entry: str
-    run_id: str
-    workflow_id: str
-    seq: str
-    attempt: int
 
 
 class ActivityTasks:
@@ -87,6 +72,7 @@ class ActivityTasks:
         self._rate = Rate(per_second, self.freed.set)
         self._taking = 0
         self._renewals = Renewals(store, self._spawn)
+        self._jobs = Reports(store, self._spawn)
 
     # -- eager activities (asked by workflow tasks) ----------------------------------------------
 
@@ -149,7 +135,10 @@ class ActivityTasks:
             done(live, result)
 
     def _result(self, attempt: Attempt, outcome: Outcome) -> Result | None:
-        """Return the result for a fused step; None when the attempt is to be retried."""
+        """Return the result for a fused step; None when it is to be retried, or was deferred."""
+        if outcome.deferred:
+            self._spawn(self._defer(attempt))
+            return None
         end = verdict(attempt, outcome)
         if end.delay is not None:
             self._spawn(self._report(attempt, end))
@@ -203,55 +192,42 @@ class ActivityTasks:
             self.freed.set()
 
     async def _take(self, entries: Sequence[ActivityEntry]) -> None:
-        tokens = [self._token() for _ in entries]
-        calls = [
-            attempts.take_activity(
-                partition=e.partition,
-                run_id=e.run_id,
-                queue=e.queue,
-                seq=e.seq,
-                attempt=e.attempt,
-                worker=self._worker,
-                token=token,
-                entry=e.entry,
-            )
-            for e, token in zip(entries, tokens, strict=True)
-        ]
-        for e, token, a in zip(entries, tokens, await self._store.apart(*calls), strict=True):
+        tasks = [(e, self._token()) for e in entries]
+        for e, taken in await take_all(self._store, self._worker, tasks):
             try:
-                if isinstance(a, LuaflowError):
-                    raise a
-                if a[0] == b"ok":
-                    self._run_taken(e, token, a)
+                if isinstance(taken, LuaflowError):
+                    raise taken
+                if taken:
+                    self._run_taken(*taken)
             except Exception:  # a bad task hurts only itself; its lease ends, or the sweep finds it
                 log.exception("activity %s of workflow %s cannot be run", e.seq, e.workflow_id)
 
-    def _run_taken(self, e: ActivityEntry, token: str, a: list[Any]) -> None:
-        event, options = orjson.loads(a[1]), orjson.loads(a[2] or b"{}")
-        attempt = Attempt(
-            partition=e.partition,
-            workflow_id=e.workflow_id,
-            run_id=e.run_id,
-            seq=int(e.seq),
-            activity=event["activity"],
-            input=orjson.dumps(event["input"]),
-            token=token,
-            queue=e.queue,
-            workflow_type=bytes(a[7]).decode(),
-            number=int(a[4]),
-            start_to_close=int(a[8]),
-            heartbeat=int(a[9]),
-            heartbeat_details=values.loads(a[3]) if a[3] else None,
-            policy=RetryPolicy.from_json(options["retry"]) if "retry" in options else RetryPolicy(),
-            context=event.get("context") or {},
-        )
-        self._metrics.waited(e.queue, max(0, int(a[6]) - int(a[5])) / 1000)
+    def _run_taken(self, attempt: Attempt, waited: int) -> None:
+        self._metrics.waited(attempt.queue, max(0, waited) / 1000)
         ended = self._begin(attempt, self._remote_ended)
         if ended:
             self._remote_ended(attempt, ended)
 
     def _remote_ended(self, attempt: Attempt, outcome: Outcome) -> None:
-        self._spawn(self._report(attempt, verdict(attempt, outcome)))
+        if outcome.deferred:
+            self._spawn(self._defer(attempt))
+            return
+        end = verdict(attempt, outcome)
+        if attempt.job:
+            self._count(attempt, end)
+            self._jobs.add(attempt, end)
+        else:
+            self._spawn(self._report(attempt, end))
+
+    async def _defer(self, attempt: Attempt) -> None:
+        """Let go of an attempt that is completed from outside; fenced if it has been already."""
+        call = attempts.defer_activity(
+            partition=attempt.partition,
+            run_id=attempt.run_id,
+            seq=str(attempt.seq),
+            token=attempt.token,
+        )
+        await self._store.one(call)
 
     async def _report(self, attempt: Attempt, end: Verdict) -> None:
         route = Route(attempt.partition, attempt.workflow_id, attempt.run_id, attempt.queue)
@@ -276,7 +252,7 @@ class ActivityTasks:
         try:
             await self._store.reach(
                 route,
-                lambda r: attempts.finish_activity(
+                lambda r: jobs.end_activity(
                     route=r, seq=seq, proof=proof, type=end.event, body=end.body
                 ),
             )
@@ -291,19 +267,22 @@ class ActivityTasks:
         if entry is None:
             text = f"no worker of the queue '{attempt.queue}' has the activity {attempt.activity}"
             return Outcome(failure=Failure("NotFound", text, retryable=True))
+        context = context_of(attempt, functools.partial(self._renewals.beat, attempt))
         if isinstance(entry, PythonEntry):
-            context = Context(info_of(attempt), functools.partial(self._renewals.beat, attempt))
-            work, call = self._python.run(entry, attempt, context), None
-            attempt.beat = False
+            work = self._python.run(entry, attempt, context)
+            attempt.beat, call = False, None
         else:
-            call = self._host.begin(entry, attempt)
+            call = self._host.begin(entry, attempt, context=context)
             if call.outcome:
+                self._renewals.stop(attempt)
                 return call.outcome
-            context, work = call.context, call.wait()
+            work = call.wait()
         if attempt.token:  # a local activity has a slot of its own kind
             self.running[attempt.token] = attempt
         task = self._spawn(self._watch(attempt, work, ended))
-        attempt.cancel = call.cancel if call else functools.partial(_cancel, context, task)
+        attempt.cancel = (
+            call.cancel if call is not None else functools.partial(_cancel, context, task)
+        )
         if attempt.token:
             self._renewals.keep(attempt)
         return None

@@ -6,18 +6,21 @@ What follows is an event for its run, or another attempt under the retry policy:
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
 
-from luaflow.activity import ActivityError, Info
+from luaflow.activity import ActivityError, Context, Info
 from luaflow.domain import values
 from luaflow.domain.failure import Failure, canceled
 from luaflow.domain.retry import RetryPolicy, activity_ended, tried_again
+from luaflow.domain.tokens import Token
 from luaflow.errors import (
     AlreadyExists,
     InvalidArgument,
@@ -36,7 +39,11 @@ STACK_BYTES = 4000
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """An attempt this worker has started; only its ``token`` may speak for it. Times in ms."""
+    """An attempt this worker has started; only its ``token`` may speak for it. Times in ms.
+
+    ``job`` is the run id of a plain job, and '' for what a workflow asked for. ``called``: it is a
+    function that other code called here, and no activity at all.
+    """
 
     partition: Partition
     workflow_id: str
@@ -53,6 +60,8 @@ class Attempt:
     heartbeat_details: Any = None
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     context: dict[str, Any] = field(default_factory=dict)
+    job: str = ""
+    called: bool = False
     renewal: asyncio.TimerHandle | None = None
     cancel: Any = None
     eager: bool = False
@@ -65,10 +74,11 @@ class Attempt:
 
 
 class Outcome(NamedTuple):
-    """How an attempt ended: its result (JSON), or a failure."""
+    """How an attempt ended: a result (JSON) or a failure; ``deferred``: somebody else ends it."""
 
     result: bytes = b"null"
     failure: Failure | None = None
+    deferred: bool = False
 
 
 class Limits(NamedTuple):
@@ -201,12 +211,28 @@ def info_of(attempt: Attempt) -> Info:
     return Info(
         activity=attempt.activity,
         attempt=attempt.number,
-        workflow_id=attempt.workflow_id,
-        run_id=attempt.run_id,
+        workflow_id="" if attempt.job else attempt.workflow_id,
+        run_id=attempt.job or attempt.run_id,
         workflow_type=attempt.workflow_type,
         task_queue=attempt.queue,
         seq=attempt.seq,
         start_to_close_ms=attempt.start_to_close,
         heartbeat_timeout_ms=attempt.heartbeat,
         heartbeat_details=attempt.heartbeat_details,
+        job_id=attempt.workflow_id if attempt.job else "",
     )
+
+
+def _no_beat(_details: Any) -> None:
+    """Nobody listens: it is no activity of its own."""
+
+
+def context_of(attempt: Attempt, beat: Callable[[Any], None] = _no_beat) -> Context:
+    """The link between the code of an attempt and its worker; ``beat`` takes its heartbeats."""
+    token = functools.partial(_token_of, attempt) if attempt.token else None
+    return Context(functools.partial(info_of, attempt), beat, token=token)
+
+
+def _token_of(attempt: Attempt) -> str:
+    a = attempt
+    return str(Token(a.workflow_id, a.run_id, a.seq, a.number, a.token))

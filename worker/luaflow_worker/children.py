@@ -13,6 +13,7 @@ from luaflow.domain.ids import Pid, check_workflow_id, new_run_id
 from luaflow.domain.options import StartOptions, parse_start_options
 from luaflow.errors import InvalidArgument
 from luaflow.lua.vm import Command
+from luaflow.registry.schemas import check_input
 
 if TYPE_CHECKING:
     from luaflow_worker.proposal import Proposal
@@ -50,6 +51,8 @@ def start_child(proposal: Proposal, c: Command) -> None:
                 f" '{options.namespace}' can be started by an activity, with a client"
             )
         proposal.place.check_size(c.data or b"[]", f"the arguments of {name}")
+        schema = str(known.get("input_schema") or "")
+        check_input(schema, orjson.loads(c.data or b"[]") if schema else (), f"workflow {name}")
         workflow_id = check_workflow_id(options.id or f"{proposal.place.route.run_id}_{c.seq}")
     except (Invalid, InvalidArgument) as error:
         kind = "NotFound" if isinstance(error, _Missing) else "Invalid"

@@ -40,17 +40,20 @@ def needs_task(place: Place, decision: Decision) -> bool:
 def how_it_ends(place: Place, decision: Decision) -> End:
     """How a run ends; ``following`` is None for one whose end is final."""
     result, raw = decision.result or b"null", decision.failure
+    refused: dict[str, Any] = {}
     if raw is None:
         try:
             place.check_size(result, "the result of the workflow")
+            place.check_output(result)
         except failures.Invalid as error:
             raw = orjson.dumps(error.failure().to_json())
+            refused = {"refused": True}  # a replay must know that the code itself returned
     if raw is None:
         slot: dict[str, Any] = {"result": orjson.Fragment(result)}
         return _end(place, "completed", slot, None)
     failure = Failure.from_json(orjson.loads(raw))
     canceled = decision.status == "failed" and failure.kind == "Canceled"
-    slot = {"failure": orjson.Fragment(raw)}
+    slot = {"failure": orjson.Fragment(raw), **refused}
     return _end(place, "canceled" if canceled else "failed", slot, failure)
 
 

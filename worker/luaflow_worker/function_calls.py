@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from luaflow.activity import Context
+from luaflow.domain import values
 from luaflow.domain.durations import duration_ms
 from luaflow.domain.failure import Failure, Invalid
 from luaflow.errors import NotFound
 from luaflow.lua.vm import Command
 from luaflow.registry.entries import CallableEntry, PythonEntry
-from luaflow_worker.attempt import Attempt, Outcome, info_of
+from luaflow_worker.attempt import Attempt, Outcome, context_of
 
 if TYPE_CHECKING:
     from luaflow_worker.functions import FunctionCall
@@ -79,19 +79,28 @@ def _kinds(options: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 async def call_function(call: FunctionCall, command: Command) -> None:
-    """Carry out ``funcs.call``: the callee has the caller's context, and its cancellation."""
+    """Carry out ``funcs.call``: the callee has the caller's context, and its cancellation.
+
+    With a queue in its options it goes through that, as a plain job.
+    """
     name = (command.name or b"").decode(errors="replace")
     entry = call.host.app.functions.get(name)
+    extra = orjson.loads(command.extra or b"{}")
+    context = extra.pop("context", None) or {}
+    options = {**(entry.options if entry else {}), **extra}
+    if any(extra.get(f"{prefix}activity.task_queue") for prefix in ("", "temporal.")):
+        args, inherited = values.loads(command.data or b"[]"), {**call.attempt.context, **context}
+        result = await call.host.processes.world.run_job(name, args, options, inherited)
+        call.resolve(command.seq, True, values.dumps(result))
+        return
     if entry is None:
         raise NotFound(f"there is no function {name!r} in this app")
-    extra = orjson.loads(command.extra or b"{}")
-    options = {**entry.options, **extra}
     retry = CallRetry.from_options(options.get("retry"))
     limit = options.get("timeout")
     ms = 0 if limit is None else duration_ms(limit, "timeout")
     try:
         async with asyncio.timeout(ms / 1000 if ms else None):
-            outcome = await _attempts(call, command, entry, extra.get("context") or {}, retry)
+            outcome = await _attempts(call, command, entry, context, retry)
     except TimeoutError:
         late = f"{name} did not return within {ms / 1000:g} s"
         outcome = Outcome(failure=Failure("Timeout", late, retryable=False))
@@ -126,7 +135,7 @@ async def _attempt(call: FunctionCall, seq: int, entry: CallableEntry, attempt: 
             return inner.outcome
         call.nested[seq] = inner.cancel
         return await inner.wait()
-    context = Context(info_of(attempt), lambda _: None)
+    context = context_of(attempt)
     task = asyncio.create_task(call.host.python.run(entry, attempt, context))
 
     def stop() -> None:
@@ -156,4 +165,6 @@ def attempt_of(
         workflow_type=mine.workflow_type,
         number=number,
         context={**mine.context, **context},
+        job=mine.job,
+        called=True,
     )

@@ -30,14 +30,15 @@ from luaflow_worker.attempt import (
     Limits,
     Outcome,
     check_size,
+    context_of,
     failure_of_call,
-    info_of,
 )
 from luaflow_worker.function_services import SERVICES
 from luaflow_worker.function_work import WORK, Work
 from luaflow_worker.modules.state import ModuleState
 from luaflow_worker.processes import Bonds, Processes
 from luaflow_worker.python_activities import PythonActivities
+from luaflow_worker.schema_checks import checked, refused_input
 
 log = logging.getLogger("luaflow.lua")
 
@@ -67,10 +68,17 @@ class FunctionHost:
         self._engines: dict[str, Engine] = {}
 
     def begin(
-        self, entry: FunctionEntry, attempt: Attempt, state: State | None = None
+        self,
+        entry: FunctionEntry,
+        attempt: Attempt,
+        state: State | None = None,
+        context: Context | None = None,
     ) -> FunctionCall:
         """Begin a call; ``call.outcome`` is there at once when it never waited."""
-        call = FunctionCall(self, entry, attempt, state=state)
+        call = FunctionCall(self, entry, attempt, state=state, context=context)
+        if refused := refused_input(entry, attempt):
+            call.end(refused)
+            return call
         try:
             call.prepare()
         except LoadError as error:
@@ -97,7 +105,7 @@ class FunctionHost:
     ) -> Outcome:
         """Call a function to its end, whatever its language."""
         if isinstance(entry, PythonEntry):
-            return await self.python.run(entry, attempt, Context(info_of(attempt), lambda _: None))
+            return await self.python.run(entry, attempt, context_of(attempt))
         call = self.begin(entry, attempt, state)
         return call.outcome or await call.wait()
 
@@ -116,6 +124,7 @@ class FunctionCall:
         *,
         place: str = "",
         state: State | None = None,
+        context: Context | None = None,
     ) -> None:
         """Register it; ``prepare`` and ``start`` follow. ``place``: the host in its PID."""
         self.host = host
@@ -124,7 +133,7 @@ class FunctionCall:
         self.state = {} if state is None else state
         self.outcome: Outcome | None = None
         self.run: Run | None = None
-        self.context = Context(info_of(attempt), lambda _: None)
+        self.context = context or context_of(attempt)
         self.uniq = ""
         self.pid = host.processes.add(self, place or entry.id)
         self.own_bonds: Bonds | None = None
@@ -189,11 +198,11 @@ class FunctionCall:
     def cancel(self) -> None:
         """Cancel the call and what it waits for.
 
-        Code that looks at ``process.events()`` is told and ends itself, other code ends where it
-        stands.
+        Code that looks at ``process.events()`` is told and ends itself, so does code that asks
+        ``activity.is_cancelled()``; other code ends where it stands.
         """
         self.context.cancelled = True
-        self.feed(b"cancel_call", b"", b"")
+        self.feed(b"cancel_call", b"", b"", self.context.looks)
         for stop in list(self.nested.values()):
             stop()
 
@@ -244,12 +253,17 @@ class FunctionCall:
             return
         self._carry_out(out)
         if out.status == "done":
-            self.end(check_size(self.attempt, out.result or b"null", self.host.limits))
+            self.end(self._done(out.result or b"null"))
         elif out.status == "failed":
             self.end(Outcome(failure=Failure.from_json(orjson.loads(out.failure or b"{}"))))
         elif out.status == "continued":
             self._exchange = out.commands[-1]
             asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _done(self, result: bytes) -> Outcome:
+        if self.context.deferred:
+            return Outcome(deferred=True)
+        return checked(self.entry, check_size(self.attempt, result, self.host.limits))
 
     def _step(self, op: bytes, *args: Any) -> Activation:
         assert self.run is not None

@@ -145,5 +145,6 @@ def _attempt(name: str, args: list[Any], context: Mapping[str, Any] | None) -> A
         input=values.dumps(args),
         token="",
         queue="",
+        called=True,
         context={key: values.encode(value) for key, value in (context or {}).items()},
     )

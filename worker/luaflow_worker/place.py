@@ -13,6 +13,7 @@ from luaflow.domain.chains import deadline_of
 from luaflow.domain.events import AUTO_UPGRADE, Event
 from luaflow.domain.failure import Invalid
 from luaflow.registry.bundle import Bundle
+from luaflow.registry.schemas import check_output
 from luaflow.replay.loading import pid_of
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
@@ -39,6 +40,7 @@ class Place:
     payload_max: int
     payload_warn: int
     activity_options: Mapping[str, Mapping[str, Any]]
+    output_schema: str = ""
     search: dict[str, Any] = field(default_factory=dict)
     memo: dict[str, Any] = field(default_factory=dict)
     children: dict[int, str] = field(default_factory=dict)
@@ -71,6 +73,14 @@ class Place:
                 self.payload_warn,
             )
 
+    def check_output(self, result: bytes) -> None:
+        """Raise Invalid for a result that does not follow the output schema.
+
+        It is asked for at a new close only; a replay goes by what was recorded.
+        """
+        if self.output_schema:
+            check_output(self.output_schema, orjson.loads(result), f"workflow {self.type}")
+
 
 def make_place(store: Store, route: Route, first: Event, parent: str, bundle: Bundle) -> Place:
     """Return the place of a run; ``parent`` is the text of its ``parent`` field ('' = none)."""
@@ -85,6 +95,7 @@ def make_place(store: Store, route: Route, first: Event, parent: str, bundle: Bu
         parent=orjson.loads(parent) if parent else None,
         partitions=len(store.partitions),
         activity_options=bundle.activity_options,
+        output_schema=bundle.output_schema,
         payload_max=store.settings.payload_max_bytes,
         payload_warn=store.settings.payload_warn_bytes,
         search=dict(started.get("search_attributes") or {}),

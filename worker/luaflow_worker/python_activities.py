@@ -18,6 +18,7 @@ from luaflow.domain import values
 from luaflow.domain.failure import Failure
 from luaflow.registry.entries import PythonEntry
 from luaflow_worker.attempt import Attempt, Limits, Outcome, failure_of, outcome_of
+from luaflow_worker.schema_checks import checked, refused_input
 
 
 class PythonActivities:
@@ -46,6 +47,8 @@ class PythonActivities:
 
     async def run(self, entry: PythonEntry, attempt: Attempt, context: Context) -> Outcome:
         """Run one attempt to its end; every exception of the handler becomes a failure."""
+        if refused := refused_input(entry, attempt):
+            return refused
         try:
             handler = self.handler(entry)
         except (ImportError, AttributeError, TypeError) as error:
@@ -59,7 +62,9 @@ class PythonActivities:
             return Outcome(failure=failure_of(asyncio.CancelledError()))
         except Exception as error:  # noqa: BLE001 - whatever the user's code raises is its failure
             return Outcome(failure=failure_of(error))
-        return outcome_of(attempt, value, self._limits)
+        if context.deferred:
+            return Outcome(deferred=True)
+        return checked(entry, outcome_of(attempt, value, self._limits))
 
     async def _call(self, handler: Callable[..., Any], args: list[Any], context: Context) -> Any:
         token = current.set(context)

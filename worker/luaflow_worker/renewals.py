@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from luaflow.domain import values
+from luaflow.errors import InvalidArgument
 from luaflow.store import attempts
 from luaflow.store.store import Store
 from luaflow_worker.attempt import Attempt
@@ -93,8 +94,13 @@ class Renewals:
     # -- heartbeats ------------------------------------------------------------------------------
 
     def beat(self, attempt: Attempt, details: Any) -> None:
-        """Take a heartbeat of the activity's code, from whatever thread it comes."""
+        """Take a heartbeat of the code, from any thread; InvalidArgument when it is too large."""
         data = values.dumps(details) if details is not None else b""
+        if len(data) > (limit := self._store.settings.payload_max_bytes):
+            raise InvalidArgument(
+                f"the details of a heartbeat have {len(data)} bytes, the namespace allows {limit}:"
+                " store them elsewhere and keep their address"
+            )
         if not attempt.token:
             return  # a local activity: its decision's lease is what counts
         try:

@@ -23,12 +23,13 @@ from luaflow.service import Service
 from luaflow.store.courier import Courier
 from luaflow.store.store import Store
 from luaflow.store.tasks import Found
-from luaflow_worker.activity_tasks import ActivityEntry, ActivityTasks
+from luaflow_worker.activity_tasks import ActivityTasks
 from luaflow_worker.engines import Engines
 from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.node import Node
 from luaflow_worker.polling import MAX_STREAMS, Poller
 from luaflow_worker.presence import Leases, Presence
+from luaflow_worker.taken_activities import ActivityEntry
 from luaflow_worker.taking import Entry
 from luaflow_worker.workflow_tasks import WorkflowTasks
 
@@ -87,6 +88,9 @@ class Worker:
         self.activities = self._make_activities()
         self.workflows = self._make_workflows()
         self._services: list[Service] = []
+        self._queue_of = {
+            p.activity_queue(q): (p, q) for q in config.queues for p in store.partitions
+        }
         self.metrics.slots_used("workflow", lambda: self.workflows.active)
         self.metrics.slots_used("activity", lambda: len(self.activities.running))
         self.metrics.sticky_runs(lambda: len(self.workflows.cache))
@@ -182,18 +186,20 @@ class Worker:
             )
         if role != "workflow" and not options.local_activity_worker_only:
             self.metrics.slots("activity", self.activities.slots)
-            queues = [
-                p.activity_queue(q) for q in self.config.queues for p in self.store.partitions
-            ]
+            queues = list(self._queue_of)
             self._services += self._pollers(
                 "activity",
                 queues,
-                free=self.activities.free,
+                free=self._activities_to_read,
                 freed=self.activities.freed,
                 handle=self._activity_tasks,
             )
         for service in self._services:
             await service.start()
+
+    def _activities_to_read(self) -> int:
+        """A part of the slots at a time: while some activities run, the next ones are taken."""
+        return min(self.activities.free(), max(64, self.activities.slots // 4))
 
     def _pollers(self, name: str, streams: Sequence[str], **how: Any) -> list[Service]:
         parts = [streams[i : i + MAX_STREAMS] for i in range(0, len(streams), MAX_STREAMS)]
@@ -258,8 +264,7 @@ class Worker:
         self.activities.handle(
             [
                 ActivityEntry(
-                    partition := self.store.partition(f[b"w"].decode()),
-                    stream.removeprefix(f"{partition.prefix}tq:").removesuffix(":act"),
+                    *self._queue_of[stream],
                     entry,
                     f[b"r"].decode(),
                     f[b"w"].decode(),

@@ -7,10 +7,12 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from luaflow.client import deferred
 from luaflow.client.client import Client
 from luaflow.client.handle import Handle
 from luaflow.client.session import Session
 from luaflow.domain import values
+from luaflow.domain.failure import Failure
 from luaflow.domain.ids import Pid
 from luaflow.errors import InvalidArgument, NotFound
 from luaflow.lua.vm import Command
@@ -18,7 +20,7 @@ from luaflow.store.store import Store
 
 
 class World:
-    """Carries out what functions ask of workflows: spawn, send, cancel, terminate, watch."""
+    """Carries out what functions ask of workflows, jobs and deferred activities."""
 
     def __init__(self, client: Client | Callable[[], Awaitable[Client]]) -> None:
         """``client``: an open one, which stays its owner's, or what connects one when needed."""
@@ -56,6 +58,23 @@ class World:
             context=extra.get("context"),
             sender=sender,
         )
+
+    async def run_job(
+        self, entry: str, args: list[Any], options: dict[str, Any], context: dict[str, Any]
+    ) -> Any:
+        """Run a function through a task queue; return its result."""
+        decoded = {name: values.decode(value) for name, value in context.items()}
+        client = await self.client()
+        job = await client.enqueue(entry, *args, options=options, context=decoded)
+        return await job.result()
+
+    async def complete_activity(self, token: str, result: Any) -> None:
+        """End a deferred activity with a result."""
+        await (await self.client()).complete_activity(token, result)
+
+    async def fail_activity(self, token: str, failure: Failure) -> None:
+        """Fail a deferred activity."""
+        await deferred.fail(await self.store(), token, failure)
 
     async def send(self, to: Pid, topic: str, payloads: list[Any], sender: str) -> None:
         """Signal a workflow."""

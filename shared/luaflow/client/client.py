@@ -9,13 +9,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from luaflow.client import looking, starting
+from luaflow.client import deferred, jobs, looking, starting
 from luaflow.client.handle import Handle
+from luaflow.client.jobs import Job, JobHandle, JobHow, Registered
 from luaflow.client.payloads import Message
 from luaflow.client.session import Session
+from luaflow.domain.failure import Failure
 from luaflow.domain.visibility import parse_query
 from luaflow.errors import InvalidArgument, NotFound
 from luaflow.registry import load_app
+from luaflow.registry.schemas import text_of
 from luaflow.store.checks import check_before_start
 from luaflow.store.store import Store
 
@@ -124,13 +127,28 @@ class Client:
         handle = await self.start(type, *args, **how)
         return await handle.result()
 
-    async def call(self, entry: str, *args: Any, app: str | Path | None = None) -> Any:
+    async def call(
+        self,
+        entry: str,
+        *args: Any,
+        app: str | Path | None = None,
+        queue: str | None = None,
+        **how: Any,
+    ) -> Any:
         """Call a function of an app folder in this process, or execute a workflow.
+
+        With ``queue`` it is a plain job, run by a worker of that queue: ``enqueue`` and its result;
+        ``how`` is what ``enqueue`` takes.
 
         ``app`` is the folder, ``LUAFLOW_APP`` without; a function's code is there and nowhere
         else. What is no function of it is executed, as a deployed workflow. Raises WorkflowFailed
         when it fails, RegistryErrors for an app that does not load, and what ``start`` raises.
         """
+        if queue is not None:
+            job = await self.enqueue(entry, *args, queue=queue, **how)
+            return await job.result()
+        if how:
+            raise InvalidArgument(f"{', '.join(sorted(how))}: only where a queue is given")
         folder = app or os.environ.get("LUAFLOW_APP")
         if folder:
             loaded = load_app(Path(folder))
@@ -144,6 +162,71 @@ class Client:
             if folder:
                 raise
             raise NotFound(f"{error.message}; a function is called with app=FOLDER") from None
+
+    async def enqueue(self, entry: str, *args: Any, id: str | None = None, **how: Any) -> JobHandle:
+        """Start a plain job: a function entry, run once by a worker of a task queue.
+
+        ``id`` makes it one job, however often it is asked for while its outcome is kept (the
+        handle's ``existed``). Further: ``queue`` (without it that of the entry's worker in
+        ``app``, or in ``LUAFLOW_APP``; an app's ``meta.options`` count, too), ``options`` (those
+        of activities: ``{"activity.retry_policy": …}``), ``start_delay``, ``result_ttl`` (how long
+        its outcome is kept: a day, never less than a minute), ``context`` (what ``ctx`` answers).
+        Times are texts such as ``"90s"``, or milliseconds.
+
+        Raises InvalidArgument for bad ids, options and values, Refused over a limit, Unavailable,
+        and Unknown when no answer came (repeat it with an ``id`` to be sure).
+        """
+        (job,) = await self.enqueue_many([Job(entry, args, id)], **how)
+        return job
+
+    async def enqueue_many(
+        self, many: Iterable[Job], *, app: str | Path | None = None, **how: Any
+    ) -> list[JobHandle]:
+        """Start plain jobs that share their options, up to 500 with one script; see ``enqueue``.
+
+        Returns a handle for each id. All are checked before the first is sent.
+        """
+        many = list(many)
+        named = how.get("queue") or _names_queue(how.get("options") or {})
+        folder = app or (None if named else os.environ.get("LUAFLOW_APP"))
+        entries = _registered(folder, {job.entry for job in many}) if folder else {}
+        await check_before_start(self.store)
+        return await jobs.enqueue(self.store, many, JobHow(entries=entries, **how))
+
+    def get_job(self, job_id: str) -> JobHandle:
+        """The handle of a plain job; nothing is asked of the server yet."""
+        return JobHandle(self.store, job_id)
+
+    async def list_jobs(self, limit: int = 20) -> list[dict[str, Any]]:
+        """The plain jobs that have not ended, the newest first, as ``JobHandle.describe``."""
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidArgument(f"a page holds 1-{MAX_PAGE} jobs, not {limit}")
+        return await jobs.open_jobs(self.store, limit)
+
+    async def complete_activity(self, token: str, result: Any = None) -> None:
+        """End an activity that said ``defer()`` with a result; see ``fail_activity``."""
+        await deferred.complete(self.store, token, result)
+
+    async def fail_activity(
+        self,
+        token: str,
+        message: str,
+        *,
+        kind: str = "Internal",
+        retryable: bool | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Fail an attempt that said ``defer()``: its retry policy decides what follows.
+
+        Raises InvalidArgument for a text that is no token, NotFound when the activity has ended or
+        its run is gone, Refused when another attempt has taken its place.
+        """
+        failure = Failure(kind, message, retryable=retryable, details=dict(details or {}) or None)
+        await deferred.fail(self.store, token, failure)
+
+    async def heartbeat_activity(self, token: str, details: Any = None) -> bool:
+        """Say that a deferred activity is alive; whether it is asked to stop. As above."""
+        return await deferred.heartbeat(self.store, token, details)
 
     async def signal_with_start(
         self, type: str, signal: str, payloads: Iterable[Any] = (), *args: Any, **how: Any
@@ -194,3 +277,21 @@ class Client:
         tb: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+def _names_queue(options: Mapping[str, Any]) -> bool:
+    return any(options.get(f"{prefix}activity.task_queue") for prefix in ("", "temporal."))
+
+
+def _registered(folder: str | Path, names: set[str]) -> dict[str, Registered]:
+    """What the app says of functions; NotFound for one that none of its workers has registered."""
+    loaded = load_app(Path(folder))
+    found = {}
+    for name in names:
+        entry = loaded.activities.get(name)
+        worker = loaded.workers.get(entry.activity.worker) if entry and entry.activity else None
+        if entry is None or worker is None:
+            raise NotFound(f"no worker of the app {folder} has registered the function {name!r}")
+        schema = text_of(entry.input_schema)
+        found[name] = Registered(worker.task_queue, entry.options, schema)
+    return found

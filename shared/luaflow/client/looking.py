@@ -263,6 +263,8 @@ def _activity(seq: int, name: str, record: Record, pend: dict[str, bytes]) -> di
     }
     if record.state in {"r", "c"}:
         found |= {"worker": record.worker, "started_time": rfc3339(record.started)}
+    if record.deferred:
+        found |= {"worker": None, "deferred": True}
     if failure := pend.get(f"f:{seq}"):
         found["last_failure"] = orjson.loads(failure)
     if details := pend.get(f"h:{seq}"):

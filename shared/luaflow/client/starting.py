@@ -26,6 +26,7 @@ from luaflow.domain.options import (
     parse_start_options,
 )
 from luaflow.errors import AlreadyExists, InvalidArgument, NotFound, Refused
+from luaflow.registry.schemas import check_input
 from luaflow.store import transitions
 from luaflow.store.clock import namespace_now
 from luaflow.store.deployed import DeployedType, host_of, resolve, resolve_build
@@ -121,6 +122,7 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
     started = _started(route, deployed, options, args, how)
     if at:
         started["cron_at"] = at
+    check_input(deployed.input_schema, started["input"], f"workflow {workflow_id!r}")
     body = dump(started)
     check_size(body, store.settings, f"the input of workflow {workflow_id!r}")
     messages = signals(how.messages, store.settings, how.sender)

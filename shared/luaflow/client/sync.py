@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterable, Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from luaflow.client.client import Client
 from luaflow.client.handle import Handle
+from luaflow.client.jobs import Job, JobHandle
 from luaflow.domain.events import Event
 
 T = TypeVar("T")
@@ -95,6 +95,40 @@ class SyncHandle:
             self._loop.run(_close(events))
 
 
+class SyncJobHandle:
+    """A ``JobHandle`` whose methods block."""
+
+    def __init__(self, loop: _Loop, handle: JobHandle) -> None:
+        self._loop = loop
+        self._handle = handle
+
+    @property
+    def job_id(self) -> str:
+        """The id of the job."""
+        return self._handle.job_id
+
+    @property
+    def existed(self) -> bool:
+        """Whether a job of that id was there already."""
+        return self._handle.existed
+
+    def result(self, timeout: float | None = None) -> Any:
+        """See ``JobHandle.result``."""
+        return self._loop.run(self._handle.result(timeout))
+
+    def status(self) -> str:
+        """See ``JobHandle.status``."""
+        return self._loop.run(self._handle.status())
+
+    def describe(self) -> dict[str, Any]:
+        """See ``JobHandle.describe``."""
+        return self._loop.run(self._handle.describe())
+
+    def cancel(self) -> None:
+        """See ``JobHandle.cancel``."""
+        self._loop.run(self._handle.cancel())
+
+
 class SyncClient:
     """A ``Client`` whose methods block: ``with SyncClient.connect() as client: ...``.
 
@@ -129,9 +163,38 @@ class SyncClient:
         """See ``Client.execute``."""
         return self._loop.run(self._client.execute(type, *args, **how))
 
-    def call(self, entry: str, *args: Any, app: str | Path | None = None) -> Any:
+    def call(self, entry: str, *args: Any, **how: Any) -> Any:
         """See ``Client.call``."""
-        return self._loop.run(self._client.call(entry, *args, app=app))
+        return self._loop.run(self._client.call(entry, *args, **how))
+
+    def enqueue(self, entry: str, *args: Any, **how: Any) -> SyncJobHandle:
+        """See ``Client.enqueue``."""
+        return SyncJobHandle(self._loop, self._loop.run(self._client.enqueue(entry, *args, **how)))
+
+    def enqueue_many(self, many: Iterable[Job], **how: Any) -> list[SyncJobHandle]:
+        """See ``Client.enqueue_many``."""
+        found = self._loop.run(self._client.enqueue_many(many, **how))
+        return [SyncJobHandle(self._loop, job) for job in found]
+
+    def get_job(self, job_id: str) -> SyncJobHandle:
+        """See ``Client.get_job``."""
+        return SyncJobHandle(self._loop, self._client.get_job(job_id))
+
+    def list_jobs(self, limit: int = 20) -> list[dict[str, Any]]:
+        """See ``Client.list_jobs``."""
+        return self._loop.run(self._client.list_jobs(limit))
+
+    def complete_activity(self, token: str, result: Any = None) -> None:
+        """See ``Client.complete_activity``."""
+        self._loop.run(self._client.complete_activity(token, result))
+
+    def fail_activity(self, token: str, message: str, **how: Any) -> None:
+        """See ``Client.fail_activity``."""
+        self._loop.run(self._client.fail_activity(token, message, **how))
+
+    def heartbeat_activity(self, token: str, details: Any = None) -> bool:
+        """See ``Client.heartbeat_activity``."""
+        return self._loop.run(self._client.heartbeat_activity(token, details))
 
     def signal_with_start(
         self, type: str, signal: str, payloads: Iterable[Any] = (), *args: Any, **how: Any

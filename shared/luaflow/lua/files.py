@@ -17,6 +17,7 @@ ABSENT: Final = frozenset(
 """Modules of other runtimes: they can be listed and required, and every call says what to do."""
 
 LATER: Final[dict[str, tuple[str, ...]]] = {
+    "activity": ("activity",),
     "base64": ("hash",),
     "crypto": ("hash", "crypto"),
     "env": ("env",),

@@ -12,6 +12,7 @@ import orjson
 from luaflow.domain.failure import Invalid
 from luaflow.registry.app import App
 from luaflow.registry.entries import LuaEntry, WorkerEntry, WorkflowEntry
+from luaflow.registry.schemas import text_of
 
 FORMAT: Final = 1
 NAME_LENGTH: Final = 32
@@ -45,7 +46,8 @@ class Bundle:
 
     `method` None means the chunk itself returns the function. `local_activities` are the entry
     ids of activities that run inside the workflow task; `activity_options` the call defaults that
-    functions state in `meta.options`, by entry id.
+    functions state in `meta.options`, by entry id. `output_schema` is the JSON text of what the
+    result must follow.
     """
 
     entry_id: str
@@ -54,11 +56,12 @@ class Bundle:
     chunks: dict[str, Chunk]
     local_activities: tuple[str, ...] = ()
     activity_options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    output_schema: str = ""
 
     @cached_property
     def content(self) -> bytes:
         """Canonical JSON: the same bytes for the same code on every machine."""
-        tree = {
+        tree: dict[str, Any] = {
             "format": FORMAT,
             "entry_id": self.entry_id,
             "type_name": self.type_name,
@@ -67,6 +70,8 @@ class Bundle:
             "activity_options": self.activity_options,
             "chunks": {key: chunk.to_json() for key, chunk in self.chunks.items()},
         }
+        if self.output_schema:  # a workflow without one keeps the name it had
+            tree["output_schema"] = self.output_schema
         return orjson.dumps(tree, option=orjson.OPT_SORT_KEYS)
 
     @cached_property
@@ -106,6 +111,7 @@ class Bundle:
                 },
                 local_activities=tuple(tree.get("local_activities", ())),
                 activity_options=dict(tree.get("activity_options", {})),
+                output_schema=str(tree.get("output_schema", "")),
             )
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise Invalid(f"not a bundle: {error!r}") from None
@@ -126,7 +132,7 @@ class Deployment:
 
     `worker_id`, `client_id` and `task_queue` (with the client's prefix) come from the registry.
     `versioning` is "auto_upgrade" where open runs are to move to it; `build` is the deployment and
-    build id of the worker, where it has any.
+    build id of the worker, where it has any. `input_schema` is JSON text, for whoever starts it.
     """
 
     type_name: str
@@ -137,6 +143,7 @@ class Deployment:
     bundle: Bundle
     versioning: str = ""
     build: tuple[str, str] | None = None
+    input_schema: str = ""
 
 
 def bundle_entry(app: App, entry_id: str) -> Bundle:
@@ -158,7 +165,15 @@ def bundle_entry(app: App, entry_id: str) -> Bundle:
     activities = app.activities
     local = (key for key, e in activities.items() if e.activity and e.activity.local)
     options = {key: e.options for key, e in sorted(activities.items()) if e.options}
-    return Bundle(entry.id, entry.type_name, entry.method, chunks, tuple(sorted(local)), options)
+    return Bundle(
+        entry.id,
+        entry.type_name,
+        entry.method,
+        chunks,
+        tuple(sorted(local)),
+        options,
+        text_of(entry.output_schema),
+    )
 
 
 def _build(worker: WorkerEntry) -> tuple[str, str] | None:
@@ -186,6 +201,7 @@ def make_bundles(app: App) -> list[Deployment]:
                 bundle=bundle_entry(app, entry.id),
                 versioning=entry.versioning or worker.options.default_versioning_behavior or "",
                 build=_build(worker),
+                input_schema=text_of(entry.input_schema),
             )
         )
     return found

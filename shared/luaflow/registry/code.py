@@ -19,6 +19,7 @@ from luaflow.registry.entries import (
 )
 from luaflow.registry.fields import Fields
 from luaflow.registry.problems import RegistryError
+from luaflow.registry.schemas import mistake
 from luaflow.registry.sources import Source, SourceError
 from luaflow.registry.yamlfile import parse
 
@@ -141,6 +142,14 @@ def _schema(fields: Fields, place: Place, key: str) -> dict[str, Any] | None:
         return None
     if value is not None and not isinstance(value, dict):
         fields.error(key, "must be a JSON Schema object", "write type: object, or remove it")
+        return None
+    if value is not None and (found := mistake(value)):
+        where, what = found
+        text = f"{key} is no JSON Schema: {what}"
+        inline = isinstance(fields.get(key), dict)
+        line = fields.line(key, *where) if inline else fields.line(key)
+        at = "" if inline or not where else f" (at {'/'.join(map(str, where))})"
+        fields.problems.error(text + at, fields.document.file, line, "mend the schema")
         return None
     return value
 

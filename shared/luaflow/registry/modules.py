@@ -74,6 +74,7 @@ FORBIDDEN: Final = frozenset(
 KNOWN: Final = WORKFLOW | FORBIDDEN
 
 PROVIDED: Final = CORE | {
+    "activity",
     "base64",
     "crypto",
     "ctx",

@@ -308,6 +308,8 @@ class Execution:
         elif closing is not None and not closing.type.endswith(("Terminated", "TimedOut")):
             word = closing.type.removeprefix("WorkflowExecution").lower()
             expected = _CLOSED_AS.get(word, "continued")
+            if closing.body.get("refused"):  # what the code returned was not acceptable
+                expected = "done"
         if status != expected:
             raise self._diverged(
                 None, f"the code is at '{status}', the history at '{expected}'", turn

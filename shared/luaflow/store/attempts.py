@@ -34,6 +34,11 @@ class Record(NamedTuple):
     beat: int
 
     @property
+    def deferred(self) -> bool:
+        """Whether no worker holds the attempt: somebody outside has its token."""
+        return self.state in ("r", "c") and self.worker == "@"
+
+    @property
     def proof(self) -> str:
         """Return what a scheduler must find unchanged: state and attempt."""
         return f"{self.state}/{self.attempt}"
@@ -60,9 +65,9 @@ def take_activity(
     p = partition
     keys = [
         p.meta,
-        p.run(run_id),
+        p.owner(run_id),
         p.hist(run_id),
-        p.pend(run_id),
+        p.waits(run_id),
         p.leases,
         p.activity_queue(queue),
     ]
@@ -92,7 +97,7 @@ def retry_activity(
     ``details`` are those of its last heartbeat (JSON), which may not have been told yet.
     """
     p = partition
-    keys = [p.meta, p.run(run_id), p.pend(run_id), p.leases, p.timers]
+    keys = [p.meta, p.owner(run_id), p.waits(run_id), p.leases, p.timers]
     return Call(load("retry_activity"), keys, [run_id, seq, *proof, delay, failure, details])
 
 
@@ -112,9 +117,16 @@ def queue_activity(
     ``entry`` is what was found of it in the stream; it goes, whatever became of the attempt.
     """
     p = partition
-    keys = [p.meta, p.run(run_id), p.pend(run_id), p.leases, p.timers, p.activity_queue(queue)]
+    keys = [p.meta, p.owner(run_id), p.waits(run_id), p.leases, p.timers, p.activity_queue(queue)]
     args: list[Arg] = [run_id, seq, attempt, state, schedule_to_start, entry]
     return Call(load("queue_activity"), keys, args)
+
+
+def defer_activity(*, partition: Partition, run_id: str, seq: str, token: str) -> Call:
+    """Leave an attempt open that no worker holds any more: its token ends it, or its time."""
+    p = partition
+    keys = [p.meta, p.owner(run_id), p.waits(run_id), p.leases]
+    return Call(load("defer_activity"), keys, [run_id, seq, token])
 
 
 def renew_activity(
@@ -128,5 +140,5 @@ def renew_activity(
 ) -> Call:
     """Keep an attempt; with ``beat`` it is a heartbeat and may carry details (JSON)."""
     p = partition
-    keys = [p.meta, p.run(run_id), p.pend(run_id), p.leases]
+    keys = [p.meta, p.owner(run_id), p.waits(run_id), p.leases]
     return Call(load("renew_activity"), keys, [run_id, seq, token, int(beat), details])

@@ -16,6 +16,7 @@ class DeployedType(NamedTuple):
     """A workflow type as ``luaflow deploy`` left it; ``host`` and ``client`` are entry ids.
 
     ``versioning`` is "auto_upgrade" where its runs move to the newest code by themselves.
+    ``input_schema`` is JSON text; '' where the input is not checked.
     """
 
     type: str
@@ -25,10 +26,14 @@ class DeployedType(NamedTuple):
     host: str
     client: str
     versioning: str = ""
+    input_schema: str = ""
 
     def to_bytes(self) -> bytes:
         """The JSON that stands in the types table."""
-        return orjson.dumps(self._asdict())
+        found = self._asdict()
+        if not self.input_schema:
+            del found["input_schema"]
+        return orjson.dumps(found)
 
     @classmethod
     def from_bytes(cls, text: bytes) -> DeployedType:

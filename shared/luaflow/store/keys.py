@@ -20,6 +20,8 @@ key (after the prefix)   type         holds
 ``vis``                  sorted set   one lexicographic index for list and count
 ``inbox:<node>``         stream       letters to functions and processes of one OS process
 ``name:<name>``          hash         PID of the process that has the registered name
+``job:<job id>``         hash         a plain job: its state, its record, its outcome
+``jobs``                 sorted set   open jobs by the time they were asked for (ms)
 ``sess:<session>``       hash         request numbers of a client session
 ``meta``                 hash         settings, clock, epoch, wake-up time of this partition
 =======================  ===========  ======================================================
@@ -36,12 +38,14 @@ from __future__ import annotations
 
 NAMESPACES = "lf:namespaces"
 GROUP = "w"
+JOB = "j:"
+"""Where scripts of activities are told of a run, a job is told of by its id with this before it."""
 
 
 class Partition:
     """The key names of one partition of one namespace."""
 
-    __slots__ = ("gc", "leases", "meta", "number", "prefix", "timers", "vis")
+    __slots__ = ("gc", "jobs", "leases", "meta", "number", "prefix", "timers", "vis")
 
     def __init__(self, namespace: str, number: int) -> None:
         """Build the names that every script of the partition needs, once."""
@@ -52,6 +56,7 @@ class Partition:
         self.leases = prefix + "leases"
         self.gc = prefix + "gc"
         self.vis = prefix + "vis"
+        self.jobs = prefix + "jobs"
 
     def wf(self, workflow_id: str) -> str:
         """Return the key of a workflow id."""
@@ -68,6 +73,18 @@ class Partition:
     def pend(self, run_id: str) -> str:
         """Return the key of what a run waits for."""
         return f"{self.prefix}pend:{run_id}"
+
+    def job(self, job_id: str) -> str:
+        """Return the key of a plain job."""
+        return f"{self.prefix}job:{job_id}"
+
+    def owner(self, run_id: str) -> str:
+        """Return the key of the state of whatever has an activity: a run, or a job by itself."""
+        return self.job(run_id[len(JOB) :]) if run_id.startswith(JOB) else self.run(run_id)
+
+    def waits(self, run_id: str) -> str:
+        """Return the key of an activity's record: a job keeps it with its state."""
+        return self.job(run_id[len(JOB) :]) if run_id.startswith(JOB) else self.pend(run_id)
 
     def of_run(self, workflow_id: str, run_id: str) -> list[str]:
         """Return the keys that most transitions of a run begin with: meta wf run hist pend."""

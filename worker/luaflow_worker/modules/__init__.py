@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from luaflow.lua.services import hashes
-from luaflow_worker.modules import app_metrics, entries, env, events, http_client
+from luaflow_worker.modules import activities, app_metrics, entries, env, events, http_client
 
 if TYPE_CHECKING:
     from luaflow_worker.functions import FunctionCall
@@ -30,6 +30,7 @@ def _raw(text: str | bytes) -> bytes:
 
 
 SERVICES: Final[dict[str, Callable[..., tuple[Any, ...]]]] = {
+    **activities.SERVICES,
     **env.SERVICES,
     **entries.SERVICES,
     **events.SERVICES,
@@ -37,6 +38,7 @@ SERVICES: Final[dict[str, Callable[..., tuple[Any, ...]]]] = {
 }
 IO: Final[dict[str, Callable[[FunctionCall, list[Any]], Awaitable[Any]]]] = {
     "pbkdf2": _pbkdf2,
+    **activities.IO,
     **events.IO,
     **http_client.IO,
 }

@@ -21,6 +21,7 @@ local FORBIDDEN = {
   exec = ACTIVITY, cdc = ACTIVITY, pg = ACTIVITY, excel = ACTIVITY, cloudstorage = ACTIVITY,
   stream = ACTIVITY, eval = ACTIVITY, websocket = ACTIVITY, queue = ACTIVITY, env =
   "pass the value as an argument, or read it in an activity", registry = ACTIVITY,
+  activity = "it is for the code of activities; a workflow calls them with funcs.call",
   http = "HTTP handlers are functions: start the workflow from there with process.spawn",
   events = "use process.listen and process.send", metrics = "count in an activity",
   security = ACTIVITY, system = ACTIVITY, hub = ACTIVITY, tty = ACTIVITY,

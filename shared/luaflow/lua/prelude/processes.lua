@@ -57,8 +57,9 @@ function ops.cancel(run, from, reason)
 end
 
 --- The context of a call is cancelled: code that looks at its events is told, other code ends here.
-function ops.cancel_call(run, from, reason)
+function ops.cancel_call(run, from, reason, looks)
   if run.events or run.options.interrupt_on_cancel then return ops.cancel(run, from, reason) end
+  if looks then return end
   run.fail(run, S.canceled())
 end
 

@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 
 _LINE = re.compile(r"--- include (\w+)\s*$")
-_OOM_REFUSED = frozenset({"start", "message"})
+_OOM_REFUSED = frozenset({"start", "start_jobs", "message"})
 """Scripts the server refuses when memory is out (design 5.9); all others must go on."""
 
 
@@ -84,7 +84,7 @@ def _bind(keys: tuple[str, ...], args: tuple[str, ...]) -> str:
 _LENGTH = dict.fromkeys(
     ("wf", "run", "newrun", "pend", "mark", "sess", "worker", "leader", "name"), "HLEN"
 )
-_LENGTH |= dict.fromkeys(("timers", "leases", "gc", "vis", "set", "workers"), "ZCARD")
+_LENGTH |= dict.fromkeys(("timers", "leases", "gc", "vis", "jobs", "set", "workers"), "ZCARD")
 
 
 def _typed(keys: tuple[str, ...]) -> str:

@@ -23,7 +23,10 @@ if not again then
   rcall('ZREM', leases_key, 's|' .. run_id .. '|' .. seq)
 end
 watch_activity(seq, a)
-local id = string.format('%d-0', a.event)
-local event = rcall('XRANGE', hist_key, id, id)[1]
-local more = rcall('HMGET', pend_key, 'o:' .. seq, 'h:' .. seq)
-return { 'ok', event[2][6], more[1], more[2], a.attempt, a.scheduled, server_now, v[2], a.s2c, a.hb }
+local more = rcall('HMGET', pend_key, 'o:' .. seq, 'h:' .. seq, 'e:' .. seq)
+local body = more[3]
+if a.event > 0 then
+  local id = string.format('%d-0', a.event)
+  body = rcall('XRANGE', hist_key, id, id)[1][2][6]
+end
+return { 'ok', body, more[1], more[2], a.attempt, a.scheduled, server_now, v[2], a.s2c, a.hb }

@@ -243,4 +243,6 @@ function W.shielded(fn, ...)
   return unshield(task, run.pcall(fn, ...))
 end
 
+W.saga = K.saga
+
 K.modules.workflow = K.readonly("workflow", W)

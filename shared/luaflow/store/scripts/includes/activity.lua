@@ -2,10 +2,11 @@
 --   state|attempt|token|worker|started|event|scheduled|start_to_close|heartbeat|beat
 -- state: q queued, r running, b waiting for its retry, x canceled before it ran, c running, to cancel.
 -- token: who may end the attempt; while it is queued, the id of its entry in the queue.
--- Times in ms of server time; event is the id of ActivityTaskScheduled. What only people and
--- retry rules need is JSON in o:<seq>; heartbeat details are in h:<seq>.
-local function load_activity(seq)
-  local text = rcall('HGET', pend_key, 'a:' .. seq)
+-- worker: '@' when none holds it: it was deferred, and is ended from outside or by its time.
+-- Times in ms of server time; event is the id of ActivityTaskScheduled, 0 for a plain job, whose
+-- hash has all this itself, and what it is to do in e:<seq>. What only people and retry rules
+-- need is JSON in o:<seq>; heartbeat details are in h:<seq>.
+local function parse_activity(text)
   if not text then return nil end
   local f = {}
   for part in string.gmatch(text, '([^|]*)|?') do f[#f + 1] = part end
@@ -16,17 +17,34 @@ local function load_activity(seq)
   }
 end
 
+local function load_activity(seq)
+  return parse_activity(rcall('HGET', pend_key, 'a:' .. seq))
+end
+
+local function spell_activity(a)
+  return string.format('%s|%d|%s|%s|%d|%d|%d|%d|%d|%d', a.state, a.attempt, a.token, a.worker, a.started,
+    a.event, a.scheduled, a.s2c, a.hb, a.beat)
+end
+
 local function save_activity(seq, a)
-  rcall('HSET', pend_key, 'a:' .. seq, string.format('%s|%d|%s|%s|%d|%d|%d|%d|%d|%d', a.state, a.attempt,
-    a.token, a.worker, a.started, a.event, a.scheduled, a.s2c, a.hb, a.beat))
+  rcall('HSET', pend_key, 'a:' .. seq, spell_activity(a))
 end
 
 -- The earliest moment at which a running attempt is late: its lease, its time, its heartbeat.
-local function watch_activity(seq, a)
-  local due = server_now + lease_ms
+local function late(a)
+  local due = a.worker == '@' and math.huge or server_now + lease_ms
   if a.s2c > 0 then due = math.min(due, a.started + a.s2c) end
   if a.hb > 0 then due = math.min(due, a.beat + a.hb) end
-  set_lease('a|' .. run_id .. '|' .. seq, due)
+  return due
+end
+
+local function watch_activity(seq, a)
+  local due = late(a)
+  if due < math.huge then
+    set_lease('a|' .. run_id .. '|' .. seq, due)
+  else
+    rcall('ZREM', leases_key, 'a|' .. run_id .. '|' .. seq)
+  end
 end
 
 local function forget_activity(seq)

@@ -1,0 +1,92 @@
+"""The library of JSON Schema, as luaflow uses it: nothing is fetched, an empty table is both.
+
+Loaded when the first schema is met (``luaflow.registry.schemas``): most apps have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+from jsonschema.exceptions import ValidationError, best_match
+from jsonschema.protocols import Validator
+from jsonschema.validators import Draft202012Validator, extend, validator_for
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import EMPTY_REGISTRY
+
+from luaflow.domain.failure import Invalid
+
+SHOWN: Final = 200
+"""Characters of a message: the library's words may quote the whole value."""
+Path = tuple[str | int, ...]
+
+
+class _Empty(list[Any]):
+    """An empty table of Lua: a list and an object."""
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """It has none, whichever it is."""
+        return iter(())
+
+
+def mistake(schema: Mapping[str, Any]) -> tuple[Path, str] | None:
+    """Where a schema is no schema, and why; None for a good one."""
+    kind = validator_for(schema, default=Draft202012Validator)
+    error = best_match(kind(kind.META_SCHEMA).iter_errors(schema))
+    if error is not None:
+        return tuple(error.absolute_path), _said(error)
+    for path, target in _references(schema, ()):
+        if not target.startswith("#"):
+            return path, f"$ref {target[:80]!r} is not in this schema, and nothing is fetched"
+    return None
+
+
+def _references(node: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    children: list[tuple[str | int, Any]] = []
+    if isinstance(node, Mapping):
+        if isinstance(node.get("$ref"), str):
+            yield (*path, "$ref"), node["$ref"]
+        children = [(str(key), value) for key, value in node.items()]
+    elif isinstance(node, list):
+        children = list(enumerate(node))
+    for key, value in children:
+        yield from _references(value, (*path, key))
+
+
+def problem(schema: str, value: Any) -> tuple[Path, str] | None:
+    """Where a JSON tree does not follow a schema (JSON text), and why.
+
+    Raises Invalid for a schema that refers to what it does not hold.
+    """
+    try:
+        error = best_match(_validator(schema).iter_errors(_both(value)))
+    except Unresolvable as missing:
+        raise Invalid(f"the schema does not hold what it refers to: {missing.ref!r}") from None
+    return None if error is None else (tuple(error.absolute_path), _said(error))
+
+
+def _said(error: ValidationError) -> str:
+    message = str(error.message)
+    return message if len(message) <= SHOWN else f"{message[:SHOWN]}…"
+
+
+@lru_cache(maxsize=500)
+def _validator(schema: str) -> Validator:
+    tree = orjson.loads(schema)
+    kind = validator_for(tree, default=Draft202012Validator)
+    checker = kind.TYPE_CHECKER.redefine("object", lambda _, v: isinstance(v, (dict, _Empty)))
+    made: Validator = extend(kind, type_checker=checker)(  # type: ignore[no-untyped-call]
+        tree, registry=EMPTY_REGISTRY
+    )
+    return made
+
+
+def _both(value: Any) -> Any:
+    """The value with its empty lists as what may be either."""
+    if isinstance(value, list):
+        return [_both(item) for item in value] if value else _Empty()
+    if isinstance(value, dict):
+        return {key: _both(item) for key, item in value.items()}
+    return value
