@@ -63,7 +63,7 @@ def _answers(operation: dict[str, Any], described: dict[str, Any]) -> Iterator[s
             continue
         content = answer.get("content", {}).get("application/json")
         shape = f": {_shape(content['schema'], described)}" if content else ""
-        yield f"- **{status}** {answer['description']}{shape}"
+        yield f"- **{status}** {answer['description'].rstrip('.')}{shape}"
 
 
 def _shape(schema: dict[str, Any], described: dict[str, Any]) -> str:

@@ -184,7 +184,7 @@ def _ops(server: WebServer, registry: Any, host: str, port: int | None) -> OpsSe
             return False, "no connection to Redis"
         return True, "ready"
 
-    ops = OpsServer(host, port, registry, lambda: (True, "alive"), ready)
+    ops = OpsServer(host, port, registry, server.alive, ready)
     try:
         ops.start()
     except (OSError, OverflowError) as error:

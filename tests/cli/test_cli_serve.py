@@ -99,6 +99,8 @@ async def test_serve_until_sigterm(programs: list[Program], luaflow: Commands, a
     ops = (await program.line(r"metrics on (http://\S+)/metrics"))[1]
     await program.line("warning: .*middleware: otel does nothing in this release")
     assert await get(f"{ops}/readyz") == (200, "ready\n")
+    status, alive = await get(f"{ops}/healthz")
+    assert (status, "the event loop turned" in alive) == (200, True)
     status, listed = await get(f"{said[2]}/api/v1/workflows")
     assert (status, "next_page" in listed) == (200, True)
     async with aiohttp.ClientSession() as session, session.get(f"{said[1]}/slow") as response:

@@ -63,6 +63,28 @@ async def test_the_handler_starts_a_workflow(engine: Engine) -> None:
         assert await handle.result(timeout=10) == {"paid": 120}
 
 
+async def test_a_handler_calls_and_waits(engine: Engine) -> None:
+    """It executes a workflow, calls another function, signals: as any function may."""
+    code = """
+    local paid, err = process.exec("app:order_workflow", "app:worker", {total = 5})
+    local doubled, err2 = funcs.call("app:double", 21)
+    local sent, err3 = process.send("{app:client@app:worker|nobody}", "go", 1)
+    http.response():json({paid = paid, doubled = doubled, err3 = err3:kind()})"""
+    write_app(
+        engine.folder,
+        {"pay": code, "double": ""},
+        {"POST /pay": "pay"},
+        workflows={"order_workflow": WORKFLOW},
+    )
+    double = "return {handler = function(n) return n * 2 end}"
+    (engine.folder / "double.lua").write_text(double)
+    await engine.deploy()
+    await engine.worker()
+    async with Served(engine, load_app(engine.folder)) as http:
+        found = await http.lua("/pay", "POST")
+    assert found == {"paid": {"paid": 5}, "doubled": 42, "err3": "NotFound"}
+
+
 async def test_the_handler_tells_what_went_wrong(engine: Engine) -> None:
     """Nobody deployed the workflow: status 500, and the error as JSON."""
     write_app(engine.folder, {"start": ""}, {"POST /orders": "start"}, modules=("http", "json"))

@@ -11,6 +11,8 @@ from tests.support.engine import Engine, within
 from tests.support.mutants import proves, replaced
 from tests.web.support_web import Served, write_app
 
+from luaflow.lua import BundleSource, LoadError
+from luaflow.lua import Engine as LuaEngine
 from luaflow_web.exchange import HttpExchange, accepted
 
 
@@ -268,6 +270,13 @@ async def test_too_large_a_form(engine: Engine) -> None:
     code = FORM.replace("req:", "http.request({max_body = 999}):", 1)
     found = await ask(engine, code, "POST", data=form)
     assert (found["kind"], "999 bytes of max_body" in found["text"]) == ("Invalid", True)
+
+
+def test_workflows_have_no_http() -> None:
+    """The module is refused when the code is loaded, with the way to do it."""
+    code = BundleSource("app:flow", "return {}", modules=("http",))
+    with pytest.raises(LoadError, match=r"start the workflow from there with process\.spawn"):
+        LuaEngine(code)
 
 
 async def test_outside_of_a_handler(engine: Engine) -> None:

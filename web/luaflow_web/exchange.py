@@ -219,6 +219,10 @@ class HttpExchange:
             raise InvalidArgument(f"{name} is set by the server, as the body goes")
         if _CONTROL.search(value) or len(value) > 8000:
             raise InvalidArgument(f"the value of {name} must be one line of 8,000 bytes at most")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidArgument(f"the value of {name} is not UTF-8 text") from None
         self._headers[name] = value
 
     def set_transfer(self, mode: str) -> None:
@@ -287,6 +291,8 @@ class HttpExchange:
                 del headers["Content-Type"]
             response = web.Response(status=self._status, headers=headers, body=body or None)
         if self._compress and self._transfer != "sse" and self._has_body():
+            varies = (response.headers.get("Vary"), "Accept-Encoding")
+            response.headers["Vary"] = ", ".join(filter(None, varies))
             response.enable_compression()
         return response
 

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from luaflow.errors import LuaflowError
 from luaflow.registry.http import Address
@@ -67,6 +68,7 @@ class Listener:
             keepalive_timeout=self._idle_seconds,
             access_log=None,
             auto_decompress=False,
+            logger=_protocol_log(),
         )
         runner = web.ServerRunner(server, shutdown_timeout=self._stop_seconds)
         await runner.setup()
@@ -105,6 +107,17 @@ class Listener:
             return web.json_response({"error": "internal error"}, status=500)
         finally:
             self.in_flight -= 1
+
+
+def _protocol_log() -> logging.Logger:
+    """Where the library tells of connections; not of every request that is none."""
+    found = logging.getLogger("luaflow_web.protocol")
+    found.addFilter(_worth_telling)
+    return found
+
+
+def _worth_telling(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 async def _expect(request: web.BaseRequest) -> None:

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from luaflow.client import Client
 from luaflow.errors import InvalidArgument
+from luaflow.observe.turning import Turning
 from luaflow.registry.app import App
 from luaflow.registry.http import Address, HttpServiceEntry
 from luaflow.store.store import Store
@@ -49,6 +50,8 @@ class WebServer:
     def __init__(self, store: Store, config: WebConfig, registry: CollectorRegistry) -> None:
         self.store = store
         self.draining = False
+        self._turning = Turning()
+        self.alive = self._turning.alive
         self._client = Client(store)
         self._handlers: Handlers | None = None
         self._services: list[HttpService] = []
@@ -81,6 +84,7 @@ class WebServer:
 
     async def start(self) -> list[str]:
         """Listen everywhere; return what is served where, for people. Raises CannotListen."""
+        self._turning.start()
         try:
             served = []
             for service in self._services:
@@ -108,6 +112,7 @@ class WebServer:
         await asyncio.gather(*stops)
         if self._handlers is not None:
             await self._handlers.close()
+        self._turning.stop()
 
 
 def chosen(config: WebConfig) -> list[HttpServiceEntry]:
