@@ -113,7 +113,9 @@ async def _io(call: FunctionCall, command: Command) -> None:
     call.resolve(command.seq, True, values.dumps(answer))
 
 
-WORK: dict[str, Callable[[FunctionCall, Command], Coroutine[Any, Any, None]]] = {
+Work = Callable[["FunctionCall", Command], Coroutine[Any, Any, None]]
+
+WORK: dict[str, Work] = {
     "activity": _activity,
     "local_activity": _activity,
     "child": _child,

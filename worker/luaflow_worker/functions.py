@@ -12,7 +12,6 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Coroutine
 from typing import Any, Protocol
 
 import orjson
@@ -29,7 +28,7 @@ from luaflow.registry.entries import CallableEntry, FunctionEntry, PythonEntry
 from luaflow.replay.loading import source_of
 from luaflow_worker.attempt import Attempt, Limits, Outcome, check_size
 from luaflow_worker.function_services import SERVICES
-from luaflow_worker.function_work import WORK, failure_of_call
+from luaflow_worker.function_work import WORK, Work, failure_of_call
 from luaflow_worker.python_activities import PythonActivities
 
 log = logging.getLogger("luaflow.lua")
@@ -208,21 +207,23 @@ class FunctionCall:
             else:
                 work = WORK.get(command.op)
                 if work:
-                    self._spawn(command.seq, work(self, command))
+                    self._spawn(work, command)
 
     def _timer(self, command: Command) -> None:
         seconds = max(0, int(command.data or b"0")) / 1e9
         loop = asyncio.get_running_loop()
         self._tasks[command.seq] = loop.call_later(seconds, self.resolve, command.seq, True, None)
 
-    def _spawn(self, seq: int, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks[seq] = asyncio.create_task(self._guard(seq, work), name="luaflow-function")
+    def _spawn(self, work: Work, command: Command) -> None:
+        doing = self._guard(work, command)
+        self._tasks[command.seq] = asyncio.create_task(doing, name="luaflow-function")
 
-    async def _guard(self, seq: int, work: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, work: Work, command: Command) -> None:
         try:
-            await work
+            # Made here: of a task that is cancelled before it begins nothing is left over.
+            await work(self, command)
         except (LuaflowError, ValueError) as error:
-            self.resolve(seq, False, failure_of_call(error).to_json())
+            self.resolve(command.seq, False, failure_of_call(error).to_json())
 
     def forget(self, seq: int) -> None:
         """Let go of the work of a command: it goes on, and nobody waits for it."""
