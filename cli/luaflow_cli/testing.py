@@ -19,8 +19,8 @@ from luaflow.registry.entries import CallableEntry, Entry, LuaEntry, WorkflowEnt
 from luaflow.registry.modules import KNOWN, PROVIDED
 
 if TYPE_CHECKING:
-    from luaflow.client import Client
     from luaflow.registry import App
+    from luaflow_cli.local import Running
 
 _RUN = (WorkflowEntry, CallableEntry)
 _NO_MODULE = re.compile(r"module '([^']+)' not found")
@@ -131,7 +131,7 @@ def _seconds(value: Any) -> float | None:
     return seconds
 
 
-async def run_test(client: Client, app: App, test: Test, seconds: float) -> Result:
+async def run_test(running: Running, test: Test, seconds: float) -> Result:
     """Run one test; it passes when it raises nothing, returns no error and not false.
 
     ``seconds`` is what it may take when it has no limit of its own.
@@ -139,20 +139,18 @@ async def run_test(client: Client, app: App, test: Test, seconds: float) -> Resu
     loop = asyncio.get_running_loop()
     begun = loop.time()
     with _captured() as lines:
-        problem = test.problem or await _problem(client, app, test.entry, test.seconds or seconds)
+        problem = test.problem or await _problem(running, test.entry, test.seconds or seconds)
     return Result(test, loop.time() - begun, problem, lines)
 
 
-async def _problem(client: Client, app: App, entry: Entry, seconds: float) -> Problem | None:
-    clock = asyncio.timeout(seconds)
+async def _problem(running: Running, entry: Entry, seconds: float) -> Problem | None:
+    app, clock = running.app, asyncio.timeout(seconds)
     try:
         async with clock:
-            value = await _call(client, app, entry)
-    except TimeoutError:
-        if not clock.expired():
-            raise
+            value = await _call(running, entry)
+    except TimeoutError as error:
         text = f"it did not end within {seconds:g} s \u2013 give it more with --timeout"
-        return _located(app, entry, text, "Timeout")
+        return _located(app, entry, text if clock.expired() else str(error), "Timeout")
     except WorkflowFailed as error:
         return _located(app, entry, error.message, error.kind)
     except LuaflowError as error:
@@ -160,14 +158,12 @@ async def _problem(client: Client, app: App, entry: Entry, seconds: float) -> Pr
     return _located(app, entry, "it returned false") if value is False else None
 
 
-async def _call(client: Client, app: App, entry: Entry) -> Any:
-    """Run the code of a test as what it is: a workflow, or a process with its own inbox."""
-    from luaflow_worker.calling import call_with_client
-
+async def _call(running: Running, entry: Entry) -> Any:
+    """Run the code of a test as what it is: a workflow, a process or a function."""
     if not isinstance(entry, WorkflowEntry):
         assert isinstance(entry, CallableEntry)
-        return await call_with_client(client, app, entry, [])
-    handle = await client.start(entry.id)
+        return await running.call(entry)
+    handle = await running.client.start(entry.id)
     try:
         return await handle.result()
     except asyncio.CancelledError:
