@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from luaflow.domain.durations import parse_go
 from luaflow.domain.failure import Invalid
 from luaflow.errors import LuaflowError, WorkflowFailed
 from luaflow.registry.entries import CallableEntry, Entry, LuaEntry, WorkflowEntry
 from luaflow.registry.modules import KNOWN, PROVIDED
+from luaflow_cli.loglines import log_lines
 
 if TYPE_CHECKING:
     from luaflow.registry import App
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
 _RUN = (WorkflowEntry, CallableEntry)
 _NO_MODULE = re.compile(r"module '([^']+)' not found")
-_LOG = "luaflow.lua"  # where print and logger of all Lua code write
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +135,8 @@ async def run_test(running: Running, test: Test, seconds: float) -> Result:
     """
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    with _captured() as lines:
+    lines: list[str] = []
+    with log_lines(lines.append):
         problem = test.problem or await _problem(running, test.entry, test.seconds or seconds)
     return Result(test, loop.time() - begun, problem, lines)
 
@@ -182,35 +180,3 @@ def _located(app: App, entry: Entry, message: str, kind: str = "Internal") -> Pr
     if missing and missing[1] in KNOWN - PROVIDED:
         message += " \u2013 this release of luaflow does not provide it"
     return Problem(message, file, line, kind)
-
-
-@contextlib.contextmanager
-def _captured() -> Iterator[list[str]]:
-    """The lines that Lua code writes meanwhile, and warnings of everything else."""
-    handler = _Lines()
-    root, lua = logging.getLogger(), logging.getLogger(_LOG)
-    level = lua.level
-    lua.setLevel(logging.DEBUG)
-    root.addHandler(handler)
-    try:
-        yield handler.lines
-    finally:
-        root.removeHandler(handler)
-        lua.setLevel(level)
-
-
-class _Lines(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a line."""
-        if record.name != _LOG and record.levelno < logging.WARNING:
-            return
-        fields = orjson.loads(getattr(record, "fields", "") or "{}")
-        place = fields.pop("location", "")
-        fields.pop("pid", None)  # of whom: the place says more
-        start = f"{place}: " if place else ""
-        end = f" {orjson.dumps(fields).decode()}" if fields else ""
-        self.lines.append(f"{start}{record.levelname.lower()}: {record.getMessage()}{end}")
