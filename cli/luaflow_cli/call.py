@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 def call(ctx: click.Context, entry: str, arguments: tuple[str, ...]) -> None:
     """Call a function or run a workflow, and print its result.
 
-    A function of the app runs in this process; what else is wrong in the app does not matter. A
-    workflow is executed on the server, by the workers there.
+    A function of the app runs in this process, and what it logs goes to standard error; what else
+    is wrong in the app does not matter. A workflow is executed on the server, by the workers there.
     """
     from luaflow.client import Client
     from luaflow.errors import WorkflowFailed
     from luaflow.registry import RegistryErrors
+    from luaflow_cli.loglines import log_lines
     from luaflow_cli.output import show_failure, show_result
 
     args = [parse_json(text, "the argument") for text in arguments]
@@ -43,7 +44,8 @@ def call(ctx: click.Context, entry: str, arguments: tuple[str, ...]) -> None:
             return await client.execute(entry, *args)
 
     try:
-        value = run(work())
+        with log_lines(lambda line: click.echo(line, err=True)):
+            value = run(work())
     except WorkflowFailed as error:
         show_failure(error, as_json=settings().json)
         ctx.exit(1)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from luaflow.client import Client
     from luaflow.registry import App
+    from luaflow.registry.entries import CallableEntry
     from luaflow.store.store import Store
 
 DRAIN_SECONDS = 1.0
@@ -23,6 +25,20 @@ class Part(Protocol):
 
     async def stop(self) -> None:
         """Stop; return when it has stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An app that runs here, and a client beside it."""
+
+    app: App
+    client: Client
+
+    async def call(self, entry: CallableEntry) -> Any:
+        """Call a function as a process with its own inbox; raises WorkflowFailed."""
+        from luaflow_worker.calling import call_with_client
+
+        return await call_with_client(self.client, self.app, entry, [])
 
 
 async def open_namespace(url: str, namespace: str) -> Store:
@@ -46,7 +62,7 @@ async def open_namespace(url: str, namespace: str) -> Store:
 
 
 @contextlib.asynccontextmanager
-async def running(app: App, url: str, namespace: str) -> AsyncIterator[Client]:
+async def running(app: App, url: str, namespace: str) -> AsyncIterator[Running]:
     """Deploy an app and run all that it needs; left, everything has stopped."""
     from luaflow.client import Client
     from luaflow.deploy import deploy
@@ -67,7 +83,7 @@ async def running(app: App, url: str, namespace: str) -> AsyncIterator[Client]:
         for part in await parts(app, connect):
             stack.push_async_callback(part.stop)
             await part.start()
-        yield Client(store)
+        yield Running(app, Client(store))
 
 
 async def parts(app: App, connect: Callable[[], Awaitable[Store]]) -> list[Part]:

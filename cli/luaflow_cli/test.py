@@ -129,11 +129,11 @@ async def _run(
     from luaflow_cli.testing import run_test
 
     results: list[Result] = []
-    async with running(app, url, place(app)[1] or "default") as client:
+    async with running(app, url, place(app)[1] or "default") as running_app:
         for one in tests:
             if not settings().json and (not results or results[-1].test.suite != one.suite):
                 click.echo(one.suite or "(no suite)")
-            results.append(await run_test(client, app, one, timeout))
+            results.append(await run_test(running_app, one, timeout))
             if not settings().json:
                 _tell(results[-1], verbose=verbose)
     return results

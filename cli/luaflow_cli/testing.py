@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from luaflow.domain.durations import parse_go
 from luaflow.domain.failure import Invalid
 from luaflow.errors import LuaflowError, WorkflowFailed
 from luaflow.registry.entries import CallableEntry, Entry, LuaEntry, WorkflowEntry
 from luaflow.registry.modules import KNOWN, PROVIDED
+from luaflow_cli.loglines import log_lines
 
 if TYPE_CHECKING:
-    from luaflow.client import Client
     from luaflow.registry import App
+    from luaflow_cli.local import Running
 
 _RUN = (WorkflowEntry, CallableEntry)
 _NO_MODULE = re.compile(r"module '([^']+)' not found")
-_LOG = "luaflow.lua"  # where print and logger of all Lua code write
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,28 +128,27 @@ def _seconds(value: Any) -> float | None:
     return seconds
 
 
-async def run_test(client: Client, app: App, test: Test, seconds: float) -> Result:
+async def run_test(running: Running, test: Test, seconds: float) -> Result:
     """Run one test; it passes when it raises nothing, returns no error and not false.
 
     ``seconds`` is what it may take when it has no limit of its own.
     """
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    with _captured() as lines:
-        problem = test.problem or await _problem(client, app, test.entry, test.seconds or seconds)
+    lines: list[str] = []
+    with log_lines(lines.append):
+        problem = test.problem or await _problem(running, test.entry, test.seconds or seconds)
     return Result(test, loop.time() - begun, problem, lines)
 
 
-async def _problem(client: Client, app: App, entry: Entry, seconds: float) -> Problem | None:
-    clock = asyncio.timeout(seconds)
+async def _problem(running: Running, entry: Entry, seconds: float) -> Problem | None:
+    app, clock = running.app, asyncio.timeout(seconds)
     try:
         async with clock:
-            value = await _call(client, app, entry)
-    except TimeoutError:
-        if not clock.expired():
-            raise
+            value = await _call(running, entry)
+    except TimeoutError as error:
         text = f"it did not end within {seconds:g} s \u2013 give it more with --timeout"
-        return _located(app, entry, text, "Timeout")
+        return _located(app, entry, text if clock.expired() else str(error), "Timeout")
     except WorkflowFailed as error:
         return _located(app, entry, error.message, error.kind)
     except LuaflowError as error:
@@ -160,14 +156,12 @@ async def _problem(client: Client, app: App, entry: Entry, seconds: float) -> Pr
     return _located(app, entry, "it returned false") if value is False else None
 
 
-async def _call(client: Client, app: App, entry: Entry) -> Any:
-    """Run the code of a test as what it is: a workflow, or a process with its own inbox."""
-    from luaflow_worker.calling import call_with_client
-
+async def _call(running: Running, entry: Entry) -> Any:
+    """Run the code of a test as what it is: a workflow, a process or a function."""
     if not isinstance(entry, WorkflowEntry):
         assert isinstance(entry, CallableEntry)
-        return await call_with_client(client, app, entry, [])
-    handle = await client.start(entry.id)
+        return await running.call(entry)
+    handle = await running.client.start(entry.id)
     try:
         return await handle.result()
     except asyncio.CancelledError:
@@ -186,35 +180,3 @@ def _located(app: App, entry: Entry, message: str, kind: str = "Internal") -> Pr
     if missing and missing[1] in KNOWN - PROVIDED:
         message += " \u2013 this release of luaflow does not provide it"
     return Problem(message, file, line, kind)
-
-
-@contextlib.contextmanager
-def _captured() -> Iterator[list[str]]:
-    """The lines that Lua code writes meanwhile, and warnings of everything else."""
-    handler = _Lines()
-    root, lua = logging.getLogger(), logging.getLogger(_LOG)
-    level = lua.level
-    lua.setLevel(logging.DEBUG)
-    root.addHandler(handler)
-    try:
-        yield handler.lines
-    finally:
-        root.removeHandler(handler)
-        lua.setLevel(level)
-
-
-class _Lines(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a line."""
-        if record.name != _LOG and record.levelno < logging.WARNING:
-            return
-        fields = orjson.loads(getattr(record, "fields", "") or "{}")
-        place = fields.pop("location", "")
-        fields.pop("pid", None)  # of whom: the place says more
-        start = f"{place}: " if place else ""
-        end = f" {orjson.dumps(fields).decode()}" if fields else ""
-        self.lines.append(f"{start}{record.levelname.lower()}: {record.getMessage()}{end}")

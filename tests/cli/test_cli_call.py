@@ -16,6 +16,7 @@ from luaflow_cli.local import running
 ENTRIES = """\
   - {name: add, kind: process.lua, source: "file://add.lua", method: add, imports: {m: maths}}
   - {name: maths, kind: library.lua, source: "return {add = function(a: T, b) return a + b end}"}
+  - {name: says, kind: function.lua, source: "return function(x) print('got', x) return x end"}
   - {name: broken, kind: function.lua, source: "return {"}
   - {name: missing, kind: workflow.lua, source: "file://none.lua",
      meta: {temporal: {workflow: {worker: nobody}}}}
@@ -43,12 +44,18 @@ def test_other_entries_do_not_matter(luaflow: Commands, app: Path) -> None:
     assert answer.json == {"status": "completed", "result": 5}
 
 
+def test_what_it_logs_is_shown(luaflow: Commands, app: Path) -> None:
+    """Beside the result, on standard error."""
+    answer = luaflow("call", "app:says", "2", env=NOWHERE)
+    assert (answer.code, answer.out, answer.err) == (0, "2\n", "app:says:1: info: got 2\n")
+
+
 @pytest.mark.parametrize(
     ("entry", "says"),
     [
-        ("app:broken", "src/app.yaml:12:57: expected an expression, found the end"),
-        ("app:missing", "src/app.yaml:13: source cannot be read: file://none.lua does not exist"),
-        ("app:uses", "src/app.yaml:12:57: expected an expression, found the end"),
+        ("app:broken", "src/app.yaml:13:57: expected an expression, found the end"),
+        ("app:missing", "src/app.yaml:14: source cannot be read: file://none.lua does not exist"),
+        ("app:uses", "src/app.yaml:13:57: expected an expression, found the end"),
     ],
 )
 def test_what_is_called_matters(luaflow: Commands, app: Path, entry: str, says: str) -> None:
