@@ -88,7 +88,8 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
     "MarkerRecorded": (
         (
             "A value that replay must not make again: `marker` is `version`, `uuid`, "
-            "`side_effect`, `local_activity` and so on; `name` is the change id or the activity."
+            "`side_effect`, `local_activity`, or a function of a module, such as `yaml.decode`; "
+            "`name` is the change id or the activity."
         ),
         "seq marker name version value result failure",
     ),

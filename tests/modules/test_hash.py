@@ -106,6 +106,16 @@ def test_any_bytes_survive_base64(data: bytes) -> None:
     assert in_workflow(body, {"$lf": "bytes", "v": text}, modules=MODULES) == [True, True]
 
 
+@pytest.mark.parametrize("size", [6143, 6144, 6145, 6146, 8191, 8192, 12_293, 65_537])
+def test_long_bytes_survive_base64(size: int) -> None:
+    """Long ones are written and read in larger steps."""
+    data = bytes(i * 7 % 256 for i in range(size)) + b"\xff"
+    text = base64.b64encode(data).decode()
+    body = "local d, t = ... return { base64.encode(d) == t, base64.decode(t) == d, d }"
+    given_bytes = {"$lf": "bytes", "v": text}
+    assert in_workflow(body, given_bytes, text, modules=MODULES) == [True, True, data]
+
+
 def test_a_workflow_derives_no_key_for_seconds() -> None:
     """Much work is refused in one call, and by its sum in many."""
     refused = "local _, err = hash.pbkdf2('p', 's', 1000001, 32) return err:message()"

@@ -6,6 +6,7 @@ that has to wait for the world (``http_client`` and its like). Each ends by reso
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from luaflow.errors import (
     AlreadyExists,
     InvalidArgument,
     LuaflowError,
+    MissingLibrary,
     NotFound,
     Refused,
     WorkflowFailed,
@@ -27,6 +29,8 @@ from luaflow_worker.attempt import Attempt, failure_of
 
 if TYPE_CHECKING:
     from luaflow_worker.functions import FunctionCall
+
+log = logging.getLogger(__name__)
 
 IO: dict[str, Callable[[FunctionCall, list[Any]], Awaitable[Any]]] = {**modules.IO}
 """Name of a module function -> what answers it: given the arguments, returns the value."""
@@ -110,7 +114,14 @@ async def _refuse(_call: FunctionCall, command: Command) -> None:
 async def _io(call: FunctionCall, command: Command) -> None:
     """Do the work of a module function that waits for the world."""
     name = _text(command.name)
-    answer = await IO[name](call, values.loads(command.data or b"[]"))
+    try:
+        answer = await IO[name](call, values.loads(command.data or b"[]"))
+    except (LuaflowError, ValueError):
+        raise
+    except Exception as error:  # whatever it is, the code must not wait for ever
+        log.exception("%s failed in a way nobody foresaw", name)
+        text = f"{name}: {type(error).__name__}: {error}"
+        raise WorkflowFailed(text, kind="Internal", retryable=True) from error
     call.resolve(command.seq, True, values.dumps(answer))
 
 
@@ -143,6 +154,8 @@ def failure_of_call(error: Exception) -> Failure:
     ):
         if isinstance(error, kind):
             return Failure(name, str(error), retryable=False)
+    if isinstance(error, MissingLibrary):
+        return Failure("Unavailable", error.message, retryable=False)
     if isinstance(error, (InvalidArgument, ValueError)):
         return Failure("Invalid", str(error), retryable=False)
     if isinstance(error, LuaflowError):
