@@ -97,7 +97,7 @@ async def test_in_functions(tmp_path: Path, name: str) -> None:
     assert await in_function(tmp_path, body, modules=MODULES) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_survive_base64(data: bytes) -> None:
     """Encoded as Python does, and back."""
