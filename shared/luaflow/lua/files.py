@@ -22,7 +22,7 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
     "env": ("env",),
     "events": ("events",),
     "hash": ("hash",),
-    "http_client": ("http_client",),
+    "http_client": ("streams", "http_client"),
     "metrics": ("metrics",),
     "registry": ("registry",),
     "yaml": ("yaml",),
