@@ -103,8 +103,9 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
     "MarkerRecorded": (
         (
             "A value that replay must not make again: `marker` is `version`, `uuid`, "
-            "`side_effect`, `local_activity` and so on; `name` is the change id, the activity or, "
-            "with `tell`, the PID of the process that `value` is said to."
+            "`side_effect`, `local_activity`, or a function of a module, such as `yaml.decode`; "
+            "`name` is the change id, the activity or, with `tell`, the PID of the process that "
+            "`value` is said to."
         ),
         "seq marker name version value result failure",
     ),

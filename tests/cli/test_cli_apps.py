@@ -138,8 +138,8 @@ def test_a_top_level_may_do_what_runs_may(luaflow: Commands, app: Path, lua: str
 @pytest.mark.parametrize(
     ("modules", "lua", "place"),
     [
-        ("", "local env = require('env') return {add = print}", "add.lua:1"),
-        ("\n    modules: [env]", "local x = env.get('x') return {add = print}", "app.yaml:19"),
+        ("", "local fs = require('fs') return {add = print}", "add.lua:1"),
+        ("\n    modules: [fs]", "local x = fs.get('x') return {add = print}", "app.yaml:19"),
     ],
 )
 def test_entries_for_another_runtime_may_stay(
@@ -150,7 +150,7 @@ def test_entries_for_another_runtime_may_stay(
     write_app(app, {"app.yaml": HEAD + WORKFLOW + function, "add.lua": lua})
     answer = luaflow("check", str(app))
     assert answer.code == 0
-    assert f"{place}: module 'env' is not provided by this release of luaflow" in answer.err
+    assert f"{place}: module 'fs' is not provided by this release of luaflow" in answer.err
 
 
 def test_no_such_folder(luaflow: Commands, tmp_path: Path) -> None:

@@ -119,6 +119,6 @@ def test_patterns(pattern: str, text: str, expected: bool) -> None:
 
 def test_no_pattern_takes_long() -> None:
     """A set of places instead of tries that multiply."""
-    began = time.monotonic()
+    began = time.thread_time()
     assert not matches(pattern_of("*a" * 100), "a" * 499 + "b")
-    assert time.monotonic() - began < 2
+    assert time.thread_time() - began < 2

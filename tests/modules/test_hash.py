@@ -97,13 +97,23 @@ async def test_in_functions(tmp_path: Path, name: str) -> None:
     assert await in_function(tmp_path, body, modules=MODULES) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_survive_base64(data: bytes) -> None:
     """Encoded as Python does, and back."""
     text = base64.b64encode(data).decode()
     body = f"return {{ base64.encode((...)) == '{text}', base64.decode('{text}') == (...) }}"
     assert in_workflow(body, {"$lf": "bytes", "v": text}, modules=MODULES) == [True, True]
+
+
+@pytest.mark.parametrize("size", [6143, 6144, 6145, 6146, 8191, 8192, 12_293, 65_537])
+def test_long_bytes_survive_base64(size: int) -> None:
+    """Long ones are written and read in larger steps."""
+    data = bytes(i * 7 % 256 for i in range(size)) + b"\xff"
+    text = base64.b64encode(data).decode()
+    body = "local d, t = ... return { base64.encode(d) == t, base64.decode(t) == d, d }"
+    given_bytes = {"$lf": "bytes", "v": text}
+    assert in_workflow(body, given_bytes, text, modules=MODULES) == [True, True, data]
 
 
 def test_a_workflow_derives_no_key_for_seconds() -> None:

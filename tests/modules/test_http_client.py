@@ -24,6 +24,8 @@ async def answer(request: web.Request) -> web.StreamResponse:
     match request.path:
         case "/binary":
             return web.Response(body=BINARY)
+        case "/text":
+            return web.Response(text=request.query["text"] * int(request.query["times"]))
         case "/slow":
             await asyncio.sleep(30)
         case "/status":
@@ -236,6 +238,38 @@ async def test_streams(tmp_path: Path, base: str) -> None:
         select(2, r.stream:read()):kind(), select(2, open.stream:read(-1)):kind() }"""
     expected = [100, BINARY, True, -1, True, True, "Internal", "Invalid"]
     assert await run(tmp_path, base, body) == expected
+
+
+async def test_scanning_a_stream(tmp_path: Path, base: str) -> None:
+    """Lines, words, bytes and characters; the end is no error; a stream of the net is only read."""
+    body = r"""local function open(text, times)
+        local query = { text = text, times = times or 1 }
+        return http_client.get(base .. "/text", { query = query, stream = true }).stream
+    end
+    local function all(split, text)
+        local scanner, out = open(text):scanner(split), {}
+        while scanner:scan() do out[#out + 1] = scanner:text() end
+        out[#out + 1] = scanner:err() == nil and scanner:text() == "" and "end"
+        return out
+    end
+    local long = open("a", 70000)
+    local scanner = long:scanner()
+    local more, err = scanner:scan()
+    local stat = long:stat()
+    return { all("lines", "a\r\nb\n\nc"), all("words", "  one two\n three "), all("bytes", "xy"),
+        all("runes", "aé€"), all("lines", ""), more, err:kind(), scanner:err() ~= nil,
+        select(2, long:scanner("odd")):kind(), select(2, long:seek("set", 0)):kind(),
+        select(2, long:write("x")):kind(), stat.size, stat.position > 65536, stat.seekable }"""
+    got = await run(tmp_path, base, body)
+    assert got[:5] == [
+        ["a", "b", "", "c", "end"],
+        ["one", "two", "three", "end"],
+        ["x", "y", "end"],
+        ["a", "é", "€", "end"],
+        ["end"],
+    ]
+    internal = "Internal"
+    assert got[5:] == [False, internal, True, "Invalid", internal, internal, -1, True, False]
 
 
 async def test_texts_in_urls(tmp_path: Path) -> None:

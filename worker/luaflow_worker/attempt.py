@@ -25,6 +25,7 @@ from luaflow.errors import (
     AlreadyExists,
     InvalidArgument,
     LuaflowError,
+    MissingLibrary,
     NotFound,
     Refused,
     WorkflowFailed,
@@ -149,6 +150,8 @@ def failure_of_call(error: Exception) -> Failure:
     ):
         if isinstance(error, kind):
             return Failure(name, str(error), retryable=False)
+    if isinstance(error, MissingLibrary):
+        return Failure("Unavailable", error.message, retryable=False)
     if isinstance(error, (InvalidArgument, ValueError)):
         return Failure("Invalid", str(error), retryable=False)
     if isinstance(error, LuaflowError):

@@ -6,6 +6,7 @@ that has to wait for the world (``http_client`` and its like). Each ends by reso
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from luaflow_worker.process_work import PROCESS_WORK
 if TYPE_CHECKING:
     from luaflow_worker.functions import FunctionCall
 
+log = logging.getLogger(__name__)
+
 IO: dict[str, Callable[[FunctionCall, list[Any]], Awaitable[Any]]] = {
     **http_calls.IO,
     **modules.IO,
@@ -28,7 +31,14 @@ IO: dict[str, Callable[[FunctionCall, list[Any]], Awaitable[Any]]] = {
 async def _io(call: FunctionCall, command: Command) -> None:
     """Do the work of a module function that waits for the world."""
     name = _text(command.name)
-    answer = await IO[name](call, values.loads(command.data or b"[]"))
+    try:
+        answer = await IO[name](call, values.loads(command.data or b"[]"))
+    except (LuaflowError, ValueError):
+        raise
+    except Exception as error:  # whatever it is, the code must not wait for ever
+        log.exception("%s failed in a way nobody foresaw", name)
+        text = f"{name}: {type(error).__name__}: {error}"
+        raise WorkflowFailed(text, kind="Internal", retryable=True) from error
     call.resolve(command.seq, True, values.dumps(answer))
 
 

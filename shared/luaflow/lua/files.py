@@ -24,7 +24,7 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
     "events": ("events",),
     "hash": ("hash",),
     "http": ("http",),
-    "http_client": ("http_client",),
+    "http_client": ("streams", "http_client"),
     "metrics": ("metrics",),
     "registry": ("registry",),
     "yaml": ("yaml",),

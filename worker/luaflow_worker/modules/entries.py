@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,8 @@ from luaflow.registry.entries import Entry
 
 if TYPE_CHECKING:
     from luaflow_worker.functions import FunctionCall
+
+log = logging.getLogger("luaflow.lua")
 
 PATTERN_CHARACTERS: Final = 500
 """Of a regular expression in a filter."""
@@ -56,6 +59,7 @@ def _test(key: str, value: Any) -> Callable[[Entry], bool] | None:
     """One condition: an operator (``~ * ^ $``, or equality) and a field; None is ignored."""
     operator, field = (key[0], key[1:]) if key[:1] in _OPERATORS else ("", key)
     if field not in _FIELDS and not field.startswith("meta."):
+        log.warning("registry.find ignores %r: write .kind, .ns, .name or meta.<field>", key[:100])
         return None
     read = _FIELDS.get(field) or (lambda entry: _meta(entry.meta, field.removeprefix("meta.")))
     if not operator:

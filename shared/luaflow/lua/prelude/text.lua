@@ -27,16 +27,34 @@ end
 -- Bytes after which long work looks at the clock: it may run where there is no hook, or inside C.
 local CHUNK = 6144
 
+-- Two letters for each 12 bits: made when long strings are first written, for most engines never.
+local pairs_of_letters
+local function make_pairs()
+  pairs_of_letters = {}
+  for bits = 0, 4095 do pairs_of_letters[bits] = LETTERS[bits >> 6] .. LETTERS[bits & 63] end
+  return pairs_of_letters
+end
+
 --- Standard padded base64 of a string.
 function X.base64(s)
-  local out, n = {}, 0
-  for i = 1, #s, 3 do
+  local out, n, first = {}, 0, 1
+  if #s >= CHUNK then
+    local two = pairs_of_letters or make_pairs()
+    for i = 1, #s - 5, 6 do
+      local a, b, c, d, e, f = byte(s, i, i + 5)
+      out[n + 1], out[n + 2] = two[a << 4 | b >> 4], two[(b & 15) << 8 | c]
+      out[n + 3], out[n + 4] = two[d << 4 | e >> 4], two[(e & 15) << 8 | f]
+      n = n + 4
+      if i % CHUNK == 1 then check() end
+      first = i + 6
+    end
+  end
+  for i = first, #s, 3 do
     local a, b, c = byte(s, i, i + 2)
     local bits = a << 16 | (b or 0) << 8 | (c or 0)
     n = n + 1
     out[n] = LETTERS[bits >> 18] .. LETTERS[bits >> 12 & 63]
       .. (b and LETTERS[bits >> 6 & 63] or "=") .. (c and LETTERS[bits & 63] or "=")
-    if i % CHUNK == 1 then check() end
   end
   return concat(out)
 end

@@ -5,7 +5,6 @@ local A = K.calls
 local type, setmetatable, next, rawget = N.type, N.setmetatable, N.next, N.rawget
 local byte, char, format, gsub = N.string.byte, N.string.char, N.string.format, N.string.gsub
 local tonumber = N.tonumber
-local STATE, own = K.STATE, K.stable.own
 local invalid = K.errors.invalid
 
 local H = {}
@@ -26,26 +25,9 @@ function text_metatable.__call(text, object)
   K.raise("attempt to call a string value")
 end
 
-local Stream, stream_methods = K.class("stream")
-
-function stream_methods.read(s, size)
-  if size ~= nil and (N.math.type(size) ~= "integer" or size < 0) then
-    return nil, invalid("stream:read expects a number of bytes")
-  end
-  local chunk, err = A.io("http_client.read", s.id, size or 0)
-  if err then return nil, err end
-  return chunk, nil
-end
-
-function stream_methods.close(s)
-  local done, err = A.io("http_client.close", s.id)
-  if err then return nil, err end
-  return done
-end
-
 local function response_of(found)
   local stream = found.stream
-  if stream then found.stream = own(setmetatable({[STATE] = {id = stream}}, Stream)) end
+  if stream then found.stream = K.stream(stream) end
   return setmetatable(found, Response)
 end
 
