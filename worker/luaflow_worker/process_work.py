@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from luaflow.errors import InvalidArgument, LuaflowError, NotFound
+from luaflow.errors import InvalidArgument, LuaflowError, NotFound, Refused
 from luaflow.lua.vm import Command, LoadError
 from luaflow.registry.app import App
 from luaflow.registry.entries import CallableEntry, Entry, FunctionEntry
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MOST = 20_000
+"""Functions and processes of one node; a spawn beyond is refused."""
 HOSTS = ("process.host", "terminal.host")
 """Kinds of entries that processes run on."""
 
@@ -72,6 +74,8 @@ async def _process(
     if running is not None:
         await _join(call, command, extra, running, mail)
         return
+    if len(processes.calls) >= MOST:
+        raise Refused(f"{MOST} functions and processes run here already: wait for some of them")
     attempt = attempt_of(call.attempt, entry.id, command.data or b"[]", extra.get("context") or {})
     made = new_process(host, entry, attempt, str(extra["host"]), name=extra.get("name"))
     for mode in MODES.get(extra.get("watch") or "", ()):
@@ -211,6 +215,8 @@ async def register(call: FunctionCall, command: Command) -> None:
     extra, processes = orjson.loads(command.extra or b"{}"), call.host.processes
     pid, scope = str(extra["pid"]), int(extra["scope"])
     holder = processes.find(pid)
+    if holder is None and processes.is_here(pid):
+        raise NotFound(f"the process {pid} is not running")
     if scope:
         await processes.reachable()
     await processes.names.register(_text(command.name), pid, scope, holder or call)
@@ -226,7 +232,7 @@ async def lookup(call: FunctionCall, command: Command) -> None:
 async def unregister(call: FunctionCall, command: Command) -> None:
     """Free a name."""
     scope = int(orjson.loads(command.extra or b"{}")["scope"])
-    done = await call.host.processes.names.unregister(_text(command.name), scope)
+    done = await call.host.processes.names.unregister(_text(command.name), scope, call.pid)
     call.resolve(command.seq, True, done)
 
 

@@ -141,6 +141,7 @@ end
 function M.cancel(dest, reason)
   local wrong = check_destination(dest)
   if wrong then return nil, wrong end
+  if type(reason) == "number" then reason = tostring(reason) end
   if reason ~= nil and type(reason) ~= "string" then
     return nil, invalid("process.cancel: the reason must be a text")
   end
