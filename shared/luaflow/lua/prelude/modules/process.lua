@@ -31,7 +31,10 @@ function M.inbox()
   return own(mailbox.inbox(K.run).object)
 end
 
-function M.events() return own(mailbox.events(K.run).object) end
+function M.events()
+  K.run.looks = true -- at events: who cancels a function need not end it
+  return own(mailbox.events(K.run).object)
+end
 
 function M.listen(topic, options)
   if type(topic) ~= "string" or topic == "" or sub(topic, 1, 1) == "@" then
