@@ -75,11 +75,11 @@ def _compile(path: str) -> None:
 @contextmanager
 def altered_kernel(name: str, old: str, new: str) -> Iterator[None]:
     """Load the file ``name`` of the prelude with ``old``, which must occur, replaced."""
-    files = dict(vm._prelude())
+    files = dict(vm.prelude())
     text = files[name.encode()]
     assert old.encode() in text, f"{name}.lua of the prelude does not contain {old!r}"
     files[name.encode()] = text.replace(old.encode(), new.encode())
-    with patch.object(vm, "_prelude", lambda: tuple(files.items())):
+    with patch.object(vm, "prelude", lambda: tuple(files.items())):
         yield
 
 

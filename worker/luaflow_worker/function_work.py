@@ -28,7 +28,9 @@ async def _io(call: FunctionCall, command: Command) -> None:
     call.resolve(command.seq, True, values.dumps(answer))
 
 
-WORK: dict[str, Callable[[FunctionCall, Command], Coroutine[Any, Any, None]]] = {
+Work = Callable[["FunctionCall", Command], Coroutine[Any, Any, None]]
+
+WORK: dict[str, Work] = {
     "activity": call_function,
     "local_activity": call_function,
     "io": _io,

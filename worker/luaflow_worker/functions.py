@@ -12,7 +12,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -34,7 +34,7 @@ from luaflow_worker.attempt import (
     info_of,
 )
 from luaflow_worker.function_services import SERVICES
-from luaflow_worker.function_work import WORK
+from luaflow_worker.function_work import WORK, Work
 from luaflow_worker.processes import Bonds, Processes
 from luaflow_worker.python_activities import PythonActivities
 
@@ -303,7 +303,7 @@ class FunctionCall:
             else:
                 work = WORK.get(command.op)
                 if work:
-                    self._spawn(command.seq, work(self, command))
+                    self._spawn(work, command)
 
     def _give_up(self, seq: int, *, answer: bool) -> None:
         task = self._tasks.pop(seq, None)
@@ -318,14 +318,16 @@ class FunctionCall:
         loop = asyncio.get_running_loop()
         self._tasks[command.seq] = loop.call_later(seconds, self.resolve, command.seq, True, None)
 
-    def _spawn(self, seq: int, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks[seq] = asyncio.create_task(self._guard(seq, work), name="luaflow-function")
+    def _spawn(self, work: Work, command: Command) -> None:
+        doing = self._guard(work, command)
+        self._tasks[command.seq] = asyncio.create_task(doing, name="luaflow-function")
 
-    async def _guard(self, seq: int, work: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, work: Work, command: Command) -> None:
         try:
-            await work
+            # Made here: of a task that is cancelled before it begins nothing is left over.
+            await work(self, command)
         except (LuaflowError, ValueError) as error:
-            self.resolve(seq, False, failure_of_call(error).to_json())
+            self.resolve(command.seq, False, failure_of_call(error).to_json())
 
     def forget(self, seq: int) -> None:
         """Let go of the work of a command: it goes on, and nobody waits for it."""

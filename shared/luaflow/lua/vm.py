@@ -364,7 +364,7 @@ K.native.set_max_memory, K.native.thread_time = arm, clock
 
 def _boot(runtime: Any, kind: str, source: BundleSource, limits: tuple[float, int, int]) -> _Door:
     kernel = runtime.table()
-    for name, code in _prelude():
+    for name, code in prelude():
         runtime.execute(code, kernel, name=b"=luaflow/" + name)
         if name == b"native":
             runtime.execute(_LEND, kernel, runtime.set_max_memory, time.thread_time)
@@ -374,7 +374,8 @@ def _boot(runtime: Any, kind: str, source: BundleSource, limits: tuple[float, in
 
 
 @cache
-def _prelude() -> tuple[tuple[bytes, bytes], ...]:
+def prelude() -> tuple[tuple[bytes, bytes], ...]:
+    """The files of the prelude in order: name, source."""
     return tuple((name.encode(), (_PRELUDE / f"{name}.lua").read_bytes()) for name in _ORDER)
 
 

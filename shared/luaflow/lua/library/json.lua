@@ -1,0 +1,42 @@
+---@meta
+
+---JSON texts. Whole numbers stay whole, `3.0` stays a float; `null` becomes nil.
+---@class json
+local json = {}
+
+---A value as JSON. An empty table is `[]`, a table with gaps or mixed keys is refused, so is one
+---deeper than 128 or within itself; inf and nan become `null`.
+---
+---Workflows: pure.
+---@param value any
+---@return string? text
+---@return Error? err
+---
+---```lua
+---json.encode({1, 2.5, "x"}) --> '[1,2.5,"x"]'
+---json.encode({a = true}) --> '{"a":true}'
+---json.encode(nil) --> "null"
+---json.encode({}) --> "[]"
+---json.encode(1/0) --> "null"
+---json.encode({[1] = 1, x = 2}) --> nil, Internal
+---json.encode({[1] = 1, [3] = 2}) --> nil, Internal
+---```
+function json.encode(value) end
+
+---The value of a JSON text.
+---
+---Workflows: pure.
+---@param text string
+---@return any value
+---@return Error? err
+---
+---```lua
+---json.decode('{"a":[1,2]}') --> {a = {1, 2}}
+---json.decode("null") --> nil
+---math.type(json.decode("3.0")) --> "float"
+---json.decode("") --> nil, Invalid
+---json.decode("{") --> nil, Internal
+---```
+function json.decode(text) end
+
+return json
