@@ -282,7 +282,7 @@ async def test_letters_nobody_can_read_hurt_nobody(stage: Stage) -> None:
     store = stage.engine.store
     key = inboxes.home(store, node.processes.node).inbox(node.processes.node)
     good = {"kind": "message", "to": made.pid, "from": "", "topic": "t", "input": []}
-    for text in (b"no json", b"[]", b'{"kind":"x"}', orjson.dumps(good)):
+    for text in (b"no json", b"[]", b'{"kind":"x"}', b'{"to":1}', orjson.dumps(good)):
         await store.read(("XADD", key, "*", "e", text))
     assert await within(task) == "t"
 

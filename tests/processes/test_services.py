@@ -153,8 +153,8 @@ async def test_a_service_that_gives_up_stays_down(stage: Stage) -> None:
         (3, {}, 4.0),
         (99, {}, 90.0),
         (2, {"factor": 3.0, "initial_ms": 10}, 0.03),
-        (3, {"max_attempts": 4}, 4.0),
-        (4, {"max_attempts": 4}, None),
+        (4, {"max_attempts": 4}, 8.0),
+        (5, {"max_attempts": 4}, None),
     ],
 )
 def test_restart_policy(failures: int, options: dict[str, Any], pause: float | None) -> None:

@@ -33,7 +33,7 @@ KIND = "process.service"
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """When a service that failed is started again; ``max_attempts`` 0 is without end."""
+    """When a service that failed is started again; ``max_attempts`` in a row, 0 without end."""
 
     initial_ms: int = 1000
     max_ms: int = 90_000
@@ -43,7 +43,7 @@ class Restart:
 
     def pause(self, failures: int) -> float | None:
         """Seconds before the start that follows this many failures in a row; None: no more."""
-        if self.max_attempts and failures >= self.max_attempts:
+        if self.max_attempts and failures > self.max_attempts:
             return None
         ms = min(self.initial_ms * self.factor ** min(failures - 1, 64), self.max_ms)
         return ms * (1 + self.jitter * random.uniform(-1, 1)) / 1000
