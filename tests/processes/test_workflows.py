@@ -431,3 +431,25 @@ async def test_a_child_and_its_parent_tell_the_same_process(stage: Stage) -> Non
     )
     await stage.engine.worker()
     assert await within(stage.call("f")) == [[1, 2, 3], [1, 2, 3]]
+
+
+async def test_a_pid_that_leaves_as_a_result_is_reachable(stage: Stage) -> None:
+    """An activity starts a process in its worker and returns its PID: the workflow talks to it."""
+    await stage.app(
+        {
+            "p_works": """
+            local m = process.inbox():receive()
+            process.send(m:from(), "done", m:payload():data() + 1)
+            """,
+            "start": 'return process.spawn("app:p_works", HOST)',
+        },
+        workflows={
+            "wf": """
+            local pid = funcs.call("app:start")
+            process.send(pid, "work", 41)
+            return (process.listen("done"):receive())
+            """
+        },
+    )
+    await stage.engine.worker()
+    assert await within(stage.engine.execute("wf")) == 42

@@ -6,6 +6,7 @@ One coroutine for each operation of a command; ``function_work.WORK`` lists them
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
@@ -69,15 +70,20 @@ async def _process(
     host, processes = call.host, call.host.processes
     check_host(host.app, call.entry, str(extra.get("host")), entry)
     assert isinstance(entry, FunctionEntry)
+    if processes.world.connected:
+        # its PID may leave as the result of an activity, or in a reply to somebody
+        with contextlib.suppress(LuaflowError):
+            await processes.reachable()
     mail = [(str(topic), rest) for topic, *rest in extra.get("messages") or [] if topic]
-    running = processes.names.local.get(str(extra.get("name")))
+    name = extra.get("name")
+    running = processes.names.local.get(name) if name else None
     if running is not None:
         await _join(call, command, extra, running, mail)
         return
     if len(processes.calls) >= MOST:
         raise Refused(f"{MOST} functions and processes run here already: wait for some of them")
     attempt = attempt_of(call.attempt, entry.id, command.data or b"[]", extra.get("context") or {})
-    made = new_process(host, entry, attempt, str(extra["host"]), name=extra.get("name"))
+    made = new_process(host, entry, attempt, str(extra["host"]), name=name)
     for mode in MODES.get(extra.get("watch") or "", ()):
         _bind(call, made, mode)
     end = processes.spawn(run_process(made, mail, call.pid))
