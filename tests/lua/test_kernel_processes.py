@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 from tests.lua.support_kernel import Play
+from tests.support.mutants import altered_kernel, kernel_mutant, proves
 
 NODE_PID = "{n0123456789ab@app:f|1f}"
 FAILED = orjson.dumps(
@@ -110,6 +111,7 @@ def test_a_broken_link(trap: bool) -> None:
         ("process.events()", True),
         ("process.set_options({interrupt_on_cancel = true})", True),
         ("process.inbox()", False),
+        ("process.listen('an event came'):receive()", False),
     ],
 )
 def test_a_cancelled_call_is_told_where_it_looks(first: str, told: bool) -> None:
@@ -122,6 +124,9 @@ def test_a_cancelled_call_is_told_where_it_looks(first: str, told: bool) -> None
         return { err and err:kind(), process.events():receive().kind }
     end"""
     )
+    if "event came" in first:
+        one.step(b"event", FAILED)  # which nobody looks at
+        deliver(one, "an event came")
     one.step(b"cancel_call", b"", b"")
     if told:
         assert one.last.status == "wait" or one.result == ["Canceled", "pid.cancel"]
@@ -214,3 +219,23 @@ def test_a_function_gives_exec_up_without_cancelling_the_child() -> None:
     other = Play(code)
     other.cancel()
     assert other.ops() == ["child", "cancel"]
+
+
+@proves(kernel_mutant("processes", "if received - run.took <= MAX_MAIL then", "if true then"))
+async def test_a_mailbox_has_a_bound() -> None:
+    """Messages that are taken do not count; too many that are not end the process, and only it."""
+    with altered_kernel("processes", "MAX_MAIL = 100000", "MAX_MAIL = 3"):
+        one = play(
+            """return function()
+            local inbox = process.inbox()
+            for _ = 1, 10 do inbox:receive() end
+            process.listen("end"):receive()
+        end"""
+        )
+    for _ in range(10):
+        deliver(one, "taken")
+    for _ in range(3):
+        deliver(one, "left")
+    assert one.last.status == "wait"
+    deliver(one, "left")
+    assert one.failure["kind"] == "RateLimited"

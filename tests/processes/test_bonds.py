@@ -171,7 +171,7 @@ async def test_terminate_and_cancel_of_processes(stage: Stage) -> None:
         out[4] = e.result.value
         out[4][4] = out[4][4] == process.pid()
         local c = process.spawn_monitored("app:p_waits", HOST)
-        process.cancel(c)
+        process.cancel(c, 100)
         process.send(c, "went on")
         out[5] = show(events:receive())
         return out

@@ -11,6 +11,7 @@ from tests.support.engine import within
 
 from luaflow.domain.failure import Failure, Invalid
 from luaflow_worker.function_calls import CallRetry
+from luaflow_worker.function_work import WORK
 
 
 async def test_a_call_is_direct(stage: Stage) -> None:
@@ -217,3 +218,16 @@ async def test_state_of_a_host_is_the_calls_own(stage: Stage) -> None:
         {"kind": "message", "to": made.pid, "from": "", "topic": "t", "input": []}
     )
     assert await task == 1
+
+
+async def test_a_mistake_of_a_module_is_an_error_of_its_call(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a module of this process raises: the code that waits for it is told."""
+
+    async def broken(call: Any, command: Any) -> None:
+        raise KeyError("a mistake")
+
+    monkeypatch.setitem(WORK, "lookup", broken)
+    await stage.app({"f": 'return kinds(select(2, process.registry.lookup("x")))'})
+    assert await within(stage.call("f")) == "Internal"

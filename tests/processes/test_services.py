@@ -19,7 +19,10 @@ RUNS = """
 local name = ...
 process.send("top", "up", name, process.pid(), process.registry.lookup("app:" .. name))
 local case = channel.select({process.events():case_receive(), process.inbox():case_receive()})
-if case.channel == process.inbox() then error("asked to fail") end
+if case.channel == process.inbox() then
+  if case.value:topic() == "give up" then return nil, "for good" end
+  error("asked to fail")
+end
 process.send("top", "down", name)
 """
 TOP = """
@@ -120,6 +123,29 @@ async def test_a_service_that_fails_is_started_again(stage: Stage) -> None:
         await services.stop()
 
 
+async def test_a_service_that_gives_up_stays_down(stage: Stage) -> None:
+    """An error that is not retryable, and a termination, end it for good."""
+    again = {"initial_delay": "1ms"}
+    names = ["b", "c", "d"]
+    code = {**CODE, "end": 'process.terminate("app:c") process.terminate("app:d")'}
+    await stage.app(code, entries=[service(name, restart=again) for name in names])
+    node = await stage.node()
+    gate, top = await _begin(node, "gate", 3), await _begin(node, "top", 3)
+    services = ProcessServices(node)
+    await services.start()
+    await within(top)
+    await within(gate)
+    made = services.running["app:b"]
+    await node.processes.post(
+        {"kind": "message", "to": made.pid, "from": "", "topic": "give up", "input": []}
+    )
+    await node.call("app:end", [])
+    await within(made.ending())
+    await within(asyncio.gather(*services._tasks.values()))
+    assert not services.running
+    await services.stop()
+
+
 @pytest.mark.parametrize(
     ("failures", "options", "pause"),
     [
@@ -127,8 +153,8 @@ async def test_a_service_that_fails_is_started_again(stage: Stage) -> None:
         (3, {}, 4.0),
         (99, {}, 90.0),
         (2, {"factor": 3.0, "initial_ms": 10}, 0.03),
-        (3, {"max_attempts": 4}, 4.0),
-        (4, {"max_attempts": 4}, None),
+        (4, {"max_attempts": 4}, 8.0),
+        (5, {"max_attempts": 4}, None),
     ],
 )
 def test_restart_policy(failures: int, options: dict[str, Any], pause: float | None) -> None:

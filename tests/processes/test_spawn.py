@@ -23,6 +23,7 @@ async def test_a_process_answers_messages(stage: Stage) -> None:
         {
             "p_echo": ECHO,
             "f": """
+            process.registry.register("None")
             local pid, err = process.spawn("app:p_echo", HOST)
             if err then return nil, err end
             local inbox = process.inbox()
@@ -234,3 +235,30 @@ async def test_the_end_of_main_ends_the_rest(stage: Stage) -> None:
         {"f": 'coroutine.spawn(function() time.sleep("1h") end) return "done", 5, "ignored"'}
     )
     assert await stage.call("f") == "done"
+
+
+async def test_one_process_of_those_that_want_a_name_at_once(stage: Stage) -> None:
+    """Spawned side by side: the first has the name, the others are it, too."""
+    await stage.app(
+        {
+            "p_echo": ECHO,
+            "f": """
+            local pids, done = {}, channel.new(0)
+            local named = process.with_context({}):with_name("one"):with_message("hello", "x")
+            for i = 1, 5 do
+              coroutine.spawn(function()
+                pids[i] = named:spawn("app:p_echo", HOST)
+                done:send(true)
+              end)
+            end
+            for _ = 1, 5 do done:receive() end
+            local inbox, same, heard = process.inbox(), 0, 0
+            for i = 1, 5 do
+              if pids[i] == pids[1] then same = same + 1 end
+              if inbox:receive():from() == pids[1] then heard = heard + 1 end
+            end
+            return { same, heard }
+            """,
+        }
+    )
+    assert await stage.call("f") == [5, 5]

@@ -372,3 +372,84 @@ async def test_cancelled_activity_that_listens(stage: Stage) -> None:
             worker.activities.freed.clear()
             await worker.activities.freed.wait()
     assert not worker.node.processes.calls
+
+
+async def test_letters_of_a_run_that_ends_or_goes_on_arrive(stage: Stage) -> None:
+    """Sent in the activation that continues as new, or returns: they leave with that commit."""
+    await stage.app(
+        {
+            "f": """
+            local inbox, out = process.inbox(), {}
+            local pid = process.spawn_monitored("app:wf", "app:worker", process.pid(), 1)
+            for i = 1, 6 do out[i] = inbox:receive():payload():data() end
+            return { out, process.events():receive().result.value }
+            """,
+        },
+        workflows={
+            "wf": """
+            local to, n = ...
+            process.send(to, "first", n)
+            process.send(to, "second", n * 10)
+            if n < 3 then process.upgrade(nil, to, n + 1) end
+            return "end"
+            """
+        },
+    )
+    await stage.engine.worker()
+    assert await within(stage.call("f")) == [[1, 10, 2, 20, 3, 30], "end"]
+
+
+async def test_a_child_and_its_parent_tell_the_same_process(stage: Stage) -> None:
+    """Runs of several partitions, an activity between two letters: each in its order."""
+    await stage.app(
+        {
+            "act": "return ...",
+            "f": """
+            local inbox, seen = process.inbox(), {a = {}, b = {}}
+            process.spawn("app:wf", "app:worker", process.pid())
+            for _ = 1, 6 do
+              local p = inbox:receive():payload()
+              local list = seen[p[1]:data()]
+              list[#list + 1] = p[2]:data()
+            end
+            return { seen.a, seen.b }
+            """,
+        },
+        workflows={
+            "wf": """
+            local to = ...
+            process.send(to, "t", "a", 1)
+            local value = workflow.exec("app:kid", to)
+            process.send(to, "t", "a", value)
+            process.send(to, "t", "a", funcs.call("app:act", 3))
+            """,
+            "kid": """
+            for i = 1, 3 do process.send(..., "t", "b", (funcs.call("app:act", i))) end
+            return 2
+            """,
+        },
+    )
+    await stage.engine.worker()
+    assert await within(stage.call("f")) == [[1, 2, 3], [1, 2, 3]]
+
+
+async def test_a_pid_that_leaves_as_a_result_is_reachable(stage: Stage) -> None:
+    """An activity starts a process in its worker and returns its PID: the workflow talks to it."""
+    await stage.app(
+        {
+            "p_works": """
+            local m = process.inbox():receive()
+            process.send(m:from(), "done", m:payload():data() + 1)
+            """,
+            "start": 'return process.spawn("app:p_works", HOST)',
+        },
+        workflows={
+            "wf": """
+            local pid = funcs.call("app:start")
+            process.send(pid, "work", 41)
+            return (process.listen("done"):receive())
+            """
+        },
+    )
+    await stage.engine.worker()
+    assert await within(stage.engine.execute("wf")) == 42

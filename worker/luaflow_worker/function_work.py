@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from luaflow.domain import values
+from luaflow.errors import LuaflowError, WorkflowFailed
 from luaflow.lua.vm import Command
 from luaflow_worker import http_calls, modules
 from luaflow_worker.function_calls import call_function

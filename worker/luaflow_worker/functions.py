@@ -346,6 +346,11 @@ class FunctionCall:
             await work(self, command)
         except (LuaflowError, ValueError) as error:
             self.resolve(command.seq, False, failure_of_call(error).to_json())
+        except (
+            Exception
+        ) as error:  # a module's own mistake must not leave the code waiting for ever
+            log.exception("%s of %s failed in the machinery", command.op, self.entry.id)
+            self.resolve(command.seq, False, failure_of_call(error).to_json())
 
     def forget(self, seq: int) -> None:
         """Let go of the work of a command: it goes on, and nobody waits for it."""

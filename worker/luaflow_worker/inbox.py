@@ -106,7 +106,7 @@ class Inbox(Service):
     def _take(self, text: bytes) -> None:
         try:
             self._receive(orjson.loads(text))
-        except (LookupError, TypeError, ValueError):
+        except (AttributeError, LookupError, TypeError, ValueError):
             log.exception("a letter to this node cannot be read: %r", text[:200])
 
 

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOCAL = 0
-"""The scope of names that only this node knows; the others are one in the namespace."""
+LOCAL, EVENTUAL = 0, 1
+"""Scopes: names that only this node knows, and those of the namespace; the others are as EVENTUAL,
+but only their owner frees them."""
 
 
 class Names:
@@ -72,12 +73,14 @@ class Names:
         self.shared[name] = pid
         holder.bonds.names.add((scope, name, pid))
 
-    async def unregister(self, name: str, scope: int) -> bool:
-        """Free a name, whoever has it; False when nobody has."""
+    async def unregister(self, name: str, scope: int, pid: str) -> bool:
+        """Free a name; False when nobody has it, or (CONSISTENT, STRONG) another than ``pid``."""
         if scope == LOCAL:
             return self.local.pop(name, None) is not None
-        self.shared.pop(name, None)
-        return await self._free(name, "")
+        done = await self._free(name, pid if scope > EVENTUAL else "")
+        if done:
+            self.shared.pop(name, None)
+        return done
 
     async def _free(self, name: str, pid: str) -> bool:
         store = await self._world.store()

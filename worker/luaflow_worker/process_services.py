@@ -1,9 +1,11 @@
 """Entries of kind ``process.service``: processes that an app wants to run as long as it does.
 
 ``await ProcessServices(node).start()`` starts those with ``lifecycle.auto_start``, in the order of
-their ``depends_on``; one that fails is started again after a pause that grows, one that returns has
-ended. ``stop()`` ends them in the opposite order: what looks at ``process.events()`` is told first
-(CANCEL), and may take ``stop_timeout``. A service is registered in its node under its own id.
+their ``depends_on``. One that fails is started again after a pause that grows, unless its error is
+not retryable or it was terminated; one that returns has ended. ``stop()`` ends them in the
+opposite order: code that looks at ``process.events()`` is told (CANCEL) and may take
+``stop_timeout``, other code ends at once.
+A service is registered in its node under its own id.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ KIND = "process.service"
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """When a service that failed is started again; ``max_attempts`` 0 is without end."""
+    """When a service that failed is started again; ``max_attempts`` in a row, 0 without end."""
 
     initial_ms: int = 1000
     max_ms: int = 90_000
@@ -41,7 +43,7 @@ class Restart:
 
     def pause(self, failures: int) -> float | None:
         """Seconds before the start that follows this many failures in a row; None: no more."""
-        if self.max_attempts and failures >= self.max_attempts:
+        if self.max_attempts and failures > self.max_attempts:
             return None
         ms = min(self.initial_ms * self.factor ** min(failures - 1, 64), self.max_ms)
         return ms * (1 + self.jitter * random.uniform(-1, 1)) / 1000
@@ -175,6 +177,9 @@ class ProcessServices:
             self._running.pop(spec.id, None)
             if failure is None or self._stopping:
                 log.info("service %s has ended", spec.id)
+                return
+            if failure.retryable is False or failure.kind == "Canceled":
+                log.error("service %s stays down: %s", spec.id, failure.message)
                 return
             lasted = (loop.time() - since) * 1000
             failures = 1 if lasted >= spec.stable else failures + 1

@@ -6,13 +6,14 @@ One coroutine for each operation of a command; ``function_work.WORK`` lists them
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from luaflow.errors import InvalidArgument, LuaflowError, NotFound
+from luaflow.errors import InvalidArgument, LuaflowError, NotFound, Refused
 from luaflow.lua.vm import Command, LoadError
 from luaflow.registry.app import App
 from luaflow.registry.entries import CallableEntry, Entry, FunctionEntry
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MOST = 20_000
+"""Functions and processes of one node; a spawn beyond is refused."""
 HOSTS = ("process.host", "terminal.host")
 """Kinds of entries that processes run on."""
 
@@ -67,13 +70,20 @@ async def _process(
     host, processes = call.host, call.host.processes
     check_host(host.app, call.entry, str(extra.get("host")), entry)
     assert isinstance(entry, FunctionEntry)
+    if processes.world.connected:
+        # its PID may leave as the result of an activity, or in a reply to somebody
+        with contextlib.suppress(LuaflowError):
+            await processes.reachable()
     mail = [(str(topic), rest) for topic, *rest in extra.get("messages") or [] if topic]
-    running = processes.names.local.get(str(extra.get("name")))
+    name = extra.get("name")
+    running = processes.names.local.get(name) if name else None
     if running is not None:
         await _join(call, command, extra, running, mail)
         return
+    if len(processes.calls) >= MOST:
+        raise Refused(f"{MOST} functions and processes run here already: wait for some of them")
     attempt = attempt_of(call.attempt, entry.id, command.data or b"[]", extra.get("context") or {})
-    made = new_process(host, entry, attempt, str(extra["host"]), name=extra.get("name"))
+    made = new_process(host, entry, attempt, str(extra["host"]), name=name)
     for mode in MODES.get(extra.get("watch") or "", ()):
         _bind(call, made, mode)
     end = processes.spawn(run_process(made, mail, call.pid))
@@ -211,6 +221,8 @@ async def register(call: FunctionCall, command: Command) -> None:
     extra, processes = orjson.loads(command.extra or b"{}"), call.host.processes
     pid, scope = str(extra["pid"]), int(extra["scope"])
     holder = processes.find(pid)
+    if holder is None and processes.is_here(pid):
+        raise NotFound(f"the process {pid} is not running")
     if scope:
         await processes.reachable()
     await processes.names.register(_text(command.name), pid, scope, holder or call)
@@ -226,7 +238,7 @@ async def lookup(call: FunctionCall, command: Command) -> None:
 async def unregister(call: FunctionCall, command: Command) -> None:
     """Free a name."""
     scope = int(orjson.loads(command.extra or b"{}")["scope"])
-    done = await call.host.processes.names.unregister(_text(command.name), scope)
+    done = await call.host.processes.names.unregister(_text(command.name), scope, call.pid)
     call.resolve(command.seq, True, done)
 
 

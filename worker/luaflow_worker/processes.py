@@ -105,6 +105,11 @@ class Processes:
             return None
         return self.calls.get(found.uniq)
 
+    def is_here(self, pid: str) -> bool:
+        """Whether a PID is of this node, whether its process still runs or not."""
+        found = parse_pid(pid)
+        return found is not None and found.node == self.node
+
     def ended(self, call: FunctionCall, outcome: Outcome) -> None:
         """A process ended: whoever watches it is told, its names are free."""
         del self.calls[call.uniq]

@@ -41,6 +41,11 @@ class World:
                 self._client = await self._connect()
             return self._client
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a client already."""
+        return self._client is not None
+
     async def store(self) -> Store:
         """The store of the namespace."""
         return (await self.client()).store

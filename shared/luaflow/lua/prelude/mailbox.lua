@@ -51,7 +51,7 @@ local Entry = {__metatable = false, __name = "message"}
 function M.taken(run, entry)
   if run.unread[entry] then
     run.unread[entry] = nil
-    run.mail_changed = true
+    run.mail_changed, run.took = true, run.took + 1
   end
 end
 
@@ -239,6 +239,7 @@ end
 function M.new(run)
   run.listeners, run.kept, run.inbox = {}, {}, false
   run.unread, run.arrived, run.mail_changed, run.updates = {}, {}, false, {}
+  run.received, run.took, run.looks = 0, 0, false
   run.ahead, run.ahead_first, run.ahead_last = {}, 1, 0
   run.events = false
 end

@@ -21,45 +21,53 @@ local Event = {__metatable = false, __name = "process.Event", __index = {
 }}
 K.stable.open_metatables[Event] = true
 
+-- Messages and events that may wait to be taken: more is a process that forgot to look.
+local MAX_MAIL = 100000
+
+-- True when there is room for one more in the mailbox; else the process ends.
 -- What arrives is numbered, so that what nobody took keeps its order when the code is exchanged.
-local function numbered(run, entry)
-  run.received = (run.received or 0) + 1
-  entry.id = run.received
-  return entry
+local function admit(run, entry)
+  local received = run.received + 1
+  run.received, entry.id = received, received
+  if received - run.took <= MAX_MAIL then return true end
+  run.fail(run, make_error("RateLimited", "its mailbox holds more than " .. MAX_MAIL
+    .. " messages that nobody takes: receive them, or end the process", false))
+  return false
 end
 
 local function arrive_event(run, event, entry)
-  mailbox.arrive_event(run, setmetatable(event, Event), numbered(run, entry))
+  if not admit(run, entry) then return end
+  mailbox.arrive_event(run, setmetatable(event, Event), entry)
+  if event.kind == "pid.cancel" then
+    run.cancel_requested = true
+    if run.options.interrupt_on_cancel then S.interrupt(run, entry) end
+  end
+  S.drive(run)
 end
 
 --- A message: topic, sender, JSON array of its payloads.
 function ops.deliver(run, topic, from, payloads)
   local values, n = decode(payloads)
-  mailbox.arrive(run, numbered(run, {
-    topic = topic, from = from, values = values, n = n or 0, raw = false,
-  }))
+  local entry = {topic = topic, from = from, values = values, n = n or 0, raw = false}
+  if not admit(run, entry) then return end
+  mailbox.arrive(run, entry)
   S.drive(run)
 end
 
 --- An event for process.events(), as JSON.
 function ops.event(run, text)
   arrive_event(run, decode(text), {})
-  S.drive(run)
 end
 
 --- Somebody asks the process to end; its code decides.
 function ops.cancel(run, from, reason)
-  run.cancel_requested = true
-  local entry = {}
-  arrive_event(run, {kind = "pid.cancel", from = from, reason = reason}, entry)
-  if run.options.interrupt_on_cancel then S.interrupt(run, entry) end
-  S.drive(run)
+  arrive_event(run, {kind = "pid.cancel", from = from, reason = reason}, {})
 end
 
 --- The context of a call is cancelled: code that looks at its events is told, other code ends here.
-function ops.cancel_call(run, from, reason, looks)
-  if run.events or run.options.interrupt_on_cancel then return ops.cancel(run, from, reason) end
-  if looks then return end
+function ops.cancel_call(run, from, reason, asks)
+  if run.looks or run.options.interrupt_on_cancel then return ops.cancel(run, from, reason) end
+  if asks then return end
   run.fail(run, S.canceled())
 end
 

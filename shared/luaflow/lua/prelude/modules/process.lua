@@ -31,7 +31,10 @@ function M.inbox()
   return own(mailbox.inbox(K.run).object)
 end
 
-function M.events() return own(mailbox.events(K.run).object) end
+function M.events()
+  K.run.looks = true -- at events: who cancels a function need not end it
+  return own(mailbox.events(K.run).object)
+end
 
 function M.listen(topic, options)
   if type(topic) ~= "string" or topic == "" or sub(topic, 1, 1) == "@" then
@@ -141,6 +144,7 @@ end
 function M.cancel(dest, reason)
   local wrong = check_destination(dest)
   if wrong then return nil, wrong end
+  if type(reason) == "number" then reason = tostring(reason) end
   if reason ~= nil and type(reason) ~= "string" then
     return nil, invalid("process.cancel: the reason must be a text")
   end
