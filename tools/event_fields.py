@@ -17,8 +17,9 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
             "The run was started. `v`: format of events, `rv`: version of the runtime, `host` "
             "and `client`: the registry's entries, `bundle`: the code it begins with "
             "(`versioning`: whether it moves to newer code). In a chain: `continued_from` "
-            "the run before, `initiator` retry or cron, `continued_failure` why that one failed, `cron_at` the "
-            "time it is the turn of, `deadline` when the execution timeout of all of them is over."
+            "the run before, `initiator` retry or cron, `continued_failure` why that one "
+            "failed, `cron_at` the time it is the turn of, `deadline` when the execution "
+            "timeout of all of them is over."
         ),
         (
             "v rv workflow_type workflow_id run_id first_run_id bundle task_queue host client "

@@ -372,3 +372,81 @@ async def test_a_chain_is_one_workflow_for_everybody(make_engine: Make) -> None:
     assert caught.value.status == "terminated"
     listed = (await engine.client.list("WorkflowId = 'w'"))["workflows"]
     assert [run["status"] for run in listed] == ["terminated"]
+
+
+LOOK = """
+local function main(id, policy)
+  local value, err = process.with_options({
+    ["workflow.id"] = "child", ["workflow.retry_policy"] = policy,
+  }):exec(id, "app:worker", 9)
+  return {kind = err:kind(), retryable = err:retryable(), details = err:details()}
+end
+"""
+
+
+async def test_a_parent_learns_which_child_failed_and_why_for_good(make_engine: Make) -> None:
+    """The error names the child and says why it was not tried again (contract 9.3)."""
+    engine = await engine_of(make_engine, {**MODULES, "look": LOOK})
+    policy = {"maximum_attempts": 1}
+    found = await within((await engine.start("look", "app:fail", policy)).result())
+    run_id = (await engine.client.get_handle("child").describe())["run_id"]
+    assert found == {
+        "kind": "Unavailable",
+        "retryable": True,
+        "details": {
+            "_wrapper": "child_workflow",
+            "_workflow_id": "child",
+            "_workflow_type": "app:fail",
+            "_run_id": run_id,
+            "_retry_state": "maximum_attempts_reached",
+        },
+    }
+
+
+AGAIN = """
+local workflow = require("workflow")
+local function main(times)
+  if times > 0 then return workflow.continue_as_new(times - 1) end
+  if workflow.info().attempt == 1 then error("first") end
+  return workflow.info().attempt
+end
+"""
+
+
+async def test_continue_as_new_keeps_policy_and_deadline(make_engine: Make) -> None:
+    """The next run is tried again as the first one would have been, within the same deadline."""
+    engine = await engine_of(make_engine, {"again": AGAIN})
+    options = {"workflow.retry_policy": POLICY, "workflow.execution_timeout": "1h"}
+    handle = await engine.start("again", 2, id="w", options=options)
+    begun = (await engine.history(handle))[0].ts
+    first = await within(closed(engine, handle, str(handle.run_id)))
+    second = await within(closed(engine, handle, first["new_run_id"]))
+    third = await within(closed(engine, handle, second["new_run_id"]))
+    assert third["type"] == "WorkflowExecutionFailed"
+    p = engine.store.partition("w")
+    (score,) = await engine.store.read(("ZSCORE", p.timers, f"X|{third['new_run_id']}"))
+    assert int(score) == begun + 3_600_000
+    await engine.shift(10_000)
+    assert await handle.result(timeout=patience()) == 2
+
+
+@proves(replaced(steps, "needs_task", lambda *_: False))
+async def test_a_fused_step_makes_no_next_run(make_engine: Make) -> None:
+    """A run that fails on what an activity returned is tried again the plain way, at once."""
+    source = """
+local funcs, workflow = require("funcs"), require("workflow")
+local function main()
+  funcs.call("app:work")
+  if workflow.info().attempt == 1 then error("first") end
+  return workflow.info().attempt
+end
+"""
+    engine = await make_engine(simulated=True)
+    await engine.deploy({"fused": source}, activities={"work": "local function main() end"})
+    await engine.scheduler()
+    worker = await engine.worker()
+    handle = await engine.start("fused", id="w", options={"workflow.retry_policy": POLICY})
+    await within(closed(engine, handle, str(handle.run_id)))
+    await engine.shift(10_000)
+    assert await handle.result(timeout=patience()) == 2
+    assert worker.workflows._metrics._commits["fused", False]._value.get() == 0
