@@ -64,7 +64,13 @@ async def test_a_run_is_tried_again_after_its_back_off(make_engine: Make) -> Non
     """Attempts grow, the pause is kept to the millisecond, result and handle follow the chain."""
     engine = await engine_of(make_engine)
     handle = await engine.start(
-        "fail", 3, id="w", options={"workflow.retry_policy": POLICY}, memo={"who": "me"}
+        "fail",
+        3,
+        id="w",
+        options={"workflow.retry_policy": POLICY},
+        memo={"who": "me"},
+        search_attributes={"city": "Rome"},
+        context={"user": "ana"},
     )
     first = await within(closed(engine, handle, str(handle.run_id)))
     assert first["type"] == "WorkflowExecutionFailed"
@@ -87,6 +93,9 @@ async def test_a_run_is_tried_again_after_its_back_off(make_engine: Make) -> Non
     assert started["first_run_id"] == handle.run_id
     assert (started["continued_from"], started["initiator"]) == (second, "retry")
     assert started["continued_failure"]["message"] == "try 2"
+    assert started["context"] == {"user": "ana"}
+    assert (started["input"], started["task_queue"]) == ([3], "q")
+    assert await engine.client.count("city = 'Rome'") == 3
 
 
 async def test_the_last_try_is_the_end(make_engine: Make) -> None:

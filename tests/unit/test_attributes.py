@@ -92,7 +92,8 @@ def test_what_cannot_be_read_says_where(text: str, where: str) -> None:
 def test_values_of_different_kinds_are_never_compared() -> None:
     """No error and no match: a text is not above a number, true is not 1."""
     run = {"attributes": {"n": 1, "t": "1", "b": True, "l": ["x", "y"]}, "close_time": None}
-    ops, names, values = ("=", "!=", "<", ">"), ("n", "t", "b"), (1, "1", True)
+    ops, names = ("=", "!=", "<", ">"), ("n", "t", "b")
+    values: tuple[Any, ...] = (1, "1", True)
     for (i, name), (j, value), op in itertools.product(enumerate(names), enumerate(values), ops):
         assert Condition(name, op, value).holds(run) is (i == j and op == "=")
     assert Condition("l", "=", "y").holds(run)
