@@ -6,6 +6,7 @@ once, a repeat answered alike.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -83,6 +84,8 @@ async def test_a_run_is_tried_again_after_its_back_off(make_engine: Make) -> Non
     found = await engine.client.get_handle("w").describe()
     assert (found["run_id"], found["attempt"], found["memo"]) == (second, 2, {"who": "me"})
     assert (found["status"], found["history_length"]) == ("running", 1)
+    begins, begun = map(datetime.fromisoformat, (found["first_task_time"], found["start_time"]))
+    assert begins - begun == timedelta(seconds=10)
     await engine.shift(1)
     again = await within(closed(engine, handle, second))
     assert again["failure"]["message"] == "try 2"
