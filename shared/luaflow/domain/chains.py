@@ -17,8 +17,6 @@ from luaflow.domain.retry import RetryPolicy
 
 RETRY = "retry"
 CRON = "cron"
-NEXT_MADE = frozenset({"retry_policy", "cron_schedule"})
-"""Fields of a first event that say that something may follow the run."""
 _NOT_PASSED_ON = (
     "backoff_ms",
     "continued_failure",
