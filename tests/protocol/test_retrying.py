@@ -462,3 +462,28 @@ end
     await engine.shift(10_000)
     assert await handle.result(timeout=patience()) == 2
     assert worker.workflows._metrics._commits["fused", False]._value.get() == 0
+
+
+THIRD = """
+local workflow = require("workflow")
+local function main()
+  local inbox = process.inbox()
+  if workflow.info().attempt == 2 then inbox:receive() end
+  if workflow.info().attempt < 3 then error("down") end
+  return {inbox:receive():topic(), inbox:receive():topic()}
+end
+"""
+
+
+@proves(mutant("continue_as_new", "for i = rest, rest + carried - 1 do", "for i = 1, 0 do"))
+async def test_what_nobody_takes_goes_through_all_tries(make_engine: Make) -> None:
+    """In order, and without what a try before has taken (3.5)."""
+    engine = await engine_of(make_engine, {"third": THIRD})
+    handle = await engine.start("third", id="w", options={"workflow.retry_policy": POLICY})
+    first = await within(closed(engine, handle, str(handle.run_id)))
+    for name in ("taken", "one", "two"):
+        await handle.signal(name)
+    await engine.shift(10_000)
+    await within(closed(engine, handle, first["new_run_id"]))
+    await engine.shift(20_000)
+    assert await handle.result(timeout=patience()) == ["one", "two"]
