@@ -26,7 +26,7 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
             "input context attempt identity pid parent memo search_attributes run_timeout_ms "
             "execution_timeout_ms continued_from parent_close_policy retry_policy summary details "
             "request_id task_timeout_ms priority cron_schedule cron_at deadline versioning "
-            "initiator continued_failure"
+            "initiator continued_failure backoff_ms start_delay_ms"
         ),
     ),
     "WorkflowExecutionSignaled": (

@@ -96,7 +96,9 @@ class Firing:
         told, receiver = b"", None
         if parent:
             receiver = int(parent["p"])
-            told = child_outcome(parent, route.workflow_id, route.run_id, "timed_out", slot)
+            told = child_outcome(
+                parent, route.workflow_id, route.run_id, "timed_out", end.slot, end.state
+            )
 
         def make(route: Route) -> Call:
             return transitions.end_run(

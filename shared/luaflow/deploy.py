@@ -10,7 +10,7 @@ from luaflow.errors import NotFound, Unknown
 from luaflow.registry.app import App
 from luaflow.registry.bundle import Bundle, Deployment, make_bundles
 from luaflow.store import keys
-from luaflow.store.deployed import DeployedType
+from luaflow.store.deployed import DeployedType, build_field
 from luaflow.store.link import Arg
 from luaflow.store.store import Store
 
@@ -70,7 +70,7 @@ def _commands(
         for name in dict.fromkeys((one.type, one.entry_id)):
             names += [name, one.to_bytes()]
             if deployment.build:
-                builds += [keys.build_field(*deployment.build, name), one.to_bytes()]
+                builds += [build_field(*deployment.build, name), one.to_bytes()]
     if builds:
         commands.append(("HSET", keys.builds(namespace), *builds))
     if names:

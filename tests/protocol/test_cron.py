@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -58,6 +59,8 @@ async def test_the_first_run_waits_for_its_time(make_engine: Make) -> None:
     engine = await engine_of(make_engine)
     handle = await begin(engine, "quick", "@every 90s", "x")
     assert await due(engine, str(handle.run_id)) == 90_000
+    begins = datetime.fromisoformat((await handle.describe())["first_task_time"])
+    assert begins.timestamp() * 1000 == (await engine.history(handle))[0].body["cron_at"]
     await engine.shift(89_999)
     assert await engine.types(handle) == ["WorkflowExecutionStarted"]
     await engine.shift(1)

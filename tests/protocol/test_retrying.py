@@ -6,6 +6,7 @@ once, a repeat answered alike.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -64,7 +65,13 @@ async def test_a_run_is_tried_again_after_its_back_off(make_engine: Make) -> Non
     """Attempts grow, the pause is kept to the millisecond, result and handle follow the chain."""
     engine = await engine_of(make_engine)
     handle = await engine.start(
-        "fail", 3, id="w", options={"workflow.retry_policy": POLICY}, memo={"who": "me"}
+        "fail",
+        3,
+        id="w",
+        options={"workflow.retry_policy": POLICY},
+        memo={"who": "me"},
+        search_attributes={"city": "Rome"},
+        context={"user": "ana"},
     )
     first = await within(closed(engine, handle, str(handle.run_id)))
     assert first["type"] == "WorkflowExecutionFailed"
@@ -77,6 +84,8 @@ async def test_a_run_is_tried_again_after_its_back_off(make_engine: Make) -> Non
     found = await engine.client.get_handle("w").describe()
     assert (found["run_id"], found["attempt"], found["memo"]) == (second, 2, {"who": "me"})
     assert (found["status"], found["history_length"]) == ("running", 1)
+    begins, begun = map(datetime.fromisoformat, (found["first_task_time"], found["start_time"]))
+    assert begins - begun == timedelta(seconds=10)
     await engine.shift(1)
     again = await within(closed(engine, handle, second))
     assert again["failure"]["message"] == "try 2"
@@ -87,6 +96,9 @@ async def test_a_run_is_tried_again_after_its_back_off(make_engine: Make) -> Non
     assert started["first_run_id"] == handle.run_id
     assert (started["continued_from"], started["initiator"]) == (second, "retry")
     assert started["continued_failure"]["message"] == "try 2"
+    assert started["context"] == {"user": "ana"}
+    assert (started["input"], started["task_queue"]) == ([3], "q")
+    assert await engine.client.count("city = 'Rome'") == 3
 
 
 async def test_the_last_try_is_the_end(make_engine: Make) -> None:
@@ -372,3 +384,106 @@ async def test_a_chain_is_one_workflow_for_everybody(make_engine: Make) -> None:
     assert caught.value.status == "terminated"
     listed = (await engine.client.list("WorkflowId = 'w'"))["workflows"]
     assert [run["status"] for run in listed] == ["terminated"]
+
+
+LOOK = """
+local function main(id, policy)
+  local value, err = process.with_options({
+    ["workflow.id"] = "child", ["workflow.retry_policy"] = policy,
+  }):exec(id, "app:worker", 9)
+  return {kind = err:kind(), retryable = err:retryable(), details = err:details()}
+end
+"""
+
+
+async def test_a_parent_learns_which_child_failed_and_why_for_good(make_engine: Make) -> None:
+    """The error names the child and says why it was not tried again (contract 9.3)."""
+    engine = await engine_of(make_engine, {**MODULES, "look": LOOK})
+    policy = {"maximum_attempts": 1}
+    found = await within((await engine.start("look", "app:fail", policy)).result())
+    run_id = (await engine.client.get_handle("child").describe())["run_id"]
+    assert found == {
+        "kind": "Unavailable",
+        "retryable": True,
+        "details": {
+            "_wrapper": "child_workflow",
+            "_workflow_id": "child",
+            "_workflow_type": "app:fail",
+            "_run_id": run_id,
+            "_retry_state": "maximum_attempts_reached",
+        },
+    }
+
+
+AGAIN = """
+local workflow = require("workflow")
+local function main(times)
+  if times > 0 then return workflow.continue_as_new(times - 1) end
+  if workflow.info().attempt == 1 then error("first") end
+  return workflow.info().attempt
+end
+"""
+
+
+async def test_continue_as_new_keeps_policy_and_deadline(make_engine: Make) -> None:
+    """The next run is tried again as the first one would have been, within the same deadline."""
+    engine = await engine_of(make_engine, {"again": AGAIN})
+    options = {"workflow.retry_policy": POLICY, "workflow.execution_timeout": "1h"}
+    handle = await engine.start("again", 2, id="w", options=options)
+    begun = (await engine.history(handle))[0].ts
+    first = await within(closed(engine, handle, str(handle.run_id)))
+    second = await within(closed(engine, handle, first["new_run_id"]))
+    third = await within(closed(engine, handle, second["new_run_id"]))
+    assert third["type"] == "WorkflowExecutionFailed"
+    p = engine.store.partition("w")
+    (score,) = await engine.store.read(("ZSCORE", p.timers, f"X|{third['new_run_id']}"))
+    assert int(score) == begun + 3_600_000
+    await engine.shift(10_000)
+    assert await handle.result(timeout=patience()) == 2
+
+
+@proves(replaced(steps, "needs_task", lambda *_: False))
+async def test_a_fused_step_makes_no_next_run(make_engine: Make) -> None:
+    """A run that fails on what an activity returned is tried again the plain way, at once."""
+    source = """
+local funcs, workflow = require("funcs"), require("workflow")
+local function main()
+  funcs.call("app:work")
+  if workflow.info().attempt == 1 then error("first") end
+  return workflow.info().attempt
+end
+"""
+    engine = await make_engine(simulated=True)
+    await engine.deploy({"fused": source}, activities={"work": "local function main() end"})
+    await engine.scheduler()
+    worker = await engine.worker()
+    handle = await engine.start("fused", id="w", options={"workflow.retry_policy": POLICY})
+    await within(closed(engine, handle, str(handle.run_id)))
+    await engine.shift(10_000)
+    assert await handle.result(timeout=patience()) == 2
+    assert worker.workflows._metrics._commits["fused", False]._value.get() == 0
+
+
+THIRD = """
+local workflow = require("workflow")
+local function main()
+  local inbox = process.inbox()
+  if workflow.info().attempt == 2 then inbox:receive() end
+  if workflow.info().attempt < 3 then error("down") end
+  return {inbox:receive():topic(), inbox:receive():topic()}
+end
+"""
+
+
+@proves(mutant("continue_as_new", "for i = rest, rest + carried - 1 do", "for i = 1, 0 do"))
+async def test_what_nobody_takes_goes_through_all_tries(make_engine: Make) -> None:
+    """In order, and without what a try before has taken (3.5)."""
+    engine = await engine_of(make_engine, {"third": THIRD})
+    handle = await engine.start("third", id="w", options={"workflow.retry_policy": POLICY})
+    first = await within(closed(engine, handle, str(handle.run_id)))
+    for name in ("taken", "one", "two"):
+        await handle.signal(name)
+    await engine.shift(10_000)
+    await within(closed(engine, handle, first["new_run_id"]))
+    await engine.shift(20_000)
+    assert await handle.result(timeout=patience()) == ["one", "two"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -268,6 +268,10 @@ async def test_start_delay_ends_with_the_first_signal(make_engine: Make) -> None
     engine = await engine_of(make_engine)
     late = await engine.start("wait", id="late", start_delay="1h", run_timeout="10m")
     assert (await engine.fields(late))["task"] == "delayed"
+    found = await late.describe()
+    times = (found["start_time"], found["first_task_time"])
+    opened, begins = map(datetime.fromisoformat, times)
+    assert begins - opened == timedelta(hours=1)
     p = engine.store.partition("late")
     begun = (await engine.history(late))[0].ts
     (due,) = await engine.store.read(("ZSCORE", p.timers, f"x|{late.run_id}"))

@@ -38,7 +38,7 @@ local function main()
   return got
 end
 """
-AUTO = {"use_versioning": True, "default_versioning_behavior": "auto_upgrade"}
+AUTO = {"default_versioning_behavior": "auto_upgrade"}
 
 
 async def tell(engine: Engine, handle: Handle, times: int = 1) -> None:

@@ -182,3 +182,15 @@ def test_doubtful_things_warn_and_load(tmp_path: Path, yaml: str, line: int, wha
     """What another runtime may know, or a misspelling, never stops an app."""
     app = load_app(write_app(tmp_path, {"a.yaml": yaml, "wf.lua": "return {}"}), {})
     assert [(warning.line, what in warning.message) for warning in app.warnings] == [(line, True)]
+
+
+def test_versioning_without_a_build_id_says_so(tmp_path: Path) -> None:
+    """It would do nothing; how runs move to newer code is another key, and holds without it."""
+    yaml = (
+        HEAD + "    worker_options: {use_versioning: true, default_versioning_behavior: pinned}\n"
+    )
+    app = load_app(write_app(tmp_path, {"a.yaml": yaml}), {})
+    assert [w.message for w in app.warnings] == [
+        "worker_options.use_versioning has no effect without build_id"
+    ]
+    assert app.workers["app:worker"].options.default_versioning_behavior == "pinned"

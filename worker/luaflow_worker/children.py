@@ -151,7 +151,7 @@ def _start_message(proposal: Proposal, child: _Child) -> dict[str, Any]:
     at = _first_turn(proposal, options)
     if at:
         started["cron_at"] = at
-    parent = {**proposal.me, "seq": c.seq, "pid": started["pid"]}
+    parent = {**proposal.me, "seq": c.seq, "pid": started["pid"], "type": known["type"]}
     sender = proposal.place.pid
     return {
         "k": "start",

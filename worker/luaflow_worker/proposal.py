@@ -266,7 +266,9 @@ class Proposal:
             receiver = self.place.parent["p"]
             key = self.key(self.place.route.partition.outbox(receiver))
             _, workflow_id, run_id, *_ = self.place.route
-            message = child_outcome(self.place.parent, workflow_id, run_id, end.status, end.slot)
+            message = child_outcome(
+                self.place.parent, workflow_id, run_id, end.status, end.slot, end.state
+            )
             self.receivers.add(receiver)
         self.operations += [
             "Z",

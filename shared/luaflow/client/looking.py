@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from luaflow.domain import visibility
+from luaflow.domain.chains import first_task_at
 from luaflow.domain.events import Event
 from luaflow.domain.ids import Pid
 from luaflow.domain.visibility import Query
@@ -210,9 +211,18 @@ def _description(run_id: str, state: dict[str, bytes], first: dict[str, Any]) ->
         "search_attributes": first.get("search_attributes", {})
         | orjson.loads(state.get("attrs") or b"{}"),
         **{key: first[key] for key in _STARTED_WITH if key in first},
+        **_waits(state, first),
         "pending_activities": [],
         "health": _health(state),
     }
+
+
+def _waits(state: dict[str, bytes], first: dict[str, Any]) -> dict[str, str]:
+    """When the first task is due, of a run that waits for that."""
+    waiting = state["status"] == b"running" and state.get("decided") == b"0"
+    if not waiting or state.get("task") not in {b"delayed", b"backoff"} or state.get("fails"):
+        return {}
+    return {"first_task_time": rfc3339(first_task_at(first, int(state["start"])))}
 
 
 def _health(state: dict[str, bytes]) -> dict[str, Any]:

@@ -17,9 +17,15 @@ from luaflow.domain.retry import RetryPolicy
 
 RETRY = "retry"
 CRON = "cron"
-NEXT_MADE = frozenset({"retry_policy", "cron_schedule"})
-"""Fields of a first event that say that something may follow the run."""
-_NOT_PASSED_ON = ("continued_from", "continued_failure", "initiator", "request_id", "identity")
+_NOT_PASSED_ON = (
+    "backoff_ms",
+    "continued_failure",
+    "continued_from",
+    "identity",
+    "initiator",
+    "request_id",
+    "start_delay_ms",
+)
 
 
 class Following(NamedTuple):
@@ -116,6 +122,15 @@ def _by_cron(started: Mapping[str, Any], now: int, deadline: int) -> Following |
     return Following(CRON, 1, at)
 
 
+def first_task_at(started: Mapping[str, Any], at: int) -> int:
+    """When the first task of a run is due (namespace time, ms); ``at``: of its first event."""
+    if "backoff_ms" in started:
+        return at + int(started["backoff_ms"])
+    if "cron_at" in started and started.get("initiator") != RETRY:
+        return int(started["cron_at"])
+    return at + int(started.get("start_delay_ms", 0))
+
+
 def first_event_of_next(
     started: Mapping[str, Any],
     following: Following,
@@ -136,6 +151,8 @@ def first_event_of_next(
     }
     if following.initiator == CRON:
         body["cron_at"] = following.at
+    else:
+        body["backoff_ms"] = -following.at
     if failure is not None:
         body["continued_failure"] = failure
     if deadline:

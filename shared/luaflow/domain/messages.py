@@ -31,15 +31,34 @@ def outcome(
 
 
 def child_outcome(
-    parent: Mapping[str, Any], workflow_id: str, run_id: str, status: str, slot: Mapping[str, Any]
+    parent: Mapping[str, Any],
+    workflow_id: str,
+    run_id: str,
+    status: str,
+    slot: Mapping[str, Any],
+    state: str = "",
 ) -> bytes:
-    """How a child ended, for its parent; ``slot`` is ``{"result": …}`` or ``{"failure": {…}}``."""
+    """How a child ended, for its parent; ``slot`` is ``{"result": …}`` or ``{"failure": {…}}``.
+
+    The failure gets the details that the contract adds (9.3): which child, and why it was not tried
+    again (``state``; '' without a retry policy).
+    """
     body = {
         "seq": parent["seq"],
         "pid": parent["pid"],
         "workflow_id": workflow_id,
         "run_id": run_id,
     }
+    if "failure" in slot:
+        shape = orjson.loads(orjson.dumps(slot["failure"]))
+        added = {
+            "_wrapper": "child_workflow",
+            "_workflow_id": workflow_id,
+            "_workflow_type": parent.get("type", ""),
+            "_run_id": run_id,
+            "_retry_state": state or "retry_policy_not_set",
+        }
+        slot = {"failure": {**shape, "details": {**(shape.get("details") or {}), **added}}}
     return outcome(parent, CHILD_EVENT[status], {**body, **slot})
 
 

@@ -103,6 +103,7 @@ class StartOptions:
             "run_timeout_ms": self.run_timeout_ms,
             "execution_timeout_ms": self.execution_timeout_ms,
             "task_timeout_ms": self.task_timeout_ms,
+            "start_delay_ms": self.start_delay_ms,
             "retry_policy": self.retry_policy and self.retry_policy.to_json(),
             "cron_schedule": self.cron_schedule,
             "summary": self.summary,

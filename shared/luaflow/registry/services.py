@@ -144,6 +144,10 @@ def _options(fields: Fields) -> WorkerOptions:
     fields.unknown()
     if not values["use_versioning"]:
         values.update(deployment_name="", build_id="")
+    elif not values["build_id"]:
+        fields.warn(
+            "use_versioning", "has no effect without build_id", "name what you deploy: build_id: v1"
+        )
     return WorkerOptions(**values)
 
 

@@ -66,9 +66,14 @@ async def resolve(store: Store, name: str) -> DeployedType:
     raise NotFound(f"there is no workflow type {name!r} in '{store.namespace}': {hint}")
 
 
+def build_field(deployment: str, build: str, name: str) -> str:
+    """The field of the table of builds for a workflow type or entry id."""
+    return f"{deployment}\0{build}\0{name}"
+
+
 async def resolve_build(store: Store, name: str, deployment: str, build: str) -> DeployedType:
     """The type as a deploy of that build registered it; NotFound when none did."""
-    field = keys.build_field(deployment, build, name)
+    field = build_field(deployment, build, name)
     (found,) = await store.read(("HGET", keys.builds(store.namespace), field))
     if found is None:
         raise NotFound(

@@ -142,11 +142,6 @@ def builds(namespace: str) -> str:
     return f"lf:{namespace}:builds"
 
 
-def build_field(deployment: str, build: str, name: str) -> str:
-    """Return the field of ``builds`` for a workflow type or entry id."""
-    return f"{deployment}\0{build}\0{name}"
-
-
 def hosts(namespace: str) -> str:
     """Return the hash: worker entry id -> its client entry and task queue."""
     return f"lf:{namespace}:hosts"

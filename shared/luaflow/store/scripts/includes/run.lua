@@ -12,6 +12,8 @@
 --   limit due_task                    ms that a task may take, where the start said so; when it ends
 --   patience                          ms its sticky worker has to read a task; 0: as the namespace says
 --   unread                            messages up to `decided` that the code has not taken
+--   attempt next                      which try of its chain it is; the run that followed it
+--   attrs index memo                  what list and describe show (see visible.lua)
 --   told told_len                     last refused close, and the events there were
 local MESSAGE = {
   WorkflowExecutionSignaled = true, WorkflowExecutionUpdateAdmitted = true,
