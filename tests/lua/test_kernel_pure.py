@@ -91,7 +91,7 @@ def test_what_changes_nothing_is_allowed_inside(body: str) -> None:
     assert Play(source(code, imports={"lib": source("return 1")})).result == [True, True]
 
 
-@proves(kernel_mutant("modules/workflow", "= call_alone(fn)", "= run.pcall(fn)"))
+@proves(kernel_mutant("modules/workflow", "= K.call_alone(fn)", "= run.pcall(fn)"))
 async def test_a_side_effect_cannot_be_left_by_a_yield() -> None:
     """A plain coroutine may hold it: it would go on elsewhere, and replay would not."""
     play = Play(

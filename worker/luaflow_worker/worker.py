@@ -24,6 +24,7 @@ from luaflow.store.courier import Courier
 from luaflow.store.store import Store
 from luaflow.store.tasks import Found
 from luaflow_worker.activity_tasks import ActivityEntry, ActivityTasks
+from luaflow_worker.asks import Asks
 from luaflow_worker.attempt import limits_of
 from luaflow_worker.engines import Engines
 from luaflow_worker.functions import FunctionHost
@@ -121,7 +122,7 @@ class Worker:
         return WorkflowTasks(
             self.store,
             self.id,
-            Engines(self.store, cpu_seconds=self._cpu, log_replay=options.enable_logging_in_replay),
+            self._engines(),
             self.activities,
             self.metrics,
             deliver=self._courier.tell,
@@ -130,6 +131,10 @@ class Worker:
             local_slots=options.max_concurrent_local_activity_execution_size,
             local_per_second=options.worker_local_activities_per_second,
         )
+
+    def _engines(self) -> Engines:
+        replayed = self.options.enable_logging_in_replay
+        return Engines(self.store, cpu_seconds=self._cpu, log_replay=replayed)
 
     @property
     def drain_seconds(self) -> float:
@@ -171,6 +176,7 @@ class Worker:
             self._services.append(
                 Leases(self.store, self.id, self.workflows.taken, self.workflows.locals.waiting)
             )
+            self._services.append(Asks(self.store, self.config.queues, self._engines()))
             self._services += self._pollers(
                 "workflow",
                 streams,

@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 
 _LINE = re.compile(r"--- include (\w+)\s*$")
-_OOM_REFUSED = frozenset({"start", "message"})
+_OOM_REFUSED = frozenset({"start", "message", "update", "ask"})
 """Scripts the server refuses when memory is out (design 5.9); all others must go on."""
 
 
@@ -82,6 +82,7 @@ def _bind(keys: tuple[str, ...], args: tuple[str, ...]) -> str:
 
 
 _LENGTH = dict.fromkeys(("wf", "run", "newrun", "pend", "mark", "sess", "worker", "leader"), "HLEN")
+_LENGTH["asks"] = "LLEN"
 _LENGTH |= dict.fromkeys(("timers", "leases", "gc", "vis", "set", "workers"), "ZCARD")
 
 

@@ -76,15 +76,19 @@ local function outcome(seq, what)
 end
 
 local STEPS = {
-  ack = {admitted = "accepted"}, nak = {admitted = "done"},
-  ok = {accepted = "done", admitted = "done"}, error = {accepted = "done", admitted = "done"},
+  ack = {admitted = "accepted"}, nak = {admitted = "rejected"},
+  ok = {accepted = "completed", admitted = "completed"},
+  error = {accepted = "completed", admitted = "completed"},
+}
+local REPLIES = {
+  ack = "accept_update", nak = "reject_update", ok = "complete_update", error = "complete_update",
 }
 
 -- An answer to an update: ack or nak first, then ok or error.
 local function answer_update(id, topic, ...)
-  local updates = K.run.updates
-  local step = STEPS[topic]
-  local state = updates[id]
+  local run = K.run
+  local update, step = run.updates[id], STEPS[topic]
+  local state = update and update.state
   local after = step and state and step[state]
   if not after then
     return nil, invalid("cannot answer update '" .. id .. "' with '" .. topic .. "': "
@@ -92,12 +96,14 @@ local function answer_update(id, topic, ...)
   end
   local value = ...
   local data, wrong
-  if K.run.replaying then wrong = codec.problem(value) else data, wrong = codec.encode(value) end
+  if run.replaying then wrong = codec.problem(value) else data, wrong = codec.encode(value) end
   if wrong then return nil, invalid(wrong) end
-  updates[id] = after
-  S.emit("update_reply", id, data, '{"step":"' .. topic .. '"}')
+  update.state = after
+  mailbox.settled(run, update.entry)
+  S.emit(REPLIES[topic], id, data, '{"step":"' .. topic .. '"}')
   return true
 end
+P.answer_update = answer_update
 
 function M.send(dest, topic, ...)
   if dest == nil or topic == nil then

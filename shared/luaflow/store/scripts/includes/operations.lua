@@ -7,7 +7,8 @@
 --   C seq type body key receiver message rec request to another workflow, through the outbox
 --   S type body                              a message to oneself: an event and news at once
 --   U ids                                    messages up to `seen` that the code has not taken
---   H field value                            a field of the run that describe shows (attrs, memo)
+--   H field value                            a field of the run that others read (attrs, memo, views)
+--   N update_id state type body              a step of an update; whoever waits for it is woken
 --   Z status type body key receiver message close   the end; key 0: nobody to tell
 --- include activity_operations
 
@@ -37,6 +38,13 @@ end
 function OPS.H(_, i)
   rcall('HSET', run_key, ARGV[i + 1], ARGV[i + 2])
   return i + 3
+end
+
+function OPS.N(r, i)
+  append(r, ARGV[i + 3], ARGV[i + 4])
+  rcall('HSET', run_key, 'u:' .. ARGV[i + 1], ARGV[i + 2] .. r.len)
+  rcall('PUBLISH', string.sub(meta_key, 1, -5) .. 'update:' .. run_id .. ':' .. ARGV[i + 1], r.len)
+  return i + 5
 end
 
 function OPS.T(r, i)

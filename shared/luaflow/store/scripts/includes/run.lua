@@ -12,6 +12,10 @@
 --   patience                          ms its sticky worker has to read a task; 0: as the namespace says
 --   unread                            messages up to `decided` that the code has not taken
 --   told told_len                     last refused close, and the events there were
+--   v:<name> views validators         what it shows; the names of those, of updates with a validator
+--   u:<update id>                     a letter and the event that says so: a admitted, k accepted,
+--                                     n rejected, d done; one that is a when the run continues as new
+--                                     goes with it
 local MESSAGE = {
   WorkflowExecutionSignaled = true, WorkflowExecutionUpdateAdmitted = true,
   WorkflowExecutionCancelRequested = true
