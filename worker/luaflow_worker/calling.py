@@ -86,6 +86,14 @@ class LateWorld:
         """Signal a workflow."""
         await (await self._world()).send(*args)
 
+    async def update(self, *args: Any) -> Any:
+        """Send an update to a workflow."""
+        return await (await self._world()).update(*args)
+
+    async def query(self, *args: Any) -> Any:
+        """Ask a workflow."""
+        return await (await self._world()).query(*args)
+
     async def cancel(self, *args: Any) -> None:
         """Ask a workflow to cancel."""
         await (await self._world()).cancel(*args)

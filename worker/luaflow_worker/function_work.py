@@ -15,8 +15,10 @@ from luaflow.domain import values
 from luaflow.domain.failure import Failure
 from luaflow.errors import (
     AlreadyExists,
+    HandlerFailed,
     InvalidArgument,
     LuaflowError,
+    NoAnswer,
     NotFound,
     Refused,
     WorkflowFailed,
@@ -88,6 +90,17 @@ async def _signal(call: FunctionCall, command: Command) -> None:
     call.resolve(command.seq, True, True)
 
 
+async def _update(call: FunctionCall, command: Command) -> None:
+    """Send an update to a workflow, or ask it a query; the code waits for the answer."""
+    to, name = _text(command.name), orjson.loads(command.extra or b"{}")["name"]
+    args = values.loads(command.data or b"[]")
+    if command.op == "query":
+        answer = await call.host.world.query(to, name, args)
+    else:
+        answer = await call.host.world.update(to, name, args, call.pid)
+    call.resolve(command.seq, True, values.dumps(answer))
+
+
 async def _cancel(call: FunctionCall, command: Command) -> None:
     """Ask a workflow to cancel."""
     reason = orjson.loads(command.extra or b"{}").get("reason")
@@ -118,6 +131,8 @@ WORK: dict[str, Callable[[FunctionCall, Command], Coroutine[Any, Any, None]]] = 
     "local_activity": _activity,
     "child": _child,
     "signal": _signal,
+    "update": _update,
+    "query": _update,
     "cancel": _cancel,
     "terminate": _terminate,
     "io": _io,
@@ -131,12 +146,13 @@ WORK: dict[str, Callable[[FunctionCall, Command], Coroutine[Any, Any, None]]] = 
 
 def failure_of_call(error: Exception) -> Failure:
     """What the code of a function sees of an error."""
-    if isinstance(error, WorkflowFailed):
+    if isinstance(error, (WorkflowFailed, HandlerFailed)):
         return Failure(error.kind, error.message, retryable=error.retryable, details=error.details)
     for kind, name in (
         (NotFound, "NotFound"),
         (AlreadyExists, "AlreadyExists"),
         (Refused, "Conflict"),
+        (NoAnswer, "Timeout"),
     ):
         if isinstance(error, kind):
             return Failure(name, str(error), retryable=False)

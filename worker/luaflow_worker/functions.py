@@ -44,6 +44,12 @@ class World(Protocol):
     async def send(self, to: str, topic: str, payloads: list[Any], sender: str) -> None:
         """Signal a workflow by PID."""
 
+    async def update(self, to: str, name: str, args: list[Any], sender: str) -> Any:
+        """Send an update to a workflow by PID; return its answer."""
+
+    async def query(self, to: str, name: str, args: list[Any]) -> Any:
+        """Ask a workflow by PID; return its answer."""
+
     async def cancel(self, to: str, reason: str | None) -> None:
         """Ask a workflow to cancel."""
 

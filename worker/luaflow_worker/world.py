@@ -38,6 +38,14 @@ class ClientWorld:
         """Signal a workflow by PID."""
         await self._client.get_handle(_workflow(to)).signal(topic, *payloads, sender=sender)
 
+    async def update(self, to: str, name: str, args: list[Any], sender: str) -> Any:
+        """Send an update to a workflow by PID; return its answer."""
+        return await self._client.get_handle(_workflow(to)).update(name, *args, sender=sender)
+
+    async def query(self, to: str, name: str, args: list[Any]) -> Any:
+        """Ask a workflow by PID; return its answer."""
+        return await self._client.get_handle(_workflow(to)).query(name, *args)
+
     async def cancel(self, to: str, reason: str | None) -> None:
         """Ask a workflow to cancel."""
         await self._client.get_handle(_workflow(to)).cancel(reason)

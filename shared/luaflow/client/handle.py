@@ -164,7 +164,7 @@ class Handle:
 
     def get_update(self, update_id: str) -> Update:
         """The update of an id, to ask for its outcome later; nothing is asked of the server yet."""
-        return Update(self._store, self.workflow_id, check_update_id(update_id), None)
+        return Update(self._store, self.workflow_id, check_update_id(update_id), self.run_id)
 
     async def terminate(self, reason: str | None = None) -> None:
         """End the run at once, whatever its code does. Raises NotFound, Refused when closed."""
@@ -176,13 +176,15 @@ class Handle:
     async def describe(self) -> dict[str, Any]:
         """What the run is and what it waits for, in the shape of design 10 and a ``pid``.
 
-        Times are RFC 3339 text in UTC. Raises NotFound.
+        ``views`` is what it shows, where it shows anything. Times are RFC 3339 text in UTC. Raises
+        NotFound.
         """
         route = await self._reach()
         (found,) = await looking.describe(self._store, [(self._partition, route.run_id)])
         if found is None:
             raise NotFound(f"the run {route.run_id!r} of {self.workflow_id!r} is gone")
-        return found | {"views": await asking.views(self._store, self._partition, route.run_id)}
+        views = await asking.views(self._store, self._partition, route.run_id)
+        return found | ({"views": views} if views else {})
 
     async def history(self, *, follow: bool = False) -> AsyncIterator[Event]:
         """The events in order; with ``follow`` new ones as they come, until the run is closed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -37,12 +37,21 @@ VALIDATOR_SECONDS = 30.0
 class Update:
     """One update that a workflow has got: its id, and its outcome, now or at any later time."""
 
-    def __init__(self, store: Store, workflow_id: str, update_id: str, run_id: str | None) -> None:
-        """``run_id``: the run that got it, or None: the workflow id knows."""
+    def __init__(
+        self,
+        store: Store,
+        workflow_id: str,
+        update_id: str,
+        run_id: str | None,
+        *,
+        sure: bool = False,
+    ) -> None:
+        """``run_id``: a run of the chain that got it; ``sure``: that very run did."""
         self.workflow_id = workflow_id
         self.id = update_id
         self._store = store
         self._run_id = run_id
+        self._sure = sure
 
     def __repr__(self) -> str:
         return f"Update({self.workflow_id!r}, {self.id!r})"
@@ -65,9 +74,7 @@ class Update:
     async def _reach(self, timeout: float | None, *, accepted: bool) -> Event | None:
         try:
             async with asyncio.timeout(timeout):
-                event = await _outcome(
-                    self._store, self.workflow_id, self._run_id, self.id, accepted=accepted
-                )
+                event = await self._outcome(accepted=accepted)
         except TimeoutError:
             route = await self._store.route(self.workflow_id)
             what = f"the update {self.id!r}, which the workflow has got,"
@@ -77,6 +84,20 @@ class Update:
             kind = UpdateRejected if rejected else UpdateFailed
             raise kind(**asking.told(Failure.from_json(event.body["failure"])))
         return event
+
+    async def _outcome(self, *, accepted: bool) -> Event | None:
+        """Wait for the event that answers it; None: it is accepted, and that is enough."""
+        store = self._store
+        route = await asking.follow(store, self.workflow_id, self._run_id)
+        run_id = self._run_id if self._sure else (await _known(store, route, self.id)).run_id
+        if not run_id:
+            raise NotFound(f"the workflow {self.workflow_id!r} knows no update {self.id!r}")
+        handed_on = False
+        while True:
+            found = await _wait(store, route, run_id, self.id, handed_on, accepted=accepted)
+            if not isinstance(found, str):
+                return found
+            run_id, handed_on = found, True
 
 
 async def send(
@@ -99,14 +120,15 @@ async def send(
     check_update_id(update_id)
     given = asking.encoded(store, args, f"the update {name!r}")
     route = await asking.follow(store, workflow_id, run_id)
-    known, decided, status = await _known(store, route, update_id)
-    if known:
-        return Update(store, workflow_id, update_id, known)
+    known = await _known(store, route, update_id)
+    if known.run_id:
+        return Update(store, workflow_id, update_id, known.run_id, sure=True)
     seconds = VALIDATOR_SECONDS if timeout is None else timeout
-    if not decided and status == "running":
+    if known.fresh:
         # its code has not said yet which updates it judges
         await _first_decision(store, route, name, seconds)
-    if name in await _validated(store, route):
+        known = await _known(store, route, update_id)
+    if name in known.validated:
         answer = await asking.put(
             store, workflow_id, route.run_id, "validate", name, given, seconds
         )
@@ -123,18 +145,28 @@ async def send(
         raise NotFound(f"the workflow {workflow_id!r} has no run {route.run_id!r} any more")
     if answer_[0] == b"closed":
         raise closed(workflow_id, bytes(answer_[1]).decode())
-    return Update(store, workflow_id, update_id, bytes(answer_[-1]).decode())
+    return Update(store, workflow_id, update_id, bytes(answer_[-1]).decode(), sure=True)
 
 
-async def _known(store: Store, route: Route, update_id: str) -> tuple[str, int, str]:
-    """Return the run that has this update ('' = none), and how far the code has come in this one."""
+class _Known(NamedTuple):
+    """The run that has an update ('' = none); of the present one, which updates it judges."""
+
+    run_id: str
+    fresh: bool
+    validated: list[str]
+
+
+async def _known(store: Store, route: Route, update_id: str) -> _Known:
     p, run_id = route.partition, route.run_id
-    asked, (mine, decided, status) = await store.read(
-        ("HGET", p.wf(route.workflow_id), f"q:update:{update_id}"),
-        ("HMGET", p.run(run_id), f"u:{update_id}", "decided", "status"),
-    )
-    known = bytes(asked).decode().partition("|")[2] if asked else run_id if mine else ""
-    return known, int(decided or 0), bytes(status or b"").decode()
+    fields = (f"u:{update_id}", "first", "decided", "status", "task", "validators")
+    (found,) = await store.read(("HMGET", p.run(run_id), *fields))
+    mine, first, decided, status, task, validators = (bytes(f or b"").decode() for f in found)
+    # (an update does not wait for a start delay: it ends it)
+    fresh = status == "running" and decided == "0" and task != "delayed"
+    asked = f"q:update:{first}:{update_id}"
+    (got,) = await store.read(("HGET", p.wf(route.workflow_id), asked))
+    known = run_id if mine else bytes(got or b"").decode().partition("|")[2]
+    return _Known(known, fresh, orjson.loads(validators or "[]"))
 
 
 async def _first_decision(store: Store, route: Route, name: str, seconds: float) -> None:
@@ -146,30 +178,7 @@ async def _first_decision(store: Store, route: Route, name: str, seconds: float)
         raise NoAnswer(await asking.why(store, route, what, seconds)) from None
 
 
-async def _validated(store: Store, route: Route) -> list[str]:
-    (text,) = await store.read(("HGET", route.partition.run(route.run_id), "validators"))
-    names: list[str] = orjson.loads(text or b"[]")
-    return names
-
-
 # -- the outcome -----------------------------------------------------------------------------------
-
-
-async def _outcome(
-    store: Store, workflow_id: str, run_id: str | None, update_id: str, *, accepted: bool
-) -> Event | None:
-    """Wait for the event that answers an update; None: it is accepted, and that is enough."""
-    route = await store.route(workflow_id)
-    if run_id is None:
-        run_id, _, _ = await _known(store, route, update_id)
-    if not run_id:
-        raise NotFound(f"the workflow {workflow_id!r} knows no update {update_id!r}")
-    handed_on = False
-    while True:
-        found = await _wait(store, route, run_id, update_id, handed_on, accepted=accepted)
-        if not isinstance(found, str):
-            return found
-        run_id, handed_on = found, True
 
 
 async def _wait(

@@ -146,6 +146,29 @@ function M.terminate(dest)
   return outcome(S.emit("terminate", dest), "terminate")
 end
 
+-- Ask a workflow and wait for what its code answers: its value, or nil and an error.
+local function ask(op, verb)
+  return function(dest, name, ...)
+    if type(name) ~= "string" or name == "" then
+      return nil, invalid("process." .. op .. " expects a destination and the name of the " .. op)
+    end
+    local wrong = check_destination(dest)
+    if wrong then return nil, wrong end
+    if K.kind == "workflow" then
+      return nil, invalid("process." .. op .. " is not available in workflows: " .. verb
+        .. " in an activity, or send a signal and wait for the answer")
+    end
+    local stop = S.enter("process." .. op)
+    if stop then return nil, stop end
+    local data, err = A.arguments(...)
+    if err then return nil, err end
+    return S.await(S.emit(op, dest, data, codec.encode({name = name})), op)
+  end
+end
+
+M.update, M.query = ask("update", "send it"), ask("query", "ask it")
+S.withdraw.update, S.withdraw.query = stop_waiting, stop_waiting
+
 S.withdraw.signal, S.withdraw.cancel, S.withdraw.terminate = stop_waiting, stop_waiting, stop_waiting
 
 -- What only other processes may do -------------------------------------------------------------
