@@ -97,12 +97,20 @@ async def view(store: Store, workflow_id: str, run_id: str | None, name: str) ->
         if text:
             return values.loads(text)
         names = names or shown
-        before = event_of(first[0]).body.get("continued_from") if first else None
-        if decided or not before:
+        before = _before(decided, first)
+        if before is None:
             break
         at = before
     known = f"it shows {', '.join(names)}" if names else "it shows none"
     raise NotFound(f"the workflow {workflow_id!r} has no view {name!r}; {known}")
+
+
+def _before(decided: int, first: Any) -> str | None:
+    """Return the run whose views still count: that before one that has decided nothing yet."""
+    found: str | None = None
+    if first and not decided:
+        found = event_of(first[0]).body.get("continued_from")
+    return found
 
 
 async def _shown(store: Store, p: Partition, run_id: str, name: str) -> tuple[Any, ...]:
