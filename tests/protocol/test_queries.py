@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from typing import Any
 
+import orjson
 import pytest
 from tests.protocol import gates
 from tests.protocol.hand import Hand
@@ -345,6 +346,42 @@ async def test_code_without_a_loop_asks(engine: Engine) -> None:
             return [one.query("count", 3), one.query("count", 4, timeout=5)]
 
     assert await within(asyncio.to_thread(ask)) == [3, 4]
+
+
+async def test_a_long_history_is_replayed_in_parts(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each begins with a decision; all of them together are the history."""
+    monkeypatch.setattr(asks, "PART", 3)
+    handle = await counter(engine)
+    await engine.worker()
+    for n in range(10):
+        await handle.signal("add", 1)
+        assert await within(handle.query("count")) == n + 1
+    events = await engine.history(handle)
+    cut = list(asks.parts(events))
+    assert [e.id for part in cut for e in part] == [e.id for e in events]
+    assert len(cut) > 3
+    assert {part[0].type for part in cut[1:]} == {"WorkflowTaskCompleted"}
+
+
+async def test_a_question_is_answered_once(engine: Engine) -> None:
+    """Asked again while its history is replayed, it is not replayed a second time."""
+    handle = await counter(engine)
+    worker = await engine.worker()
+    await within(handle.query("count"))
+    service = next(s for s in worker._services if isinstance(s, Asks))
+    question = {"kind": "query", "name": "count", "input": [], "id": "x", "length": 1}
+    question |= {"workflow_id": handle.workflow_id, "run_id": str(handle.run_id)}
+    told: list[str] = []
+
+    async def tell(_store: Store, ask_id: str, _text: bytes) -> None:
+        told.append(ask_id)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asks, "tell_answer", tell)
+        await asyncio.gather(*(service._serve(orjson.dumps(question)) for _ in range(3)))
+    assert told == ["x"]
 
 
 async def test_many_ask_at_once(engine: Engine) -> None:

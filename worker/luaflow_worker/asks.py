@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import orjson
 
-from luaflow.domain.events import NEWS, STARTED
+from luaflow.domain.events import NEWS, STARTED, TASK_COMPLETED, Event
 from luaflow.errors import LuaflowError, Unavailable, Unknown
 from luaflow.lua.vm import Activation, ActivationFault
 from luaflow.replay.decider import Execution
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 SLOTS = 10
 """Questions that are being answered at a time."""
+PART = 200
+"""Events that are replayed in one go, and those of the decision they end with."""
 OPS = {"query": b"query", "validate": b"validate"}
 
 
@@ -47,6 +49,7 @@ class Asks(Service):
         self._reader = Reader(store.url, "luaflow-asks")
         self._slots = asyncio.Semaphore(SLOTS)
         self._answering: set[asyncio.Task[None]] = set()
+        self._open: set[str] = set()
 
     async def close(self) -> None:
         """Let go of what is being answered: whoever asked asks again."""
@@ -78,12 +81,17 @@ class Asks(Service):
 
     async def _serve(self, text: bytes) -> None:
         question = orjson.loads(text)
+        if question["id"] in self._open:
+            return  # asked again, while a long history is replayed
+        self._open.add(question["id"])
         try:
             answer = await self._answer(question)
         except (Unavailable, Unknown):
             raise
         except LuaflowError as error:
             answer = {"problem": error.message}
+        finally:
+            self._open.discard(question["id"])
         await tell_answer(self._store, question["id"], orjson.dumps(answer))
 
     async def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +111,9 @@ class Asks(Service):
         run = code.engine.open(info)
         execution = Execution(run, _nothing_new)
         try:
-            execution.replay(events)
+            for part in parts(events):
+                execution.replay(part)
+                await asyncio.sleep(0)  # the decisions of this worker do not wait for a question
             if any(
                 execution.upto < e.id <= length and (e.type in NEWS or e.type == STARTED)
                 for e in events
@@ -118,6 +128,16 @@ class Asks(Service):
         finally:
             run.close()
         return _said(out)
+
+
+def parts(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
+    """Cut a history where decisions begin: what one asked for stays together."""
+    begin = 0
+    for at, event in enumerate(events):
+        if at - begin >= PART and event.type == TASK_COMPLETED:
+            yield events[begin:at]
+            begin = at
+    yield events[begin:]
 
 
 def _said(out: Activation) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from luaflow.store.transitions import Route
 
 ASK_SECONDS = 10.0
 """How long an answer may take, unless the caller says otherwise."""
-AGAIN_SECONDS = (2.0, 4.0, 8.0, 16.0)
+AGAIN_SECONDS = (5.0, 10.0, 20.0)
 """After how long a question is put again: the worker that took it may be gone."""
 PAGE = 100
 
