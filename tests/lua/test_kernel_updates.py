@@ -185,6 +185,26 @@ def test_handlers_run_side_by_side() -> None:
     assert said(run.commands)[-1] == ("complete_update", "slow", 3)
 
 
+def test_a_handler_is_not_shielded_by_whoever_looks() -> None:
+    """An update that is fed while shielded code polls can be interrupted all the same."""
+    run = play(
+        """process.set_options({ interrupt_on_cancel = true })
+        workflow.on_update("u", function()
+            local _, err = time.sleep("1h")
+            return err and err:kind() or "slept"
+        end)
+        local go = process.listen("go")
+        go:receive()
+        workflow.shielded(function() channel.select({ go:case_receive() }, true) end)
+        workflow.shielded(function() time.sleep("1h") end)"""
+    )
+    rows = [run.row("go"), run.row("u", kind="update", update="u1", sender="")]
+    run.ahead(*rows)
+    run.step(b"message")
+    run.cancel()
+    assert said(run.commands)[-1] == ("complete_update", "u1", "Canceled")
+
+
 def test_a_validator_rejects() -> None:
     """By an error, a raise or false; the handler is not called."""
     run = play(ADD + 'workflow.on_query("total", function() return total end)' + WAIT)

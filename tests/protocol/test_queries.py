@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -16,7 +17,7 @@ from tests.support.mutants import mutant, patience, proves, replaced
 from luaflow.client import SyncClient, asking
 from luaflow.client.client import Client
 from luaflow.client.handle import Handle
-from luaflow.errors import NoAnswer, NotFound, QueryFailed, Refused
+from luaflow.errors import InvalidArgument, NoAnswer, NotFound, QueryFailed, Refused
 from luaflow.store import asking as store_asking
 from luaflow.store import keys
 from luaflow.store.reader import Reader
@@ -290,6 +291,23 @@ async def test_an_endless_query_hurts_only_itself(engine: Engine) -> None:
     assert worker.workflows.cache.get(str(handle.run_id)) is cached
     await handle.signal("add", 4)
     assert await within(handle.query("count")) == 4
+
+
+async def test_an_answer_has_a_bound(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is what the namespace allows a payload to have; the question, too."""
+    handle = await counter(engine)
+    worker = await engine.worker()
+    assert await within(handle.query("count", 1)) == 1
+    monkeypatch.setattr(
+        worker.store, "settings", replace(worker.store.settings, payload_max_bytes=20)
+    )
+    with pytest.raises(Refused, match="the limit is 20: ask for less"):
+        await within(handle.query("__stack_trace"))
+    monkeypatch.setattr(engine.store, "settings", worker.store.settings)
+    with pytest.raises(Refused, match="the query 'count' has"):
+        await handle.query("count", "x" * 30)
+    with pytest.raises(InvalidArgument):
+        await handle.query("\ud800")
 
 
 async def test_code_that_is_gone_cannot_be_asked(engine: Engine) -> None:

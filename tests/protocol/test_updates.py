@@ -172,6 +172,16 @@ async def test_an_error_of_the_handler_is_the_answer(engine: Engine) -> None:
     assert await within(handle.update("add", 1)) == 11
 
 
+async def test_accepted_is_not_completed(engine: Engine) -> None:
+    """Who waits for accepted hears of a rejection, and of no failure, whenever that comes."""
+    handle = await account(engine)
+    failing = await within(handle.start_update("add", 0))
+    with pytest.raises(UpdateFailed, match="nothing"):
+        await within(failing.result())
+    with pytest.raises(UpdateRejected):
+        await within(handle.start_update("take", 99))
+
+
 async def test_code_answers_by_hand(engine: Engine) -> None:
     """nak rejects; ack, then ok."""
     handle = await by_hand(engine)

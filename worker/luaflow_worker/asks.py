@@ -85,7 +85,7 @@ class Asks(Service):
             return  # asked again, while a long history is replayed
         self._open.add(question["id"])
         try:
-            answer = await self._answer(question)
+            answer = self._bounded(await self._answer(question))
         except (Unavailable, Unknown):
             raise
         except LuaflowError as error:
@@ -93,6 +93,12 @@ class Asks(Service):
         finally:
             self._open.discard(question["id"])
         await tell_answer(self._store, question["id"], orjson.dumps(answer))
+
+    def _bounded(self, answer: dict[str, Any]) -> dict[str, Any]:
+        size, limit = len(orjson.dumps(answer)), self._store.settings.payload_max_bytes
+        if size > limit:
+            return {"problem": f"the answer has {size} bytes, the limit is {limit}: ask for less"}
+        return answer
 
     async def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
         store, workflow_id = self._store, question["workflow_id"]

@@ -51,6 +51,7 @@ async def query(
     """Return the answer of a run's code, or the view of that name; see ``Handle.query``."""
     if not name:
         raise InvalidArgument("a query needs a name")
+    values.encode(name)  # (text that is no UTF-8 is Invalid)
     given = encoded(store, args, f"the query {name!r}")
     if not args:
         with contextlib.suppress(NotFound):

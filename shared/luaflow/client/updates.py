@@ -57,7 +57,10 @@ class Update:
         return f"Update({self.workflow_id!r}, {self.id!r})"
 
     async def accepted(self, timeout: float | None = None) -> None:
-        """Wait until the workflow has accepted it. Raises what ``result`` raises."""
+        """Wait until the workflow has accepted it; what becomes of it then, ``result`` says.
+
+        Raises UpdateRejected, and what ``result`` raises when there is no answer.
+        """
         await self._reach(timeout, accepted=True)
 
     async def result(self, timeout: float | None = None) -> Any:
@@ -199,10 +202,10 @@ async def _wait(
                 if current.run_id == run_id:
                     raise NotFound(f"the workflow {route.workflow_id!r} has no run {run_id!r}")
                 return current.run_id  # the retention of this one is over, the chain goes on
+            if accepted and state[:1] in ("k", "d"):
+                return None
             if state[:1] in ("n", "d"):
                 return await _event(store, route, run_id, int(state[1:]))
-            if state[:1] == "k" and accepted:
-                return None
             if not state and not handed_on:
                 raise NotFound(f"the run {run_id!r} knows no update {update_id!r}")
             if status == "continued_as_new" and state[:1] != "k":

@@ -191,8 +191,10 @@ end
 --- Let the handler of its name answer an update that came; false when there is none.
 function H.serve(run, entry)
   local handler = run.update_handlers[entry.topic]
-  if handler then S.spawn(run, answer, run, handler, entry) end
-  return handler ~= nil
+  if not handler then return false end
+  -- (it may come while somebody shielded looks for messages: that is no business of the handler)
+  S.spawn(run, answer, run, handler, entry).shield = 0
+  return true
 end
 
 function M.on_update(name, f, validate)
