@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import itertools
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
+from unittest.mock import patch
 
 import orjson
 import pytest
 from tests.protocol import gates
 from tests.protocol.hand import Hand
 from tests.support.engine import Engine, within
-from tests.support.mutants import mutant, patience, proves, replaced
+from tests.support.mutants import Violation, mutant, patience, proves, replaced
 
 from luaflow.client import SyncClient, asking
 from luaflow.client.client import Client
 from luaflow.client.handle import Handle
 from luaflow.errors import InvalidArgument, NoAnswer, NotFound, QueryFailed, Refused
+from luaflow.lua.vm import Run
+from luaflow.replay.decider import Execution
 from luaflow.store import asking as store_asking
 from luaflow.store import keys
 from luaflow.store.reader import Reader
@@ -114,6 +117,20 @@ async def test_a_query_sees_what_was_sent_before(engine: Engine) -> None:
         assert await within(handle.query("count")) == n
 
 
+async def _at_once(store: Store, route: Any) -> int:
+    """Do not wait for a decision."""
+    (length,) = await store.read(("HGET", route.partition.run(route.run_id), "len"))
+    return int(length)
+
+
+NOBODY_WAITS = Violation(
+    "nobody waits for the decision",
+    lambda: patch.object(asking, "settled", _at_once),
+    lambda: patch.object(asks, "NEWS", frozenset[str]()),
+)
+
+
+@proves(NOBODY_WAITS)
 async def test_no_query_during_a_decision(engine: Engine) -> None:
     """While a decision is being made (a local activity runs in it) nothing of it is told."""
     handle = await counter(engine, local=("gate",))
@@ -124,13 +141,42 @@ async def test_no_query_during_a_decision(engine: Engine) -> None:
     await handle.signal("add", "wait")
     await within(gates.began["x"].wait())
     asked = asyncio.create_task(handle.query("count"))
-    with pytest.raises(NoAnswer):
-        await handle.query("count", timeout=0.2)
-    assert not asked.done()
-    gates.open_["x"].set()
-    assert await within(asked) == 7
+    try:
+        with pytest.raises(NoAnswer):
+            await handle.query("count", timeout=0.2)
+        assert not asked.done()
+    finally:
+        gates.open_["x"].set()
+        assert await within(asked) == 7
 
 
+class _Kept(Execution):
+    """A replayed run that is asked again and again."""
+
+    kept: ClassVar[dict[str, Execution]] = {}
+
+    def replay(self, events: Any) -> None:
+        """Replay once."""
+        if self.upto == 0:
+            super().replay(events)
+
+
+async def _keep_run(service: Asks, route: Any, started: dict[str, Any]) -> Execution:
+    if route.run_id not in _Kept.kept:
+        fresh = await _begin(service, route, started)
+        _Kept.kept[route.run_id] = _Kept(fresh.run, fresh._make_value)
+    return _Kept.kept[route.run_id]
+
+
+_begin = Asks._begin
+NEVER_DISCARDED = Violation(
+    "the run that was asked is asked again",
+    lambda: patch.object(Asks, "_begin", _keep_run),
+    lambda: patch.object(Run, "close", lambda _: None),
+)
+
+
+@proves(NEVER_DISCARDED)
 async def test_a_query_writes_nothing(engine: Engine) -> None:
     """Not in the history, not in the run's state; its cached coroutine goes on as it was."""
     handle = await counter(engine)
@@ -140,6 +186,7 @@ async def test_a_query_writes_nothing(engine: Engine) -> None:
     before, events = await engine.fields(handle), await engine.history(handle)
     cached = worker.workflows.cache.get(str(handle.run_id))
     assert [await within(handle.query("greedy")) for _ in range(3)] == [2, 2, 2]
+    assert await within(handle.query("count")) == 1
     assert await engine.fields(handle) == before
     assert len(await engine.history(handle)) == len(events)
     assert worker.workflows.cache.get(str(handle.run_id)) is cached
@@ -396,8 +443,8 @@ async def test_a_question_is_answered_once(engine: Engine) -> None:
     async def tell(_store: Store, ask_id: str, _text: bytes) -> None:
         told.append(ask_id)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asks, "tell_answer", tell)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(asks, "tell_answer", tell)
         await asyncio.gather(*(service._serve(orjson.dumps(question)) for _ in range(3)))
     assert told == ["x"]
 

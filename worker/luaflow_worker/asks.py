@@ -109,13 +109,7 @@ class Asks(Service):
             await store.confirmed(route.partition)
         if not events or events[-1].id < length:
             return {"behind": True}
-        started = events[0].body
-        check_runtime(started)
-        code = await self._engines.get(started["bundle"])
-        pid = pid_of(started)
-        info = run_info(store.namespace, workflow_id, run_id, started, code.bundle, pid)
-        run = code.engine.open(info)
-        execution = Execution(run, _nothing_new)
+        execution = await self._begin(route, events[0].body)
         try:
             for part in parts(events):
                 execution.replay(part)
@@ -126,14 +120,21 @@ class Asks(Service):
             ):
                 return {"behind": True}
             name, args = question["name"], orjson.dumps(question["input"])
-            out = execution.look(OPS[question["kind"]], name, args)
+            return _said(execution.look(OPS[question["kind"]], name, args))
         except ActivationFault:
-            if code.engine.broken:
-                self._engines.discard(code.engine)
+            if execution.run.engine.broken:
+                self._engines.discard(execution.run.engine)
             raise
         finally:
-            run.close()
-        return _said(out)
+            execution.run.close()
+
+    async def _begin(self, route: Route, started: dict[str, Any]) -> Execution:
+        """Open a run like the one that a first event began."""
+        check_runtime(started)
+        code = await self._engines.get(started["bundle"])
+        ids = (self._store.namespace, route.workflow_id, route.run_id)
+        info = run_info(*ids, started, code.bundle, pid_of(started))
+        return Execution(code.engine.open(info), _nothing_new)
 
 
 def parts(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
