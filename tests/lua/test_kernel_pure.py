@@ -126,8 +126,8 @@ def test_what_a_yielding_side_effect_opened_is_closed() -> None:
 @proves(
     kernel_mutant(
         "modules/workflow",
-        "local ok, value, err = call_alone(fn)\n",
-        "local ok, value, err = call_alone(fn)\n  K.libs.enter(run.env)\n",
+        "local ok, value, err = K.call_alone(fn)\n",
+        "local ok, value, err = K.call_alone(fn)\n  K.libs.enter(run.env)\n",
     )
 )
 async def test_an_error_in_a_side_effect_uses_no_number_of_the_run() -> None:

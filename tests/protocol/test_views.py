@@ -112,7 +112,11 @@ async def test_a_fused_step_shows(engine: Engine) -> None:
     assert (await handle.view("at"))["step"] == 2
 
 
-@proves(replaced(asking, "_before", lambda _decided, _first: None))
+async def _nothing(*_: Any) -> None:
+    """No run was before."""
+
+
+@proves(replaced(asking, "_before", _nothing))
 async def test_the_next_run_shows_what_the_last_one_did(engine: Engine) -> None:
     """Until its code has decided something itself: there is no gap."""
     handle = await shows(engine)

@@ -34,6 +34,8 @@ SLOTS = 10
 """Questions that are being answered at a time."""
 PART = 200
 """Events that are replayed in one go, and those of the decision they end with."""
+LAST_SECONDS = 2.0
+"""What answers may still take when the worker stops."""
 OPS = {"query": b"query", "validate": b"validate"}
 
 
@@ -52,7 +54,9 @@ class Asks(Service):
         self._open: set[str] = set()
 
     async def close(self) -> None:
-        """Let go of what is being answered: whoever asked asks again."""
+        """Finish what is being answered, or let go of it: whoever asked asks again."""
+        if self._answering:
+            await asyncio.wait(self._answering, timeout=LAST_SECONDS)
         for task in self._answering:
             task.cancel()
         await asyncio.gather(*self._answering, return_exceptions=True)

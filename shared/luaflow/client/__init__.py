@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from luaflow.client.client import Client
 from luaflow.client.handle import Handle
-from luaflow.client.sync import SyncClient, SyncHandle
+from luaflow.client.sync import SyncClient, SyncHandle, SyncUpdate
+from luaflow.client.updates import Update
 
-__all__ = ["Client", "Handle", "SyncClient", "SyncHandle"]
+__all__ = ["Client", "Handle", "SyncClient", "SyncHandle", "SyncUpdate", "Update"]

@@ -94,11 +94,12 @@ async def view(store: Store, workflow_id: str, run_id: str | None, name: str) ->
     p, at = route.partition, route.run_id
     names: list[str] = []
     while True:
-        text, shown, decided, first = await _shown(store, p, at, name)
+        command = ("HMGET", p.run(at), f"v:{name}", "views", "decided")
+        text, shown, decided = (await _trusted(store, p, command))[0]
         if text:
             return values.loads(text)
-        names = names or shown
-        before = _before(decided, first)
+        names = names or orjson.loads(shown or b"[]")
+        before = None if int(decided or 0) else await _before(store, p, at)
         if before is None:
             break
         at = before
@@ -106,22 +107,11 @@ async def view(store: Store, workflow_id: str, run_id: str | None, name: str) ->
     raise NotFound(f"the workflow {workflow_id!r} has no view {name!r}; {known}")
 
 
-def _before(decided: int, first: Any) -> str | None:
-    """Return the run whose views still count: that before one that has decided nothing yet."""
-    found: str | None = None
-    if first and not decided:
-        found = event_of(first[0]).body.get("continued_from")
+async def _before(store: Store, p: Partition, run_id: str) -> str | None:
+    """Return the run that continued as this one."""
+    (first,) = await store.read(("XRANGE", p.hist(run_id), "1-0", "1-0"))
+    found: str | None = event_of(first[0]).body.get("continued_from") if first else None
     return found
-
-
-async def _shown(store: Store, p: Partition, run_id: str, name: str) -> tuple[Any, ...]:
-    (text, shown, decided), first = await _trusted(
-        store,
-        p,
-        ("HMGET", p.run(run_id), f"v:{name}", "views", "decided"),
-        ("XRANGE", p.hist(run_id), "1-0", "1-0"),
-    )
-    return text, orjson.loads(shown or b"[]"), int(decided or 0), first
 
 
 async def _trusted(store: Store, p: Partition, *commands: tuple[Arg, ...]) -> list[Any]:
