@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.lua.support_kernel import Play
+from tests.lua.support_kernel import Play, result_of
 
 from luaflow.lua.vm import Activation, ActivationFault, Command
 
@@ -307,6 +307,42 @@ def test_a_workflow_that_only_answers_updates_waits() -> None:
     update(run, "stop", "u1")
     assert run.result == "stopped"
     assert said(run.commands)[-1] == ("complete_update", "u1", "bye")
+
+
+def test_code_can_wait_for_its_handlers() -> None:
+    """One it has not answered is one, accepted or not; rejected and completed ones are none."""
+    run = play(
+        ADD
+        + """
+        process.listen("stop"):receive()
+        workflow.await(workflow.all_handlers_finished)
+        return total"""
+    )
+    update(run, "add", "rejected", -1)
+    update(run, "add", "quick", 1)
+    update(run, "add", "slow", 2, "1s")
+    update(run, "other", "by hand")
+    run.message("stop")
+    assert run.last.status == "wait"
+    (timer,) = (c for c in run.commands if c.op == "timer")
+    assert run.resolve(timer.seq).status == "wait"
+    assert result_of("return require('workflow').all_handlers_finished()", kind="function") is True
+
+
+def test_handlers_that_are_finished() -> None:
+    """The last one lets the workflow end."""
+    run = play(
+        ADD
+        + """
+        process.listen("stop"):receive()
+        workflow.await(workflow.all_handlers_finished)
+        return total"""
+    )
+    update(run, "add", "slow", 2, "1s")
+    run.message("stop")
+    (timer,) = (c for c in run.commands if c.op == "timer")
+    run.resolve(timer.seq)
+    assert run.result == 2
 
 
 def test_an_answer_that_cannot_travel_is_an_error() -> None:

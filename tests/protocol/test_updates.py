@@ -292,7 +292,10 @@ async def test_nobody_judges(engine: Engine) -> None:
     assert await within(handle.update("add", 2)) == 3
     await engine.kill(worker)
     await engine.store.read(("DEL", f"lf:{{{engine.store.namespace}}}:worker:{worker.id}"))
-    with pytest.raises(NoAnswer, match=r"the validate 'take'.*no worker polls the task queue 'q'"):
+    with pytest.raises(
+        NoAnswer,
+        match=r"the validator of the update 'take' had.*no worker polls the task queue 'q'",
+    ):
         await handle.update("take", 2, timeout=0.05)
     with pytest.raises(NoAnswer, match=r"the workflow has got.*no worker polls"):
         await handle.update("add", 2, timeout=0.05, update_id="u1")

@@ -172,7 +172,8 @@ async def put(
                 if "behind" not in answer:
                     break
     except TimeoutError:
-        raise NoAnswer(await why(store, route, f"the {kind} {name!r}", timeout)) from None
+        what = "the query" if kind == "query" else "the validator of the update"
+        raise NoAnswer(await why(store, route, f"{what} {name!r}", timeout)) from None
     if "problem" in answer:
         raise Refused(f"the workflow {workflow_id!r} cannot be asked: {answer['problem']}")
     return answer

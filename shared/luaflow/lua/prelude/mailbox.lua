@@ -179,6 +179,7 @@ local function accept(run, row)
   if row[8] ~= nil then
     entry.update = row[8]
     run.updates[row[8]] = {state = "admitted", entry = entry}
+    run.open_updates = run.open_updates + 1
     entry.from = "{update|" .. row[8] .. "}"
     if K.handlers.serve(run, entry) then return end
   end
@@ -236,6 +237,7 @@ end
 function M.new(run)
   run.listeners, run.kept, run.inbox = {}, {}, false
   run.unread, run.arrived, run.mail_changed, run.updates = {}, {}, false, {}
+  run.open_updates = 0
   run.ahead, run.ahead_first, run.ahead_last = {}, 1, 0
   run.events = false
 end

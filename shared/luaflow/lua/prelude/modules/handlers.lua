@@ -220,6 +220,11 @@ function M.on_update(name, f, validate)
   return true
 end
 
+--- Whether every update that came is answered: what is open when the workflow ends fails.
+function M.all_handlers_finished()
+  return K.kind ~= "workflow" or K.run.open_updates == 0
+end
+
 --- Would the validator of an update take it? On a run that is thrown away afterwards.
 function H.validate(run, name, text)
   local handler = run.update_handlers[name]

@@ -100,6 +100,7 @@ local function answer_update(id, topic, ...)
   if wrong then return nil, invalid(wrong) end
   update.state = after
   mailbox.settled(run, update.entry)
+  if after ~= "accepted" then run.open_updates = run.open_updates - 1 end
   S.emit(REPLIES[topic], id, data, '{"step":"' .. topic .. '"}')
   return true
 end
