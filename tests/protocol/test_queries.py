@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import orjson
 import pytest
+from prometheus_client import CollectorRegistry
 from tests.protocol import gates
 from tests.protocol.hand import Hand
 from tests.support.engine import Engine, within
@@ -28,6 +29,8 @@ from luaflow.store.store import Store
 from luaflow_worker import asks
 from luaflow_worker.asks import Asks
 from luaflow_worker.engines import Engines
+from luaflow_worker.metrics import WorkerMetrics
+from luaflow_worker.worker import Worker, WorkerConfig
 
 PYTHON = {"gate": "tests.protocol.gates:gate"}
 COUNTER = """
@@ -94,7 +97,8 @@ async def test_a_worker_says_that_it_is_behind(engine: Engine) -> None:
     await within(handle.query("count"))
     await engine.retire(worker)
     await handle.signal("add", 5)
-    service = Asks(engine.store, ["q"], Engines(engine.store, cpu_seconds=1.0))
+    engines = Engines(engine.store, cpu_seconds=1.0)
+    service = Asks(engine.store, ["q"], engines, WorkerMetrics(CollectorRegistry()))
     question = {"kind": "query", "name": "count", "input": [], "id": "x"}
     question |= {"workflow_id": handle.workflow_id, "run_id": str(handle.run_id)}
     try:
@@ -447,6 +451,20 @@ async def test_a_question_is_answered_once(engine: Engine) -> None:
         patched.setattr(asks, "tell_answer", tell)
         await asyncio.gather(*(service._serve(orjson.dumps(question)) for _ in range(3)))
     assert told == ["x"]
+
+
+async def test_questions_are_measured(engine: Engine) -> None:
+    """How many, of which kind, how long they took."""
+    handle = await counter(engine)
+    store = await Store.open(engine.store.url, engine.store.namespace)
+    registry = CollectorRegistry()
+    worker = Worker(store, WorkerConfig(("q",), app=engine.folder), registry)
+    engine.workers.append(worker)
+    await worker.start()
+    for n in range(3):
+        assert await within(handle.query("count", n)) == n
+    counted = registry.get_sample_value("luaflow_question_seconds_count", {"kind": "query"})
+    assert counted == 3
 
 
 async def test_many_ask_at_once(engine: Engine) -> None:

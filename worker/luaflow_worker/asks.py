@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -26,6 +27,7 @@ from luaflow.store.reader import Reader
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 from luaflow_worker.engines import Engines, check_runtime
+from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.taking import read_events
 
 log = logging.getLogger(__name__)
@@ -42,11 +44,14 @@ OPS = {"query": b"query", "validate": b"validate"}
 class Asks(Service):
     """Takes the questions of some queues, one for each free slot."""
 
-    def __init__(self, store: Store, queues: Sequence[str], engines: Engines) -> None:
+    def __init__(
+        self, store: Store, queues: Sequence[str], engines: Engines, metrics: WorkerMetrics
+    ) -> None:
         """``engines`` serve nothing else."""
         super().__init__("asks")
         self._store = store
         self._engines = engines
+        self._metrics = metrics
         self._lists = [keys.asks(store.namespace, queue) for queue in queues]
         self._reader = Reader(store.url, "luaflow-asks")
         self._slots = asyncio.Semaphore(SLOTS)
@@ -88,6 +93,7 @@ class Asks(Service):
         if question["id"] in self._open:
             return  # asked again, while a long history is replayed
         self._open.add(question["id"])
+        begun = time.monotonic()
         try:
             answer = self._bounded(await self._answer(question))
         except (Unavailable, Unknown):
@@ -96,6 +102,7 @@ class Asks(Service):
             answer = {"problem": error.message}
         finally:
             self._open.discard(question["id"])
+        self._metrics.question(question["kind"], time.monotonic() - begun)
         await tell_answer(self._store, question["id"], orjson.dumps(answer))
 
     def _bounded(self, answer: dict[str, Any]) -> dict[str, Any]:

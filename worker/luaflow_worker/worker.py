@@ -176,7 +176,9 @@ class Worker:
             self._services.append(
                 Leases(self.store, self.id, self.workflows.taken, self.workflows.locals.waiting)
             )
-            self._services.append(Asks(self.store, self.config.queues, self._engines()))
+            self._services.append(
+                Asks(self.store, self.config.queues, self._engines(), self.metrics)
+            )
             self._services += self._pollers(
                 "workflow",
                 streams,
