@@ -344,6 +344,16 @@ async def test_an_endless_query_hurts_only_itself(engine: Engine) -> None:
     assert await within(handle.query("count")) == 4
 
 
+async def test_a_question_that_cannot_be_read_is_answered(engine: Engine) -> None:
+    """Whatever goes wrong with it: whoever asked hears of it, and the next one is answered."""
+    handle = await counter(engine)
+    await engine.worker()
+    assert await within(handle.query("count", 1)) == 1
+    with patch.object(asks, "OPS", {}), pytest.raises(Refused, match="cannot be asked: KeyError"):
+        await within(handle.query("count", 2))
+    assert await within(handle.query("count", 3)) == 3
+
+
 async def test_an_answer_has_a_bound(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is what the namespace allows a payload to have; the question, too."""
     handle = await counter(engine)

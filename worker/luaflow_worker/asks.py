@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import orjson
 
 from luaflow.domain.events import NEWS, STARTED, TASK_COMPLETED, Event
-from luaflow.errors import LuaflowError, Unavailable, Unknown
+from luaflow.errors import LuaflowError
 from luaflow.lua.vm import Activation, ActivationFault
 from luaflow.replay.decider import Execution
 from luaflow.replay.loading import pid_of, run_info
@@ -27,6 +27,7 @@ from luaflow.store.reader import Reader
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 from luaflow_worker.engines import Engines, check_runtime
+from luaflow_worker.faults import fault_of
 from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.taking import read_events
 
@@ -96,10 +97,8 @@ class Asks(Service):
         begun = time.monotonic()
         try:
             answer = self._bounded(await self._answer(question))
-        except (Unavailable, Unknown):
-            raise
-        except LuaflowError as error:
-            answer = {"problem": error.message}
+        except Exception as error:  # noqa: BLE001 - a bad question hurts only whoever asked
+            answer = {"problem": fault_of(error).message}
         finally:
             self._open.discard(question["id"])
         self._metrics.question(question["kind"], time.monotonic() - begun)

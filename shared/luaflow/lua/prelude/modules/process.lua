@@ -99,7 +99,8 @@ local function answer_update(id, topic, ...)
   if run.replaying then wrong = codec.problem(value) else data, wrong = codec.encode(value) end
   if wrong then return nil, invalid(wrong) end
   update.state = after
-  mailbox.settled(run, update.entry)
+  if update.entry then mailbox.settled(run, update.entry) end
+  update.entry = nil
   if after ~= "accepted" then run.open_updates = run.open_updates - 1 end
   S.emit(REPLIES[topic], id, data, '{"step":"' .. topic .. '"}')
   return true
