@@ -517,14 +517,13 @@ async def test_an_accepted_update_ends_with_its_run(engine: Engine) -> None:
 async def test_a_worker_dies_between_accepted_and_completed(engine: Engine) -> None:
     """Another one replays, and the handler goes on where it was: accepted once, answered once."""
     await engine.deploy({"account": ACCOUNT}, python=PYTHON)
-    first = await engine.worker("workflow")
+    first = await engine.worker("workflow", cache=0)
     await engine.worker("activity")
     handle = await engine.start("account", 10)
     waiting = task(handle.update("slowly", 5))
     await within(gates.began["slowly"].wait())
     await engine.kill(first)
     await engine.worker("workflow")
-    await engine.scheduler()
     gates.open_["slowly"].set()
     async with asyncio.timeout(PATIENCE):
         assert await waiting == 15
