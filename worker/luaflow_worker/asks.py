@@ -19,7 +19,7 @@ from luaflow.domain.events import NEWS, STARTED, TASK_COMPLETED, Event
 from luaflow.errors import LuaflowError
 from luaflow.lua.vm import Activation, ActivationFault
 from luaflow.replay.decider import Execution
-from luaflow.replay.loading import pid_of, run_info
+from luaflow.replay.loading import bundle_of, pid_of, run_info
 from luaflow.service import Service
 from luaflow.store import keys
 from luaflow.store.asking import take_ask, tell_answer
@@ -119,7 +119,7 @@ class Asks(Service):
             await store.confirmed(route.partition)
         if not events or events[-1].id < length:
             return {"behind": True}
-        execution = await self._begin(route, events[0].body)
+        execution = await self._begin(route, events)
         try:
             for part in parts(events):
                 execution.replay(part)
@@ -138,10 +138,11 @@ class Asks(Service):
         finally:
             execution.run.close()
 
-    async def _begin(self, route: Route, started: dict[str, Any]) -> Execution:
-        """Open a run like the one that a first event began."""
+    async def _begin(self, route: Route, events: Sequence[Event]) -> Execution:
+        """Open a run like the one of a history, with the code that it has now."""
+        started = events[0].body
         check_runtime(started)
-        code = await self._engines.get(started["bundle"])
+        code = await self._engines.get(bundle_of(events))
         ids = (self._store.namespace, route.workflow_id, route.run_id)
         info = run_info(*ids, started, code.bundle, pid_of(started))
         return Execution(code.engine.open(info), _nothing_new)

@@ -41,7 +41,7 @@ _STARTED_WITH = (
 """What a description says of the first event, where that has it."""
 _FIELDS = (
     *("wid", "type", "status", "queue", "bundle", "start", "close", "len", "size", "attempt"),
-    *("parent", "memo", "attrs", "stuck", "fails", "lost"),
+    *("parent", "memo", "attrs", "stuck", "fails", "lost", "decided", "task"),
 )
 """What a description takes from the state of a run: not its updates, which may be many."""
 _Place = tuple[bytes, Partition]
