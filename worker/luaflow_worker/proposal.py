@@ -24,6 +24,7 @@ from luaflow.replay.decider import Decision
 from luaflow.store.transitions import COMMIT_KEYS
 from luaflow_worker.children import Types, start_child
 from luaflow_worker.faults import EngineFault
+from luaflow_worker.locks import ask_for_lock, give_lock_back
 from luaflow_worker.metrics import Outcome
 from luaflow_worker.others import tell_other
 from luaflow_worker.place import Place
@@ -348,4 +349,6 @@ _SPELL: dict[str, Callable[[Proposal, Command], None]] = {
     "signal": Proposal.external,
     "cancel": Proposal.external,
     "terminate": Proposal.external,
+    "lock": ask_for_lock,
+    "unlock": give_lock_back,
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from luaflow.client.locks import add_locks, wants_of
 from luaflow.domain import visibility
 from luaflow.domain.events import Event
 from luaflow.domain.ids import Pid
@@ -135,7 +136,7 @@ async def describe(
         ]
     answers = await store.read(*commands) if commands else []
     found: list[dict[str, Any] | None] = []
-    pending = []
+    pending, locked = [], []
     for (p, run_id), state, pend, first in zip(
         runs, answers[::3], answers[1::3], answers[2::3], strict=True
     ):
@@ -146,7 +147,9 @@ async def describe(
         found.append(run)
         if run["status"] == "running":
             pending.append((run, p, _table(pend)))
+            locked += wants_of(run, p, pending[-1][2])
     await _add_activities(store, pending)
+    await add_locks(store, locked)
     return found
 
 
@@ -177,6 +180,7 @@ def _description(run_id: str, state: dict[str, bytes], first: dict[str, Any]) ->
         "search_attributes": first.get("search_attributes", {})
         | orjson.loads(state.get("attrs") or b"{}"),
         "pending_activities": [],
+        "locks": [],
         "health": _health(state),
     }
 

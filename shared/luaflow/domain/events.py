@@ -50,6 +50,8 @@ REST = frozenset(
         "RequestCancelExternalWorkflowExecutionFailed",
         "ExternalWorkflowExecutionTerminated",
         "TerminateExternalWorkflowExecutionFailed",
+        "LockGranted",
+        "LockRefused",
     }
 )
 """Outcomes of what the run asked for."""

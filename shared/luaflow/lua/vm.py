@@ -29,7 +29,7 @@ _ORDER: Final = """
 native budget guard stable order patterns matcher strings tables maths libs
 base errors decode text codec explain scheduler cancel queues channel mailbox
 durations calendar layouts calls modules/logger modules/json modules/time modules/os modules/uuid
-modules/funcs modules/process modules/spawn modules/workflow load door
+modules/funcs modules/process modules/spawn modules/lock modules/workflow load door
 """.split()  # noqa: SIM905
 
 

@@ -19,6 +19,8 @@ _OPS = {
     "TerminateExternalWorkflowExecutionInitiated": ("terminate", "to"),
     "UpsertWorkflowSearchAttributes": ("attrs", ""),
     "WorkflowExecutionUpdateCompleted": ("update_reply", "update_id"),
+    "LockRequested": ("lock", "key"),
+    "LockReleased": ("unlock", "target"),
 }
 
 

@@ -17,6 +17,10 @@ key (after the prefix)   type         holds
 ``sticky:<worker>``      stream       workflow tasks for the worker that has the run cached
 ``outbox:<p>``           stream       messages to partition p, ids dense
 ``mark:<p>``             hash         the last message applied from partition p
+``lock:<key>``           hash         of a lock or slot: who has it or waits, and the answers
+``held:<key>``           sorted set   who has the lock, in the order of their requests
+``line:<key>``           sorted set   who waits for the lock, in the order of their requests
+``rate:<key>``           hash         of a rate limit: when the next start is free
 ``vis``                  sorted set   one lexicographic index for list and count
 ``sess:<session>``       hash         request numbers of a client session
 ``meta``                 hash         settings, clock, epoch, wake-up time of this partition
@@ -95,6 +99,22 @@ class Partition:
     def session(self, session: str) -> str:
         """Return the key of a client session's request numbers."""
         return f"{self.prefix}sess:{session}"
+
+    def lock(self, key: str) -> str:
+        """Return the hash of a lock: who has it, who waits, with which answer."""
+        return f"{self.prefix}lock:{key}"
+
+    def held(self, key: str) -> str:
+        """Return the sorted set of those who have a lock."""
+        return f"{self.prefix}held:{key}"
+
+    def line(self, key: str) -> str:
+        """Return the sorted set of those who wait for a lock."""
+        return f"{self.prefix}line:{key}"
+
+    def rate(self, key: str) -> str:
+        """Return the hash of a rate limit."""
+        return f"{self.prefix}rate:{key}"
 
     def bell(self) -> str:
         """Return the channel that wakes schedulers: something is due earlier than they think."""

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 import orjson
 from redis.exceptions import ResponseError
 
-from luaflow.domain import messages
+from luaflow.domain import locks, messages
 from luaflow.domain.failure import Failure, terminated
 from luaflow.domain.ids import partition_of
 from luaflow.errors import InvalidArgument, LuaflowError
-from luaflow.store import delivery
+from luaflow.store import delivery, entities
 from luaflow.store.delivery import Stamp
+from luaflow.store.entities import Line
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call, ScriptFailed
 from luaflow.store.store import PATIENCE_SECONDS, Store
@@ -71,12 +72,16 @@ class _Letter(NamedTuple):
 
 
 class _Target(NamedTuple):
-    """Where a message is to arrive, as it was read; ``parent`` is who started the run."""
+    """Where a message is to arrive, as it was read; ``parent`` is who started the run.
+
+    ``line`` is that of the lock a message is for.
+    """
 
     run_id: str
     queue: str
     sticky: str
     parent: Mapping[str, Any] | None = None
+    line: Line | None = None
 
 
 async def deliver(
@@ -87,7 +92,8 @@ async def deliver(
     ``oldest`` is the sender's oldest undeleted number (0: not known). Raises InvalidArgument for a
     message that names no workflow, and what ``Store.run`` raises.
     """
-    workflow_id = _read(message).get("workflow_id")
+    mail = _read(message)
+    workflow_id = mail.get("key") if mail.get("k") in entities.KINDS else mail.get("workflow_id")
     if not isinstance(workflow_id, str):
         raise InvalidArgument(
             f"a message without a workflow id cannot be delivered: {message[:200]!r}"
@@ -151,7 +157,7 @@ async def _carry(
         at = len(verdicts)
         targets = await _find(store, partition, mails[at:])
         made = [
-            _call(partition, stamp, mail, target)
+            _call(store, partition, stamp, mail, target)
             for stamp, mail, target in zip(stamps[at:], mails[at:], targets, strict=True)
         ]
         answers = await store.apart(*(call for call, _ in made))
@@ -185,12 +191,15 @@ def _complain(p: Partition, stamp: Stamp, problem: object) -> None:
     log.error("message %d of partition %d to %d: %s", stamp.number, stamp.sender, p.number, problem)
 
 
-def _verdict(answer: Any, replies: tuple[int, ...]) -> Verdict:
+def _verdict(answer: Any, replies: tuple[int, ...] | None) -> Verdict:
+    """What an answer means; replies None: it names them itself."""
     if isinstance(answer, ScriptFailed):
         return _BROKEN
     if isinstance(answer, LuaflowError):
         raise answer
     word = bytes(answer[0]).decode()
+    if replies is None:
+        replies = tuple(map(int, answer[1:])) if word == "ok" else ()
     return Verdict(word, replies if word in ("ok", "no") else ())
 
 
@@ -223,13 +232,19 @@ async def _find(store: Store, p: Partition, mails: Sequence[Mapping[str, Any]]) 
         for i, text in zip(ask, parents, strict=True):
             known = text and not isinstance(text, ResponseError)
             targets[i] = targets[i]._replace(parent=_read(text) if known else None)
+    if any(mail.get("k") in entities.KINDS for mail in mails):
+        for i, line in (await entities.lines(store, p, mails)).items():
+            targets[i] = targets[i]._replace(line=line)
     return targets
 
 
 def _call(
-    p: Partition, stamp: Stamp, mail: Mapping[str, Any], target: _Target
-) -> tuple[Call, tuple[int, ...]]:
-    """Return the call that applies a message, and which outboxes of the receiver it may fill."""
+    store: Store, p: Partition, stamp: Stamp, mail: Mapping[str, Any], target: _Target
+) -> tuple[Call, tuple[int, ...] | None]:
+    """Return the call that applies a message, and which outboxes of the receiver it may fill.
+
+    None: its answer says which.
+    """
     answers = (stamp.sender,) if mail.get("from") else ()
     try:
         child_of = mail.get("child_of")
@@ -245,6 +260,8 @@ def _call(
                 return _end(p, stamp, mail, target), (*answers, *told)
             case "outcome":
                 return _outcome(p, stamp, mail, target), ()
+            case "lock" | "unlock":
+                return entities.call(store, p, stamp, mail, target.line), None
         problem = f"nobody knows messages of the kind {mail.get('k')!r}"
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         problem = f"the message cannot be read: {error!r}"
@@ -266,6 +283,7 @@ def _to_nobody(p: Partition, stamp: Stamp, answer: bytes) -> Call:
 def _refusal(mail: Mapping[str, Any], failure: Failure) -> bytes:
     """Return the answer to a request that cannot be carried out; nothing where nobody asked."""
     types = {
+        "lock": locks.REFUSED,
         "start": "StartChildWorkflowExecutionFailed",
         "message": mail.get("failed"),
         "end": "TerminateExternalWorkflowExecutionFailed",

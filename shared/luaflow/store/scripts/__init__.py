@@ -81,8 +81,11 @@ def _bind(keys: tuple[str, ...], args: tuple[str, ...]) -> str:
     return f"local {', '.join(names)} = {', '.join(values)}"
 
 
-_LENGTH = dict.fromkeys(("wf", "run", "newrun", "pend", "mark", "sess", "worker", "leader"), "HLEN")
-_LENGTH |= dict.fromkeys(("timers", "leases", "gc", "vis", "set", "workers"), "ZCARD")
+_LENGTH = dict.fromkeys(("wf", "run", "newrun", "pend", "newpend", "mark", "sess", "worker"), "HLEN")
+_LENGTH |= dict.fromkeys(("leader", "lock", "rate"), "HLEN")
+_LENGTH |= dict.fromkeys(
+    ("timers", "leases", "gc", "vis", "set", "workers", "held", "line"), "ZCARD"
+)
 
 
 def _typed(keys: tuple[str, ...]) -> str:

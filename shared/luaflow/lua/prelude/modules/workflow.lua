@@ -242,4 +242,6 @@ function W.shielded(fn, ...)
   return unshield(task, run.pcall(fn, ...))
 end
 
+W.lock = K.lock
+
 K.modules.workflow = K.readonly("workflow", W)

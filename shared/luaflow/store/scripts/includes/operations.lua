@@ -5,6 +5,7 @@
 --   R seq body target                        ask for the cancellation of activity `target`
 --   T seq body ms                            timer            t seq body target   timer canceled
 --   C seq type body key receiver message rec request to another workflow, through the outbox
+--   F seq type body key receiver message target   a message nobody answers; `target` waits no more
 --   S type body                              a message to oneself: an event and news at once
 --   U ids                                    messages up to `seen` that the code has not taken
 --   H field value                            a field of the run that describe shows (attrs, memo)
@@ -57,6 +58,13 @@ end
 function OPS.C(r, i)
   append(r, ARGV[i + 2], ARGV[i + 3])
   rcall('HSET', pend_key, 'c:' .. ARGV[i + 1], ARGV[i + 7])
+  post(KEYS[tonumber(ARGV[i + 4])], ARGV[i + 5], ARGV[i + 6])
+  return i + 8
+end
+
+function OPS.F(r, i)
+  append(r, ARGV[i + 2], ARGV[i + 3])
+  rcall('HDEL', pend_key, 'c:' .. ARGV[i + 7])
   post(KEYS[tonumber(ARGV[i + 4])], ARGV[i + 5], ARGV[i + 6])
   return i + 8
 end
