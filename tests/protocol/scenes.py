@@ -16,6 +16,7 @@ from tests.protocol.hand import (
     request,
     timer,
 )
+from tests.protocol.scenes_entity import ENTITY_SCENES
 
 from luaflow.domain.events import CLOSING_EVENT
 from luaflow.store import attempts, delivery, liveness, tasks, transitions, upkeep
@@ -473,6 +474,7 @@ SCENES: dict[str, Scene] = {
     "deliver_end": _deliver_end,
     "deliver_start": _deliver_start,
     "forget_messages": _forget,
+    **ENTITY_SCENES,
 }
 """By script name, a word behind it for a second scene of the same script."""
 

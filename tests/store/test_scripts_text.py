@@ -170,6 +170,7 @@ LOOPS = {
     r"for n = kept, upto - 1 do",  # at most 500
     r"for _, m in ipairs\(r\.own or \{\}\)",  # what this call has written
     r"while i <= #ARGV do i = OPS",
+    r"for granted = 1, 50 do",
 }
 """Every loop there is: over what the caller sent, or over what was read with a bound."""
 

@@ -38,9 +38,7 @@ class Line(NamedTuple):
     who: str = ""
 
 
-async def lines(
-    store: Store, p: Partition, mails: Sequence[Mapping[str, Any]]
-) -> dict[int, Line]:
+async def lines(store: Store, p: Partition, mails: Sequence[Mapping[str, Any]]) -> dict[int, Line]:
     """What must be known of the locks that messages are for, by the message's place."""
     back = [i for i, mail in enumerate(mails) if mail.get("k") == "unlock"]
     firsts = await store.ask(

@@ -81,7 +81,9 @@ def _bind(keys: tuple[str, ...], args: tuple[str, ...]) -> str:
     return f"local {', '.join(names)} = {', '.join(values)}"
 
 
-_LENGTH = dict.fromkeys(("wf", "run", "newrun", "pend", "newpend", "mark", "sess", "worker"), "HLEN")
+_LENGTH = dict.fromkeys(
+    ("wf", "run", "newrun", "pend", "newpend", "mark", "sess", "worker"), "HLEN"
+)
 _LENGTH |= dict.fromkeys(("leader", "lock", "rate"), "HLEN")
 _LENGTH |= dict.fromkeys(
     ("timers", "leases", "gc", "vis", "set", "workers", "held", "line"), "ZCARD"
