@@ -81,6 +81,7 @@ def _deployed(one: Deployment) -> DeployedType:
         task_queue=one.task_queue,
         host=one.worker_id,
         client=one.client_id,
+        flow=one.flow,
     )
 
 

@@ -202,7 +202,7 @@ def _of_task(p: Partition, state: PartitionState, run: RunState) -> Iterator[str
     }
     if len(set(continuing.values())) > 1:
         yield f"whether it continues as new is not clear: {continuing}"
-    timer = {"delayed": "d|", "backoff": "f|"}.get(task)
+    timer = {"delayed": "d|", "backoff": "f|", "gated": "g|"}.get(task)
     if timer and timer + run.run_id not in state.timers:
         yield f"its task is {task} and nothing will wake it"
     yield from _of_waiting(state, run)
@@ -210,6 +210,8 @@ def _of_task(p: Partition, state: PartitionState, run: RunState) -> Iterator[str
 
 def _of_waiting(state: PartitionState, run: RunState) -> Iterator[str]:
     """What a run waits for can happen: each has its date or its entry in a queue."""
+    if run.fields["task"] == "waiting" and "c:0" not in run.pend:
+        yield "it waits for a slot that it will never have"
     for field, value in run.pend.items():
         kind, _, seq = field.partition(":")
         tail = f"|{run.run_id}|{seq}"

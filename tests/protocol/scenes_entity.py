@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.protocol.hand import Hand
+from tests.protocol.hand import QUEUE, Hand
 
 from luaflow.domain import locks
-from luaflow.store import entities
+from luaflow.domain.flow import Plan
+from luaflow.store import delivery, entities, gates, transitions
 from luaflow.store.delivery import Stamp
 from luaflow.store.entities import Line
+from luaflow.store.gate import Gate
 from luaflow.store.link import Call
+from luaflow.store.scripts import load
+from luaflow.store.store import Store
+from luaflow.store.transitions import Route
 
 Scene = Callable[[Hand], Awaitable[Call]]
 
@@ -59,10 +64,79 @@ async def _unlock_last(hand: Hand) -> Call:
     return brings(hand, 2, gives_back("a"))
 
 
+def gate(store: Store, route: Route) -> Gate:
+    """That of a run whose type may run once at a time."""
+    slot = {"key": "k", "limit": 1, "type": "t", "strategy": "queue"}
+    found = gates.slot_gate(store, Plan(slot), route)
+    assert found
+    return found
+
+
+async def _waiting(hand: Hand) -> Route:
+    route = Route(hand.store.partition("w"), "w", "r", QUEUE)
+    await hand.start_as(route, gate=gate(hand.store, route))
+    return route
+
+
+async def _start_gated(hand: Hand) -> Call:
+    route = Route(hand.store.partition("w"), "w", "r", QUEUE)
+    return transitions.start(
+        route=route, type="t", bundle="b", started=b"{}", gate=gate(hand.store, route), delay=5
+    )
+
+
+async def _start_rated(hand: Hand) -> Call:
+    route = Route(hand.store.partition("w"), "w", "r", QUEUE)
+    return transitions.start(route=route, type="t", bundle="b", started=b"{}", gate=Gate(50))
+
+
+def _slot(route: Route, *, granted: bool, wait: int = 0) -> Call:
+    return delivery.deliver_slot(
+        route=route,
+        stamp=Stamp(3, 1, 1),
+        granted=granted,
+        wait=wait,
+        body=b"{}" if granted else b"{",
+        receiver=5,
+        message=b"{}",
+    )
+
+
+async def _slot_granted(hand: Hand) -> Call:
+    return _slot(await _waiting(hand), granted=True)
+
+
+async def _slot_later(hand: Hand) -> Call:
+    return _slot(await _waiting(hand), granted=True, wait=50)
+
+
+async def _slot_refused(hand: Hand) -> Call:
+    return _slot(await _waiting(hand), granted=False)
+
+
+async def _wake_gated(hand: Hand) -> Call:
+    route = Route(hand.store.partition("w"), "w", "r", QUEUE)
+    await hand.start_as(route, gate=Gate(50))
+    await hand.shift(50)
+    return transitions.wake_run(route=route, kind="g")
+
+
+async def _reserve(hand: Hand) -> Call:
+    p = hand.store.partitions[5]
+    return Call(load("reserve"), [p.meta, p.rate("k")], [2, 1000, 1])
+
+
 ENTITY_SCENES: dict[str, Scene] = {
     "deliver_lock": _lock,
     "deliver_lock held": _lock_held,
     "deliver_lock refused": _lock_refused,
     "deliver_unlock": _unlock,
     "deliver_unlock last": _unlock_last,
+    "start gated": _start_gated,
+    "start rated": _start_rated,
+    "deliver_slot": _slot_granted,
+    "deliver_slot later": _slot_later,
+    "deliver_slot refused": _slot_refused,
+    "wake_run gated": _wake_gated,
+    "reserve": _reserve,
 }

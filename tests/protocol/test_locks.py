@@ -86,8 +86,8 @@ async def ready(engine: Engine) -> None:
     mutant("deliver_unlock", "post(declared[receiver], receiver, yes)", "local _ = yes"),
     mutant(
         "includes/operations",
-        "post(KEYS[tonumber(ARGV[i + 4])], ARGV[i + 5], ARGV[i + 6])\n  return i + 8\nend\n\nfunction OPS.Z",
-        "return i + 8\nend\n\nfunction OPS.Z",
+        "ARGV[i + 7])\n  post(KEYS[tonumber(ARGV[i + 4])], ARGV[i + 5], ARGV[i + 6])",
+        "ARGV[i + 7])",
     ),
 )
 async def test_a_lock_goes_from_one_to_the_next(engine: Engine) -> None:

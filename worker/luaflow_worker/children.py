@@ -132,6 +132,7 @@ def _start_message(proposal: Proposal, child: _Child) -> dict[str, Any]:
         "type": known["type"],
         "queue": queue,
         "bundle": known["bundle"],
+        "flow": known.get("flow", ""),
         "pid": started["pid"],
         "parent": orjson.dumps(parent).decode(),
         "reuse": options.id_reuse_policy,

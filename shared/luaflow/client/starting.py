@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from luaflow.client.gates import bring, gate_of
 from luaflow.client.messages import Closed, deliver, terminate
 from luaflow.client.payloads import Message, check_size, dump, identity, signals
 from luaflow.client.session import Session, asked_as
@@ -19,6 +20,7 @@ from luaflow.domain.options import StartOptions, parse_start_options
 from luaflow.errors import AlreadyExists, InvalidArgument, NotFound, Refused
 from luaflow.store import transitions
 from luaflow.store.deployed import DeployedType, host_of, resolve
+from luaflow.store.gate import Gate
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 
@@ -39,6 +41,7 @@ class Request:
     body: bytes
     messages: list[bytes]
     asked: str
+    gate: Gate | None = None
 
     @property
     def pid(self) -> str:
@@ -87,7 +90,7 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
     """
     for what, value in (("type", type), ("host", how.host), ("request id", how.request_id)):
         _check_text(value, what, optional=what != "type")
-    options, asked = how.read(), asked_as("start", how.request_id)
+    options, asked, args = how.read(), asked_as("start", how.request_id), list(args)
     workflow_id = options.id or _fresh(type, how.request_id)
     partition = store.partition(workflow_id)
     deployed = await resolve(store, type)
@@ -102,7 +105,11 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
     body = dump(_started(route, deployed, options, args, how))
     check_size(body, store.settings, f"the input of workflow {workflow_id!r}")
     messages = signals(how.messages, store.settings, how.sender)
-    return Request(route, deployed, options, body, messages, asked)
+    gate = None
+    if deployed.flow:
+        first = [values.encode(arg) for arg in args]
+        gate = await gate_of(store, deployed.flow, deployed.type, first, route)
+    return Request(route, deployed, options, body, messages, asked, gate)
 
 
 def _check_text(value: object, what: str, *, optional: bool) -> None:
@@ -167,13 +174,16 @@ async def open_run(store: Store, session: Session, request: Request) -> str:
     A run that exists and may be used gets the startup messages instead. Raises AlreadyExists, and
     Refused when the server's memory is nearly full, or when the run that exists takes none.
     """
-    workflow_id, options = request.route.workflow_id, request.options
+    route, options = request.route, request.options
+    workflow_id = route.workflow_id
     ending = options.id_conflict_policy == "terminate_existing"
     ending = ending or options.id_reuse_policy == "terminate_if_running"
     using = options.id_conflict_policy == "use_existing" and not ending
     for _ in range(TRIES):
         kind, run_id, *rest = await _send(store, session, request)
         if kind == "started":
+            if request.gate and request.gate.ask:
+                await bring(store, route.partition.number, request.gate.receiver)
             return run_id
         if kind == "full":  # what stands in the place of the run id is how full
             raise Refused(_full(run_id))
@@ -207,6 +217,7 @@ async def _send(store: Store, session: Session, request: Request) -> list[str]:
             run_timeout=options.run_timeout_ms or 0,
             deadline=-(options.execution_timeout_ms or 0),
             request=number,
+            gate=request.gate,
         )
         answer = await store.one(call)
     return [bytes(part).decode() for part in answer if isinstance(part, bytes)]

@@ -29,7 +29,7 @@ def member_of(sender: Mapping[str, Any], seq: int | str) -> str:
 
 
 def ask(sender: Mapping[str, Any], seq: int, key: str, limit: int, *, wait: bool) -> bytes:
-    """A request for a lock that ``limit`` runs may have at once; with ``wait`` it stands in line."""
+    """A request for a lock that ``limit`` runs may have at once; ``wait``: it stands in line."""
     mail = {"k": "lock", "key": key, "from": sender, "seq": seq, "limit": limit, "wait": int(wait)}
     return orjson.dumps(mail)
 

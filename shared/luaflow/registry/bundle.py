@@ -12,6 +12,7 @@ import orjson
 from luaflow.domain.failure import Invalid
 from luaflow.registry.app import App
 from luaflow.registry.entries import LuaEntry, WorkflowEntry
+from luaflow.registry.flow import flow_of
 
 FORMAT: Final = 1
 NAME_LENGTH: Final = 32
@@ -124,7 +125,8 @@ def name_of(content: bytes) -> str:
 class Deployment:
     """What `luaflow deploy` stores for one workflow: its bundle and where it runs.
 
-    `worker_id`, `client_id` and `task_queue` (with the client's prefix) come from the registry.
+    `worker_id`, `client_id` and `task_queue` (with the client's prefix) come from the registry;
+    `flow` is what limits its runs, as JSON.
     """
 
     type_name: str
@@ -133,6 +135,7 @@ class Deployment:
     task_queue: str
     client_id: str
     bundle: Bundle
+    flow: str = ""
 
 
 def bundle_entry(app: App, entry_id: str) -> Bundle:
@@ -172,6 +175,7 @@ def make_bundles(app: App) -> list[Deployment]:
                 task_queue=worker.task_queue,
                 client_id=worker.client,
                 bundle=bundle_entry(app, entry.id),
+                flow=flow_of(entry, worker).to_text(),
             )
         )
     return found

@@ -18,13 +18,14 @@ from luaflow.registry.entries import (
     WorkflowEntry,
 )
 from luaflow.registry.fields import Fields
+from luaflow.registry.flow import read_flow, read_priority, read_rate_limit
 from luaflow.registry.problems import RegistryError
 from luaflow.registry.sources import Source, SourceError
 from luaflow.registry.yamlfile import parse
 
 _HANDLER = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z", re.ASCII)
 # Read by the engine's own limits, or without meaning for luaflow.
-_ELSEWHERE: Final = ("pool", "retention", "concurrency", "priority", "rate_limit", "security")
+_ELSEWHERE: Final = ("pool", "retention", "security")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ def read_workflow(common: dict[str, Any], fields: Fields, place: Place) -> Workf
         **_schemas(fields, place),
         type_name=meta.text("name") or common["id"],
         worker=meta.reference("worker"),
+        **read_flow(fields),
     )
     if meta.data and entry.worker is None:
         meta.warn("worker", "is missing, so no worker runs this workflow", "add worker: <worker>")
@@ -166,6 +168,8 @@ def _callable(fields: Fields, meta: dict[str, Any]) -> dict[str, Any]:
     return {
         "activity": Activity(worker=worker, local=local) if worker else None,
         "options": _call_defaults(fields, meta),
+        "rate_limit": read_rate_limit(fields),
+        "priority": read_priority(fields),
     }
 
 

@@ -13,7 +13,10 @@ from luaflow.store.store import Store
 
 
 class DeployedType(NamedTuple):
-    """A workflow type as ``luaflow deploy`` left it; ``host`` and ``client`` are entry ids."""
+    """A workflow type as ``luaflow deploy`` left it; ``host`` and ``client`` are entry ids.
+
+    ``flow`` is what limits its runs (``luaflow.domain.flow``), '' for nothing.
+    """
 
     type: str
     entry_id: str
@@ -21,6 +24,7 @@ class DeployedType(NamedTuple):
     task_queue: str
     host: str
     client: str
+    flow: str = ""
 
     def to_bytes(self) -> bytes:
         """The JSON that stands in the types table."""
@@ -30,7 +34,8 @@ class DeployedType(NamedTuple):
     def from_bytes(cls, text: bytes) -> DeployedType:
         """Read what ``to_bytes`` wrote; fields of newer releases are left out."""
         found = orjson.loads(text)
-        return cls(*(str(found[name]) for name in cls._fields))
+        flow = str(found.get("flow", ""))
+        return cls(**{n: str(found[n]) for n in cls._fields if n != "flow"}, flow=flow)
 
 
 async def host_of(store: Store, host: str) -> tuple[str, str]:

@@ -56,7 +56,7 @@ async def lines(store: Store, p: Partition, mails: Sequence[Mapping[str, Any]]) 
 
 
 async def _oldest(store: Store, p: Partition, key: str) -> Line:
-    """Who is to make room: the oldest that was not asked yet, of those that run, then of the line."""
+    """Who is to make room: the oldest not asked yet, of those that run, then of the line."""
     sets = (p.held(key), p.line(key))
     counts = await store.read(
         *(("ZCARD", name) for name in sets), *(("ZRANGE", name, 0, FIRST - 1) for name in sets)

@@ -17,9 +17,10 @@ from luaflow.domain import locks, messages
 from luaflow.domain.failure import Failure, terminated
 from luaflow.domain.ids import partition_of
 from luaflow.errors import InvalidArgument, LuaflowError
-from luaflow.store import delivery, entities
+from luaflow.store import delivery, entities, gates
 from luaflow.store.delivery import Stamp
 from luaflow.store.entities import Line
+from luaflow.store.gate import Gate
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call, ScriptFailed
 from luaflow.store.store import PATIENCE_SECONDS, Store
@@ -74,7 +75,7 @@ class _Letter(NamedTuple):
 class _Target(NamedTuple):
     """Where a message is to arrive, as it was read; ``parent`` is who started the run.
 
-    ``line`` is that of the lock a message is for.
+    ``line`` is that of the lock a message is for; ``wait`` ms has its rate limit a run wait.
     """
 
     run_id: str
@@ -82,6 +83,7 @@ class _Target(NamedTuple):
     sticky: str
     parent: Mapping[str, Any] | None = None
     line: Line | None = None
+    wait: int = 0
 
 
 async def deliver(
@@ -225,7 +227,7 @@ async def _find(store: Store, p: Partition, mails: Sequence[Mapping[str, Any]]) 
     ask = [
         i
         for i, (mail, target) in enumerate(zip(mails, targets, strict=True))
-        if target.run_id and (mail.get("k") == "end" or mail.get("child_of"))
+        if target.run_id and (mail.get("k") in ("end", "slot") or mail.get("child_of"))
     ]
     if ask:
         parents = await store.ask(*(("HGET", p.run(targets[i].run_id), "parent") for i in ask))
@@ -235,6 +237,8 @@ async def _find(store: Store, p: Partition, mails: Sequence[Mapping[str, Any]]) 
     if any(mail.get("k") in entities.KINDS for mail in mails):
         for i, line in (await entities.lines(store, p, mails)).items():
             targets[i] = targets[i]._replace(line=line)
+    for i, wait in (await gates.waits(store, mails)).items():
+        targets[i] = targets[i]._replace(wait=wait)
     return targets
 
 
@@ -252,7 +256,9 @@ def _call(
             return _to_nobody(p, stamp, b""), ()
         match mail.get("k"):
             case "start":
-                return _start(p, stamp, mail), answers
+                gate = gates.of_start(store, p, mail, target.wait)
+                to = (gate.receiver,) if gate and gate.ask else ()
+                return _start(p, stamp, mail, gate), (*answers, *to)
             case "message":
                 return _message(p, stamp, mail, target), answers
             case "end":
@@ -260,6 +266,9 @@ def _call(
                 return _end(p, stamp, mail, target), (*answers, *told)
             case "outcome":
                 return _outcome(p, stamp, mail, target), ()
+            case "slot":
+                place = Route(p, str(mail["workflow_id"]), str(mail["run_id"]), target.queue)
+                return gates.of_slot(stamp, mail, place, target.parent, target.wait), None
             case "lock" | "unlock":
                 return entities.call(store, p, stamp, mail, target.line), None
         problem = f"nobody knows messages of the kind {mail.get('k')!r}"
@@ -302,7 +311,7 @@ def _accepted(mail: Mapping[str, Any], type_: str) -> bytes:
     return messages.outcome(mail["from"], type_, {"seq": mail["seq"]})
 
 
-def _start(p: Partition, stamp: Stamp, mail: Mapping[str, Any]) -> Call:
+def _start(p: Partition, stamp: Stamp, mail: Mapping[str, Any], gate: Gate | None) -> Call:
     workflow_id, run_id = str(mail["workflow_id"]), str(mail["run_id"])
     child = {"seq": mail["seq"], "pid": mail["pid"], "workflow_id": workflow_id, "run_id": run_id}
     started = "ChildWorkflowExecutionStarted"
@@ -320,6 +329,7 @@ def _start(p: Partition, stamp: Stamp, mail: Mapping[str, Any]) -> Call:
         no=_refusal(mail, messages.exists_already(workflow_id)),
         started=orjson.dumps(mail["started"]),
         messages=[(str(kind), orjson.dumps(body)) for kind, body in mail.get("messages", ())],
+        gate=gate,
     )
 
 

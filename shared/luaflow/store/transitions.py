@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from luaflow.store.gate import Gate, gate_args
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg, Call
 from luaflow.store.scripts import load
@@ -55,16 +56,18 @@ def start(
     run_timeout: int = 0,
     deadline: int = 0,
     request: RequestId = NO_REQUEST,
+    gate: Gate | None = None,
 ) -> Call:
     """Open the first run of a workflow id; a negative ``deadline`` counts from now."""
     p, wid, rid, queue, _ = route
     keys = [*p.of_run(wid, rid), p.workflow_queue(queue)]
     keys += [p.session(request.session), p.vis, p.timers, p.leases]
     args: list[Arg] = [*request, rid, wid, type, queue, bundle]
-    args += [parent, conflict, reuse, attempt, delay, run_timeout, deadline, started]
+    box, waits = gate_args(p, gate)
+    args += [parent, conflict, reuse, attempt, delay, run_timeout, deadline, *waits, started]
     for name, body in messages:
         args += [name, body]
-    return Call(load("start"), keys, args)
+    return Call(load("start"), keys + box, args)
 
 
 def message(
@@ -192,6 +195,7 @@ def continue_as_new(
         p.gc,
     ]
     keys += [p.workflow_queue(queue), p.run(next_run), p.hist(next_run), p.sticky(sticky)]
+    keys.append(p.pend(next_run))
     args: list[Arg] = [
         rid,
         cid,
@@ -210,7 +214,7 @@ def continue_as_new(
     return Call(load("continue_as_new"), [*keys, *others], args)
 
 
-CONTINUE_KEYS = 13
+CONTINUE_KEYS = 14
 """The same for ``continue_as_new``."""
 
 
@@ -221,7 +225,7 @@ def continue_slice(*, route: Route, next_run: str, cursor: int) -> Call:
     """
     p, wid, rid, queue, _ = route
     keys = [*p.of_run(wid, rid), p.leases, p.timers, p.vis]
-    keys += [p.gc, p.workflow_queue(queue), p.run(next_run), p.hist(next_run)]
+    keys += [p.gc, p.workflow_queue(queue), p.run(next_run), p.hist(next_run), p.pend(next_run)]
     return Call(load("continue_slice"), keys, [rid, next_run, queue, cursor])
 
 
@@ -263,7 +267,7 @@ def _wakeable(route: Route) -> list[str]:
 
 
 def wake_run(*, route: Route, kind: str) -> Call:
-    """Give a delayed run (``d``) or one that paused after failures (``f``) its task."""
+    """Give a run its task: it was delayed (``d``), gated by a rate (``g``), or paused (``f``)."""
     _, _, rid, queue, sticky = route
     return Call(load("wake_run"), _wakeable(route), [rid, kind, queue, sticky])
 

@@ -1,7 +1,7 @@
 -- continue_as_new: closes a run and opens the next one of its workflow id, in one step; messages that
 -- nobody took are carried over: those named (up to `seen`), and all after `seen`. Never refused.
 -- More than 500 of them: the run is `continuing` from here on, and continue_slice does the rest.
--- KEYS meta wf run hist pend leases timers vis gc tq newrun newhist sticky
+-- KEYS meta wf run hist pend leases timers vis gc tq newrun newhist sticky newpend
 -- ARGV server run_id cid turn:int seen:int worker mode decision closing next_run type queue bundle attempt:int run_timeout:int started carried:int rest...
 -- rest: `carried` event ids of unread messages; then operations (see commit)
 -- Returns {'ok', …} as commit does | its refusals
@@ -39,6 +39,7 @@ append(r, 'WorkflowTaskCompleted', decision)
 run_operations(r, rest + carried)
 if not sliced then
   for _, m in ipairs(r.own or {}) do list[#list + 1] = m end
+  hand_slot_on(newpend_key)
   close_run(r, 'continued_as_new', 'WorkflowExecutionContinuedAsNew', closing)
 end
 rcall('HSET', run_key, 'cid', cid, 'next', next_run, 'ans',

@@ -1,5 +1,8 @@
 -- Opens a run: state, first event, startup messages (in the same script), index, timeouts, first task.
 -- o: wid first type queue bundle parent attempt delay run_timeout deadline; messages: list of {type, body}
+-- gate slot ask receiver box: what its first task waits for (see domain/flow.py): ms, and the record
+-- of a slot with the message that asks for it; a message to the run does not end that wait
+--- include outbox
 local function new_run(o)
   return {
     wid = o.wid, status = 'running', queue = o.queue, len = 0, size = 0, ts = now, turn = 0, task = '',
@@ -23,7 +26,15 @@ local function enter_run(r, o)
   rcall('ZADD', vis_key, 0, vis_member('status', 'running', now), 0, vis_member('type', o.type, now))
   if o.run_timeout > 0 then set_timer('x|' .. run_id, now + o.run_timeout) end
   if o.deadline > 0 then set_timer('X|' .. run_id, o.deadline) end
-  if o.delay > 0 then
+  if (o.slot or '') ~= '' then
+    r.task = 'waiting'
+    rcall('HSET', pend_key, 'c:0', o.slot)
+    post(o.box, o.receiver, o.ask)
+    if o.delay > 0 then set_timer('g|' .. run_id, now + o.delay) end
+  elseif (o.gate or 0) > 0 then
+    r.task = 'gated'
+    set_timer('g|' .. run_id, now + math.max(o.gate, o.delay))
+  elseif o.delay > 0 then
     r.task = 'delayed'
     set_timer('d|' .. run_id, now + o.delay)
   else
