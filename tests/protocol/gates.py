@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 
 began: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 open_: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 calls: list[str] = []
+stamps: list[float] = []
 
 
 def reset() -> None:
@@ -15,6 +17,7 @@ def reset() -> None:
     began.clear()
     open_.clear()
     calls.clear()
+    stamps.clear()
 
 
 async def gate(name: str) -> str:
@@ -37,3 +40,9 @@ async def note(name: str) -> int:
     """Count the calls of this name."""
     calls.append(name)
     return calls.count(name)
+
+
+def stamp(name: str) -> str:
+    """Note when it ran."""
+    stamps.append(time.monotonic())
+    return name

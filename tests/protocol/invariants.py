@@ -228,7 +228,7 @@ def _of_waiting(state: PartitionState, run: RunState) -> Iterator[str]:
             ]
             if a.state == "q" and a.token not in queued:
                 yield f"activity {seq} is queued, but in no queue"
-        if kind in "ohf" and f"a:{seq}" not in run.pend:
+        if kind in "ohfp" and f"a:{seq}" not in run.pend:
             yield f"{field} belongs to no activity"
 
 

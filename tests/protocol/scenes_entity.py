@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.protocol.hand import QUEUE, Hand
+from tests.protocol.hand import QUEUE, Hand, activity
 
 from luaflow.domain import locks
 from luaflow.domain.flow import Plan
-from luaflow.store import delivery, entities, gates, transitions
+from luaflow.store import attempts, delivery, entities, gates, transitions
 from luaflow.store.delivery import Stamp
 from luaflow.store.entities import Line
 from luaflow.store.gate import Gate
@@ -126,6 +126,13 @@ async def _reserve(hand: Hand) -> Call:
     return Call(load("reserve"), [p.meta, p.rate("k")], [2, 1000, 1])
 
 
+async def _defer(hand: Hand) -> Call:
+    p = hand.store.partition("w")
+    route, _ = await hand.idle("w", *activity(1), others=[p.activity_queue(QUEUE)])
+    await hand.take_activity(route)
+    return attempts.defer_activity(partition=p, run_id=route.run_id, seq="1", token="a.t", delay=9)
+
+
 ENTITY_SCENES: dict[str, Scene] = {
     "deliver_lock": _lock,
     "deliver_lock held": _lock_held,
@@ -139,4 +146,5 @@ ENTITY_SCENES: dict[str, Scene] = {
     "deliver_slot refused": _slot_refused,
     "wake_run gated": _wake_gated,
     "reserve": _reserve,
+    "defer_activity": _defer,
 }

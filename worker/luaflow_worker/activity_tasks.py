@@ -24,16 +24,20 @@ from luaflow.store.attempts import Proof
 from luaflow.store.keys import Partition
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
+from luaflow_worker import rate
 from luaflow_worker.attempt import Attempt, Outcome, Verdict, log_failure, verdict
 from luaflow_worker.functions import FunctionHost, info_of
+from luaflow_worker.limits import Limits, Rate
 from luaflow_worker.live import Live, Result
 from luaflow_worker.metrics import AttemptOutcome, WorkerMetrics
 from luaflow_worker.proposal import Eager
 from luaflow_worker.python_activities import PythonActivities
-from luaflow_worker.rate import Rate
 from luaflow_worker.renewals import Renewals
 
 log = logging.getLogger(__name__)
+
+SOON_MS = 100
+"""What an attempt may wait for its rate limit in the worker that took it."""
 
 
 class ActivityEntry(NamedTuple):
@@ -64,6 +68,7 @@ class ActivityTasks:
         eager_slots: int = 0,
         per_second: float = 0.0,
         registered: Callable[[str], CallableEntry | None],
+        limits: Limits,
     ) -> None:
         """``registered(name)`` is the entry this worker runs under an activity name, or None.
 
@@ -80,11 +85,12 @@ class ActivityTasks:
         self._eager_slots = eager_slots
         self._reserved = 0
         self._registered = registered
+        self._limits = limits
         self._numbers = itertools.count(1)
         self.running: dict[str, Attempt] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self.freed = asyncio.Event()
-        self._rate = Rate(per_second, self.freed.set)
+        self._rate = rate.Rate(per_second, self.freed.set)
         self._taking = 0
         self._renewals = Renewals(store, self._spawn)
 
@@ -97,7 +103,8 @@ class ActivityTasks:
         """
         if not self.eager or options.disable_eager_execution or self.free() <= 0:
             return None
-        if self._registered(name) is None or not self._eager_may_start():
+        entry = self._registered(name)
+        if entry is None or self._limits.concern(entry) or not self._eager_may_start():
             return None
         self._reserved += 1
         self._rate.take()
@@ -246,6 +253,36 @@ class ActivityTasks:
             context=event.get("context") or {},
         )
         self._metrics.waited(e.queue, max(0, int(a[6]) - int(a[5])) / 1000)
+        rates = self._limits.of(attempt) if int(a[10] or 0) != attempt.number else []
+        if rates:
+            self._reserved += 1
+            self._spawn(self._admit(attempt, rates))
+        else:
+            self._run_remote(attempt)
+
+    async def _admit(self, attempt: Attempt, rates: Sequence[Rate]) -> None:
+        """Run an attempt when its rate limits allow it; it goes back where that is not soon."""
+        try:
+            wait = await self._limits.admit(rates)
+            if wait > SOON_MS:
+                self._rate.take(-1)  # it has not started
+                await self._store.one(
+                    attempts.defer_activity(
+                        partition=attempt.partition,
+                        run_id=attempt.run_id,
+                        seq=str(attempt.seq),
+                        token=attempt.token,
+                        delay=wait,
+                    )
+                )
+                return
+            await asyncio.sleep(wait / 1000)
+            self._run_remote(attempt)
+        finally:
+            self._reserved -= 1
+            self.freed.set()
+
+    def _run_remote(self, attempt: Attempt) -> None:
         ended = self._begin(attempt, self._remote_ended)
         if ended:
             self._remote_ended(attempt, ended)

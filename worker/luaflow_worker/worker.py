@@ -27,6 +27,7 @@ from luaflow_worker.activity_tasks import ActivityEntry, ActivityTasks
 from luaflow_worker.attempt import limits_of
 from luaflow_worker.engines import Engines
 from luaflow_worker.functions import FunctionHost
+from luaflow_worker.limits import Limits, queue_rates
 from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.polling import MAX_STREAMS, Poller
 from luaflow_worker.presence import Leases, Presence
@@ -113,7 +114,8 @@ class Worker:
             eager=self.config.role == "all" and not options.disable_eager_activities,
             eager_slots=options.max_concurrent_eager_activity_execution_size,
             per_second=options.worker_activities_per_second,
-            registered=self._served().get,
+            registered=(registered := self._served().get),
+            limits=Limits(self.store, queue_rates(self.app, self.config.queues), registered),
         )
 
     def _make_workflows(self) -> WorkflowTasks:

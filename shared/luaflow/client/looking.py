@@ -231,6 +231,8 @@ def _activity(seq: int, name: str, record: Record, pend: dict[str, bytes]) -> di
         "attempt": record.attempt,
         "scheduled_time": rfc3339(record.scheduled),
     }
+    if record.state == "b" and pend.get(f"p:{seq}") == str(record.attempt).encode():
+        found["state"] = "rate_limited"
     if record.state in {"r", "c"}:
         found |= {"worker": record.worker, "started_time": rfc3339(record.started)}
     if failure := pend.get(f"f:{seq}"):

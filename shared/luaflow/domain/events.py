@@ -21,6 +21,9 @@ RUNTIME_VERSION = 1
 STARTED = "WorkflowExecutionStarted"
 TASK_COMPLETED = "WorkflowTaskCompleted"
 
+SLOT_GRANTED = "ConcurrencySlotGranted"
+"""A run that had to wait for others of its type may begin; not fed, it stands before all else."""
+
 MESSAGES = frozenset(
     {
         "WorkflowExecutionSignaled",

@@ -84,9 +84,9 @@ def plan(text: str, type: str, args: Sequence[Any]) -> Plan | None:
     flow = Flow.from_text(text)
     slot, rate = None, None
     if flow.rate_limit:
-        rate = rate_of(flow.rate_limit, f"start\n{_group(flow.scope, flow.rate_limit.key, args)}")
+        rate = rate_of(flow.rate_limit, f"start\n{group_of(flow.scope, flow.rate_limit.key, args)}")
     if flow.concurrency:
-        key = f"slot\n{_group(flow.scope, flow.concurrency.key, args)}"
+        key = f"slot\n{group_of(flow.scope, flow.concurrency.key, args)}"
         slot = {"key": key, "limit": flow.concurrency.limit, "type": type}
         slot |= {"strategy": flow.concurrency.strategy} | ({"rate": rate} if rate else {})
     return Plan(slot, None if slot else rate)
@@ -97,7 +97,7 @@ def rate_of(limit: RateLimit, key: str) -> dict[str, Any]:
     return {"key": key, "limit": limit.limit, "per_ms": limit.per_ms}
 
 
-def _group(scope: str, key: str, args: Sequence[Any]) -> str:
+def group_of(scope: str, key: str, args: Sequence[Any]) -> str:
     """Which of the groups a run is in; a fixed key is shared by all types that name it."""
     head, *path = key.split(".")
     if head != _INPUT:

@@ -165,6 +165,12 @@ def _callable(fields: Fields, meta: dict[str, Any]) -> dict[str, Any]:
     if registration.data and worker is None:
         registration.warn("worker", "is missing, so this is no activity", "add worker: <worker>")
     local = registration.flag("local")
+    if local and fields.raw("rate_limit") is not None:
+        fields.warn(
+            "rate_limit",
+            "does not hold for a local activity",
+            "limit them with worker_local_activities_per_second",
+        )
     return {
         "activity": Activity(worker=worker, local=local) if worker else None,
         "options": _call_defaults(fields, meta),

@@ -96,6 +96,13 @@ def retry_activity(
     return Call(load("retry_activity"), keys, [run_id, seq, *proof, delay, failure, details])
 
 
+def defer_activity(*, partition: Partition, run_id: str, seq: str, token: str, delay: int) -> Call:
+    """Give back an attempt that must wait ``delay`` ms for its moment; it is the same one then."""
+    p = partition
+    keys = [p.meta, p.run(run_id), p.pend(run_id), p.leases, p.timers]
+    return Call(load("defer_activity"), keys, [run_id, seq, token, delay])
+
+
 def queue_activity(
     *,
     partition: Partition,

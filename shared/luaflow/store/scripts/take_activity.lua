@@ -2,7 +2,7 @@
 -- KEYS meta run hist pend leases stream
 -- ARGV server run_id seq attempt:int worker token entry
 -- Returns {'ok', scheduled event body, options JSON, heartbeat details, attempt, scheduled, now,
---   type, start_to_close, heartbeat} | {'gone'}
+--   type, start_to_close, heartbeat, attempt that a rate limit has let pass} | {'gone'}
 --- include partition
 --- include activity
 
@@ -25,5 +25,5 @@ end
 watch_activity(seq, a)
 local id = string.format('%d-0', a.event)
 local event = rcall('XRANGE', hist_key, id, id)[1]
-local more = rcall('HMGET', pend_key, 'o:' .. seq, 'h:' .. seq)
-return { 'ok', event[2][6], more[1], more[2], a.attempt, a.scheduled, server_now, v[2], a.s2c, a.hb }
+local more = rcall('HMGET', pend_key, 'o:' .. seq, 'h:' .. seq, 'p:' .. seq)
+return { 'ok', event[2][6], more[1], more[2], a.attempt, a.scheduled, server_now, v[2], a.s2c, a.hb, more[3] }

@@ -3,7 +3,8 @@
 -- state: q queued, r running, b waiting for its retry, x canceled before it ran, c running, to cancel.
 -- token: who may end the attempt; while it is queued, the id of its entry in the queue.
 -- Times in ms of server time; event is the id of ActivityTaskScheduled. What only people and
--- retry rules need is JSON in o:<seq>; heartbeat details are in h:<seq>.
+-- retry rules need is JSON in o:<seq>; heartbeat details are in h:<seq>; p:<seq> is the
+-- attempt for which rate limits have reserved a moment.
 local function load_activity(seq)
   local text = rcall('HGET', pend_key, 'a:' .. seq)
   if not text then return nil end
@@ -30,7 +31,7 @@ local function watch_activity(seq, a)
 end
 
 local function forget_activity(seq)
-  rcall('HDEL', pend_key, 'a:' .. seq, 'o:' .. seq, 'h:' .. seq, 'f:' .. seq)
+  rcall('HDEL', pend_key, 'a:' .. seq, 'o:' .. seq, 'h:' .. seq, 'f:' .. seq, 'p:' .. seq)
   rcall('ZREM', leases_key, 'a|' .. run_id .. '|' .. seq, 's|' .. run_id .. '|' .. seq)
   rcall('ZREM', timers_key, 'r|' .. run_id .. '|' .. seq, 'c|' .. run_id .. '|' .. seq)
 end

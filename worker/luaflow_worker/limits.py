@@ -1,0 +1,103 @@
+"""Rate limits of activities over the whole namespace: slices of starts, leased from an entity.
+
+A worker asks for a tenth of a second's worth at a time, so that it rarely asks; what it does not
+use within a second is lost, so that no worker saves starts up. Where none is free, the entity names
+the moment at which one will be: the activity waits for it, and nobody asks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from luaflow.domain.flow import RateLimit, group_of, rate_of
+from luaflow.registry.app import App
+from luaflow.registry.entries import CallableEntry
+from luaflow.store.gates import reserve
+from luaflow.store.store import Store
+from luaflow_worker.attempt import Attempt
+
+SLICE_SECONDS: Final = 0.1
+KEPT_SECONDS: Final = 1.0
+MOST_KEYS: Final = 1000
+"""Limits whose slices are remembered: keys come from arguments."""
+
+Rate = Mapping[str, Any]
+
+
+def per_second(rate: float) -> RateLimit:
+    """A rate a second as a limit in a while; both are whole numbers."""
+    limit = max(1, int(rate))
+    return RateLimit(limit, max(1, round(1000 * limit / rate)))
+
+
+def queue_rates(app: App, queues: Sequence[str]) -> dict[str, RateLimit]:
+    """The limits of whole queues, by queue; of several worker entries the first one counts."""
+    found: dict[str, RateLimit] = {}
+    for entry in app.workers.values():
+        rate = entry.options.task_queue_activities_per_second
+        if rate and entry.task_queue in queues:
+            found.setdefault(entry.task_queue, per_second(rate))
+    return found
+
+
+class Limits:
+    """What this worker knows of rate limits over all workers."""
+
+    def __init__(
+        self,
+        store: Store,
+        queues: Mapping[str, RateLimit],
+        registered: Callable[[str], CallableEntry | None],
+    ) -> None:
+        """``registered(name)`` is the entry of an activity, which may have a limit."""
+        self._store = store
+        self._queues = queues
+        self._registered = registered
+        self._slices: dict[str, tuple[int, float]] = {}
+        self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def concern(self, entry: CallableEntry) -> bool:
+        """Whether an activity of this worker may have to wait before it starts."""
+        return bool(self._queues or entry.rate_limit)
+
+    def of(self, attempt: Attempt) -> list[Rate]:
+        """The limits that a start of this attempt counts for; none for nearly all."""
+        found: list[Rate] = []
+        if whole := self._queues.get(attempt.queue):
+            found.append(rate_of(whole, f"queue\n{attempt.queue}"))
+        entry = self._registered(attempt.activity)
+        if entry is not None and entry.rate_limit:
+            args = orjson.loads(attempt.input)
+            group = group_of(entry.id, entry.rate_limit.key, args)
+            found.append(rate_of(entry.rate_limit, f"activity\n{group}"))
+        return found
+
+    async def admit(self, rates: Sequence[Rate]) -> int:
+        """Take a start from each limit; the ms until the last of them allows it."""
+        return max([await self._one(rate) for rate in rates], default=0)
+
+    async def _one(self, rate: Rate) -> int:
+        key = str(rate["key"])
+        async with self._asking[key]:  # those behind find the slice that the first one brings
+            now = asyncio.get_running_loop().time()
+            left, until = self._slices.get(key, (0, 0.0))
+            if left and now < until:
+                self._slices[key] = left - 1, until
+                return 0
+            want = max(1, int(SLICE_SECONDS * 1000 * rate["limit"] / rate["per_ms"]))
+            got = await reserve(self._store, rate, want)
+            self._forget_old(now)
+            if got.granted > 1:
+                self._slices[key] = got.granted - 1, now + KEPT_SECONDS
+            return got.wait
+
+    def _forget_old(self, now: float) -> None:
+        if len(self._asking) > MOST_KEYS:
+            self._slices = {key: kept for key, kept in self._slices.items() if now < kept[1]}
+            for key in [key for key, lock in self._asking.items() if not lock.locked()]:
+                del self._asking[key]
