@@ -36,9 +36,6 @@ from luaflow_worker.renewals import Renewals
 
 log = logging.getLogger(__name__)
 
-SOON_MS = 100
-"""What an attempt may wait for its rate limit in the worker that took it."""
-
 
 class ActivityEntry(NamedTuple):
     """An activity task as it was read from a stream."""
@@ -263,21 +260,10 @@ class ActivityTasks:
     async def _admit(self, attempt: Attempt, rates: Sequence[Rate]) -> None:
         """Run an attempt when its rate limits allow it; it goes back where that is not soon."""
         try:
-            wait = await self._limits.admit(rates)
-            if wait > SOON_MS:
-                self._rate.take(-1)  # it has not started
-                await self._store.one(
-                    attempts.defer_activity(
-                        partition=attempt.partition,
-                        run_id=attempt.run_id,
-                        seq=str(attempt.seq),
-                        token=attempt.token,
-                        delay=wait,
-                    )
-                )
-                return
-            await asyncio.sleep(wait / 1000)
-            self._run_remote(attempt)
+            if await self._limits.admit(attempt, rates):
+                self._run_remote(attempt)
+            else:
+                self._rate.take(-1)
         finally:
             self._reserved -= 1
             self.freed.set()

@@ -17,12 +17,15 @@ import orjson
 from luaflow.domain.flow import RateLimit, group_of, rate_of
 from luaflow.registry.app import App
 from luaflow.registry.entries import CallableEntry
+from luaflow.store import attempts
 from luaflow.store.gates import reserve
 from luaflow.store.store import Store
 from luaflow_worker.attempt import Attempt
 
 SLICE_SECONDS: Final = 0.1
 KEPT_SECONDS: Final = 1.0
+SOON_MS: Final = 100
+"""What an attempt may wait for its moment in the worker that took it."""
 MOST_KEYS: Final = 1000
 """Limits whose slices are remembered: keys come from arguments."""
 
@@ -77,11 +80,25 @@ class Limits:
             found.append(rate_of(entry.rate_limit, f"activity\n{group}"))
         return found
 
-    async def admit(self, rates: Sequence[Rate]) -> int:
-        """Take a start from each limit; the ms until the last of them allows it."""
-        return max([await self._one(rate) for rate in rates], default=0)
+    async def admit(self, attempt: Attempt, rates: Sequence[Rate]) -> bool:
+        """Return whether an attempt may start now; else it comes back when its moment has come."""
+        wait = max([await self._one(rate) for rate in rates])
+        if wait > SOON_MS:
+            await self._store.one(
+                attempts.defer_activity(
+                    partition=attempt.partition,
+                    run_id=attempt.run_id,
+                    seq=str(attempt.seq),
+                    token=attempt.token,
+                    delay=wait,
+                )
+            )
+            return False
+        await asyncio.sleep(wait / 1000)
+        return True
 
     async def _one(self, rate: Rate) -> int:
+        """Take a start from one limit; the ms until it allows it."""
         key = str(rate["key"])
         async with self._asking[key]:  # those behind find the slice that the first one brings
             now = asyncio.get_running_loop().time()
