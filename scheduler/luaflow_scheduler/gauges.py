@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from luaflow.domain.lanes import base_of
 from luaflow.errors import Unavailable
 from luaflow.service import Service
 from luaflow.store import liveness
@@ -107,9 +108,9 @@ class Gauges(Service, Collector):
         asked: list[tuple[str, str]] = []
         commands: list[tuple[Arg, ...]] = []
         for p, name in product(self._store.partitions, names):
-            asked += [(name, "workflow"), (name, "activity")]
+            asked += [(base_of(name), "workflow"), (base_of(name), "activity")]
             commands += [("XLEN", p.workflow_queue(name)), ("XLEN", p.activity_queue(name))]
-        found = dict.fromkeys(product(names, KINDS), 0)
+        found = dict.fromkeys(product(map(base_of, names), KINDS), 0)
         lengths = await self._store.read(*commands) if commands else []
         for label, length in zip(asked, lengths, strict=True):
             found[label] += length

@@ -15,6 +15,7 @@ import orjson
 from luaflow.activity import Context
 from luaflow.domain import values
 from luaflow.domain.failure import Failure, timeout
+from luaflow.domain.lanes import base_of
 from luaflow.domain.options import ActivityOptions
 from luaflow.domain.retry import RetryPolicy
 from luaflow.errors import LuaflowError
@@ -249,7 +250,7 @@ class ActivityTasks:
             policy=RetryPolicy.from_json(options["retry"]) if "retry" in options else RetryPolicy(),
             context=event.get("context") or {},
         )
-        self._metrics.waited(e.queue, max(0, int(a[6]) - int(a[5])) / 1000)
+        self._metrics.waited(base_of(e.queue), max(0, int(a[6]) - int(a[5])) / 1000)
         rates = self._limits.of(attempt) if int(a[10] or 0) != attempt.number else []
         if rates:
             self._reserved += 1
@@ -312,7 +313,8 @@ class ActivityTasks:
         """Start an attempt; return its outcome if it ended at once, else ``ended`` is called."""
         entry = self._registered(attempt.activity)
         if entry is None:
-            text = f"no worker of the queue '{attempt.queue}' has the activity {attempt.activity}"
+            queue = base_of(attempt.queue)
+            text = f"no worker of the queue '{queue}' has the activity {attempt.activity}"
             return Outcome(failure=Failure("NotFound", text, retryable=True))
         if isinstance(entry, PythonEntry):
             context = Context(info_of(attempt), functools.partial(self._renewals.beat, attempt))

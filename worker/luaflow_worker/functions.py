@@ -19,6 +19,7 @@ import orjson
 
 from luaflow.activity import Context, Info
 from luaflow.domain.failure import Failure, canceled
+from luaflow.domain.lanes import base_of
 from luaflow.errors import (
     LuaflowError,
 )
@@ -123,7 +124,7 @@ class FunctionCall:
             "workflow_id": a.workflow_id,
             "run_id": f"{a.run_id}/{a.seq}/{a.number}/{os.getpid()}/{id(self)}",
             "workflow_type": a.workflow_type,
-            "task_queue": a.queue,
+            "task_queue": base_of(a.queue),
             "attempt": a.number,
             "pid": self.pid,
             "entry_id": self.entry.id,
@@ -242,7 +243,7 @@ def info_of(attempt: Attempt) -> Info:
         workflow_id=attempt.workflow_id,
         run_id=attempt.run_id,
         workflow_type=attempt.workflow_type,
-        task_queue=attempt.queue,
+        task_queue=base_of(attempt.queue),
         seq=attempt.seq,
         start_to_close_ms=attempt.start_to_close,
         heartbeat_timeout_ms=attempt.heartbeat,

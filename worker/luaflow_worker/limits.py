@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 
 from luaflow.domain.flow import RateLimit, group_of, rate_of
+from luaflow.domain.lanes import base_of
 from luaflow.registry.app import App
 from luaflow.registry.entries import CallableEntry
 from luaflow.store import attempts
@@ -71,8 +72,8 @@ class Limits:
     def of(self, attempt: Attempt) -> list[Rate]:
         """The limits that a start of this attempt counts for; none for nearly all."""
         found: list[Rate] = []
-        if whole := self._queues.get(attempt.queue):
-            found.append(rate_of(whole, f"queue\n{attempt.queue}"))
+        if whole := self._queues.get(base_of(attempt.queue)):
+            found.append(rate_of(whole, f"queue\n{base_of(attempt.queue)}"))
         entry = self._registered(attempt.activity)
         if entry is not None and entry.rate_limit:
             args = orjson.loads(attempt.input)

@@ -12,6 +12,7 @@ from luaflow.client.locks import add_locks, wants_of
 from luaflow.domain import visibility
 from luaflow.domain.events import Event
 from luaflow.domain.ids import Pid
+from luaflow.domain.lanes import base_of
 from luaflow.domain.visibility import Query
 from luaflow.errors import NotFound
 from luaflow.store.attempts import Record, parse_record
@@ -168,7 +169,7 @@ def _description(run_id: str, state: dict[str, bytes], first: dict[str, Any]) ->
         "pid": str(Pid(first.get("client", ""), first.get("host", ""), workflow_id)),
         "type": state["type"].decode(),
         "status": state["status"].decode(),
-        "task_queue": state["queue"].decode(),
+        "task_queue": base_of(state["queue"].decode()),
         "bundle": state.get("bundle", b"").decode(),
         "start_time": rfc3339(state["start"]),
         "close_time": rfc3339(state["close"]) if "close" in state else None,

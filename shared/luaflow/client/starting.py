@@ -15,12 +15,15 @@ from luaflow.client.payloads import Message, check_size, dump, identity, signals
 from luaflow.client.session import Session, asked_as
 from luaflow.domain import values
 from luaflow.domain.events import FORMAT, RUNTIME_VERSION
+from luaflow.domain.flow import Flow
 from luaflow.domain.ids import Pid, check_name, new_run_id
+from luaflow.domain.lanes import base_of, lane_of
 from luaflow.domain.options import StartOptions, parse_start_options
 from luaflow.errors import AlreadyExists, InvalidArgument, NotFound, Refused
 from luaflow.store import transitions
 from luaflow.store.deployed import DeployedType, host_of, resolve
 from luaflow.store.gate import Gate
+from luaflow.store.lanes import use_lane
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 
@@ -101,7 +104,9 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
         )
     queue = check_name(options.task_queue or deployed.task_queue, "the task queue")
     run_id = new_run_id() if how.request_id is None else _named(workflow_id, how.request_id)
-    route = Route(partition, workflow_id, run_id, queue)
+    lane = lane_of(queue, _priority(options, deployed))
+    await use_lane(store, lane)
+    route = Route(partition, workflow_id, run_id, lane)
     body = dump(_started(route, deployed, options, args, how))
     check_size(body, store.settings, f"the input of workflow {workflow_id!r}")
     messages = signals(how.messages, store.settings, how.sender)
@@ -110,6 +115,12 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
         first = [values.encode(arg) for arg in args]
         gate = await gate_of(store, deployed.flow, deployed.type, first, route)
     return Request(route, deployed, options, body, messages, asked, gate)
+
+
+def _priority(options: StartOptions, deployed: DeployedType) -> int:
+    """The priority of a run: that of its start, else of its type; 0: the usual one."""
+    given = options.priority.priority_key if options.priority else 0
+    return given or (Flow.from_text(deployed.flow).priority if deployed.flow else 0)
 
 
 def _check_text(value: object, what: str, *, optional: bool) -> None:
@@ -146,7 +157,7 @@ def _started(
         "run_id": route.run_id,
         "first_run_id": route.run_id,
         "bundle": deployed.bundle,
-        "task_queue": route.queue,
+        "task_queue": base_of(route.queue),
         "host": deployed.host,
         "client": deployed.client,
         "input": [values.encode(arg) for arg in args],

@@ -42,15 +42,19 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What holds for the runs of ``scope``: a workflow type, or the id of a worker entry."""
+    """What holds for the runs of ``scope``: a workflow type, or the id of a worker entry.
+
+    ``priority`` is theirs where a start names none (``luaflow.domain.lanes``), 0 for the usual one.
+    """
 
     scope: str = ""
     concurrency: Concurrency | None = None
     rate_limit: RateLimit | None = None
+    priority: int = 0
 
     def to_text(self) -> str:
         """The JSON that is deployed; nothing where nothing is limited."""
-        if not self.concurrency and not self.rate_limit:
+        if not self.concurrency and not self.rate_limit and not self.priority:
             return ""
         return orjson.dumps(asdict(self)).decode()
 
@@ -63,6 +67,7 @@ class Flow:
             found.get("scope", ""),
             Concurrency(**concurrency) if concurrency else None,
             RateLimit(**rate) if rate else None,
+            int(found.get("priority", 0)),
         )
 
 

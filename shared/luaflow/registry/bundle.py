@@ -11,7 +11,7 @@ import orjson
 
 from luaflow.domain.failure import Invalid
 from luaflow.registry.app import App
-from luaflow.registry.entries import LuaEntry, WorkflowEntry
+from luaflow.registry.entries import CallableEntry, LuaEntry, WorkflowEntry
 from luaflow.registry.flow import flow_of
 
 FORMAT: Final = 1
@@ -156,8 +156,15 @@ def bundle_entry(app: App, entry_id: str) -> Bundle:
         return Bundle(entry.id, entry.id, entry.method, chunks)
     activities = app.activities
     local = (key for key, e in activities.items() if e.activity and e.activity.local)
-    options = {key: e.options for key, e in sorted(activities.items()) if e.options}
+    options = {key: defaults_of(e) for key, e in sorted(activities.items())}
+    options = {key: found for key, found in options.items() if found}
     return Bundle(entry.id, entry.type_name, entry.method, chunks, tuple(sorted(local)), options)
+
+
+def defaults_of(entry: CallableEntry) -> dict[str, Any]:
+    """The options of an activity call that gives none: its `meta.options`, its `priority`."""
+    own = {"activity.priority": {"priority_key": entry.priority}} if entry.priority else {}
+    return {**own, **entry.options}
 
 
 def make_bundles(app: App) -> list[Deployment]:

@@ -29,9 +29,10 @@ def flow_of(entry: WorkflowEntry, worker: WorkerEntry) -> Flow:
 
     What the worker says is one limit over all its workflows.
     """
+    priority = entry.priority or worker.priority
     if entry.concurrency or entry.rate_limit:
-        return Flow(entry.type_name, entry.concurrency, entry.rate_limit)
-    return Flow(worker.id, worker.concurrency, worker.rate_limit)
+        return Flow(entry.type_name, entry.concurrency, entry.rate_limit, priority)
+    return Flow(worker.id, worker.concurrency, worker.rate_limit, priority)
 
 
 def _concurrency(fields: Fields) -> Concurrency | None:

@@ -30,7 +30,8 @@ The last 1,000 request ids that callers gave are fields of ``wf``: ``q:<verb>:<i
 done, ``q#`` how many there were, ``q#0`` to ``q#999`` name them (``scripts/includes/asked.lua``).
 
 Outside partitions: ``lf:namespaces`` (hash: name -> settings), ``lf:<ns>:types``,
-``lf:<ns>:hosts``, ``lf:<ns>:bundle:<hash>``; and under one hash tag, because scripts write them:
+``lf:<ns>:hosts``, ``lf:<ns>:lanes``, ``lf:<ns>:bundle:<hash>``; and under one hash tag, because
+scripts write them:
 ``lf:{<ns>}:workers``, ``lf:{<ns>}:worker:<id>``, ``lf:{<ns>}:leader``.
 """
 
@@ -133,6 +134,11 @@ def types(namespace: str) -> str:
 def hosts(namespace: str) -> str:
     """Return the hash: worker entry id -> its client entry and task queue."""
     return f"lf:{namespace}:hosts"
+
+
+def lanes(namespace: str) -> str:
+    """Return the set of lanes in use, and the channel that tells of a new one."""
+    return f"lf:{namespace}:lanes"
 
 
 def bundle(namespace: str, name: str) -> str:
