@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.protocol.hand import Hand
 from tests.protocol.scenes_entity import asks, brings, gives_back
-from tests.support.engine import Engine, within
+from tests.support.engine import Engine, Make, within
 from tests.support.mutants import kernel_mutant, mutant, proves, replaced
 
 from luaflow.client.handle import Handle
@@ -214,7 +214,7 @@ async def test_cancellation_gives_the_place_back(engine: Engine) -> None:
     assert await within(two.result()) == "Canceled"
 
 
-async def test_a_killed_worker_takes_no_lock_with_it(make_engine: Any) -> None:
+async def test_a_killed_worker_takes_no_lock_with_it(make_engine: Make) -> None:
     """The lock is the run's: it goes on elsewhere, and still has it."""
     engine = await make_engine(lease_ms=300, sticky_timeout_ms=300)
     await engine.deploy({"take": TAKE})
@@ -226,6 +226,15 @@ async def test_a_killed_worker_takes_no_lock_with_it(make_engine: Any) -> None:
     assert await waits(two)
     await finish(engine, one)
     await finish(engine, two)
+
+
+async def test_one_partition_is_enough(make_engine: Make) -> None:
+    """Who asks, who answers and who is next may all be in the same one."""
+    engine = await make_engine(partitions=1)
+    await ready(engine)
+    runs = [await hold(engine), await wait(engine), await wait(engine)]
+    for run in runs:
+        await finish(engine, run)
 
 
 async def test_describe_shows_what_a_run_has_and_waits_for(engine: Engine) -> None:

@@ -32,7 +32,7 @@ def wants_of(run: dict[str, Any], p: Partition, pend: Mapping[str, bytes]) -> li
         record = orjson.loads(pend[f"c:{seq}"])
         if record.get("kind") == "lock":
             member = record.get("member") or member_of(me, seq)
-            found.append(Want(run, record["key"], member))
+            found.append(Want(run, str(record["key"]), member))
     return found
 
 
@@ -46,7 +46,9 @@ async def add_locks(store: Store, wants: Sequence[Want]) -> None:
         commands += [("ZSCORE", p.held(key), member), ("ZRANK", p.line(key), member)]
     answers = await store.read(*commands)
     for want, held, before in zip(wants, answers[::2], answers[1::2], strict=True):
-        lock: dict[str, Any] = {"key": want.key, "state": "held"}
+        # a slot's key has parts: what it is of, and the value that splits the limit
+        name = " ".join(part for part in want.key.split("\n") if part)
+        lock: dict[str, Any] = {"key": name, "state": "held"}
         if held is None:
             # neither: its request is on the way
             lock |= {"state": "waiting", "before": None if before is None else int(before)}

@@ -53,6 +53,8 @@ def read_rate_limit(fields: Fields) -> RateLimit | None:
     if fields.raw("rate_limit") is None:
         return None
     inner = fields.mapping("rate_limit")
+    if not isinstance(fields.raw("rate_limit"), dict):
+        return None
     limit, key, per = _required_limit(inner), _key(inner), inner.duration("per", 1000)
     if per < 1:
         inner.error("per", "must be at least a millisecond", 'write a duration, such as "1m"')
@@ -75,7 +77,7 @@ def read_priority(fields: Fields) -> int:
 
 
 def _required_limit(inner: Fields) -> int:
-    if inner.data and inner.raw("limit") is None:
+    if inner.raw("limit") is None:
         inner.error("limit", "is required", "add limit: 1")
         return 0
     return _limit(inner, "limit")
