@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from luaflow.domain.events import CLOSING, NEWS, STARTED, Event
 from luaflow.store.attempts import parse_record
 from luaflow.store.keys import Partition
@@ -39,6 +41,7 @@ class PartitionState:
     vis: set[str]
     workflows: dict[str, dict[str, str]]
     streams: dict[str, list[tuple[str, dict[str, str]]]]
+    locks: dict[str, set[str]]
 
 
 async def problems_of(store: Store, *, rest: bool = False) -> list[str]:
@@ -54,6 +57,8 @@ async def problems_of(store: Store, *, rest: bool = False) -> list[str]:
         found += [f"partition {p.number}: {x}" for x in _of_dates(state)]
         found += [f"partition {p.number}: {x}" for x in _of_index(p, state)]
         found += [f"partition {p.number}: {x}" for x in _of_outboxes(p, state, rest=rest)]
+    if rest:
+        found += _of_locks(states)
     return found
 
 
@@ -76,6 +81,11 @@ async def read_partition(store: Store, p: Partition) -> PartitionState:
         {bytes(m).decode() for m in vis},
         {w: await _hash(store, p.wf(w)) for w in names.get("wf", ())},
         streams,
+        {
+            f"{family}:{key}": set(await _scores(store, f"{p.prefix}{family}:{key}"))
+            for family in ("held", "line")
+            for key in names.get(family, ())
+        },
     )
 
 
@@ -118,6 +128,21 @@ async def _scores(store: Store, key: str) -> dict[str, float]:
 def _pairs(flat: Any) -> dict[str, str]:
     texts = [bytes(x).decode(errors="replace") for x in flat]
     return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _of_locks(states: list[PartitionState]) -> Iterator[str]:
+    """Whoever has a lock, or waits for it, is an open run that will give it back."""
+    wants = {
+        record.get("member") or f"{number}|{run.run_id}|{field[2:]}"
+        for number, state in enumerate(states)
+        for run in state.runs.values()
+        for field, value in run.pend.items()
+        if run.open and field[:2] == "c:" and (record := orjson.loads(value))["kind"] == "lock"
+    }
+    for number, state in enumerate(states):
+        for key, members in state.locks.items():
+            for member in members - wants:
+                yield f"partition {number}: {key} is with {member}, who does not know"
 
 
 def _of_run(p: Partition, state: PartitionState, run: RunState) -> Iterator[str]:

@@ -11,6 +11,7 @@ from tests.support.engine import Engine, within
 from tests.support.mutants import mutant, proves
 
 from luaflow.client.handle import Handle
+from luaflow.domain.ids import partition_of
 from luaflow.errors import WorkflowFailed
 
 JOB = """
@@ -181,6 +182,18 @@ async def test_a_chain_keeps_its_slot(engine: Engine) -> None:
     assert await waits(engine, two)
     await one.signal("go")
     await finish(engine, two)
+
+
+async def test_a_slot_that_is_broken_ends_the_run(engine: Engine) -> None:
+    """A key of a wrong type: nobody waits for ever for what can never be had."""
+    engine.excused = True
+    key = "slot\napp:job\n"
+    await ready(engine, {"concurrency": 1})
+    p = engine.store.partitions[partition_of(key, len(engine.store.partitions))]
+    await engine.store.read(("SET", p.held(key), "broken"))
+    with pytest.raises(WorkflowFailed) as error:
+        await within((await engine.start("job", {})).result())
+    assert error.value.kind == "Internal"
 
 
 async def test_a_key_costs_nothing_where_nothing_is_limited(engine: Engine) -> None:

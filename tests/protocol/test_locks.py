@@ -248,6 +248,18 @@ async def test_describe_shows_what_a_run_has_and_waits_for(engine: Engine) -> No
         await finish(engine, run)
 
 
+async def test_a_lock_that_is_broken_is_answered_and_stops_nobody(engine: Engine) -> None:
+    """A key of a wrong type: the request is refused, and those behind it go on."""
+    engine.excused = True
+    p = engine.store.partition("k")
+    await engine.store.read(("SET", p.line("k"), "broken"))
+    await ready(engine)
+    one = await engine.start("take", "k")
+    assert await within(one.result()) == "Internal"
+    other = await engine.start("take", "other")
+    await finish(engine, other)
+
+
 async def answers(hand: Hand) -> list[str]:
     """Whom partition 5 has answered, in order."""
     key = hand.store.partitions[5].outbox(3)

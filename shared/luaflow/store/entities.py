@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
+from redis.exceptions import ResponseError
 
 from luaflow.domain import locks
 from luaflow.domain.ids import partition_of
@@ -58,15 +59,19 @@ async def lines(store: Store, p: Partition, mails: Sequence[Mapping[str, Any]]) 
 async def _oldest(store: Store, p: Partition, key: str) -> Line:
     """Who is to make room: the oldest not asked yet, of those that run, then of the line."""
     sets = (p.held(key), p.line(key))
-    counts = await store.read(
+    counts = await store.ask(
         *(("ZCARD", name) for name in sets), *(("ZRANGE", name, 0, FIRST - 1) for name in sets)
     )
+    if any(isinstance(answer, ResponseError) for answer in counts):
+        return Line()  # the message's script says what is wrong, and stops nobody else
     members = [bytes(m).decode() for m in (*counts[2], *counts[3])]
     there = int(counts[0]) + int(counts[1])
     if not members:
         return Line(there=there)
     fields = [f"{letter}:{member}" for letter in "xi" for member in members]
-    (values,) = await store.read(("HMGET", p.lock(key), *fields))
+    (values,) = await store.ask(("HMGET", p.lock(key), *fields))
+    if isinstance(values, ResponseError):
+        return Line()
     for member, asked, who in zip(members, values, values[len(members) :], strict=False):
         if asked is None and who is not None:
             return Line(there=there, oust=member, who=bytes(who).decode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,10 +16,12 @@ from luaflow.store import delivery
 from luaflow.store.delivery import Stamp
 from luaflow.store.gate import Gate
 from luaflow.store.keys import Partition
-from luaflow.store.link import Call
+from luaflow.store.link import Call, ScriptFailed
 from luaflow.store.scripts import load
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
+
+log = logging.getLogger(__name__)
 
 
 class Reservation(NamedTuple):
@@ -49,11 +52,17 @@ async def waits(store: Store, mails: Sequence[Mapping[str, Any]]) -> dict[int, i
     """
     found = {}
     for i, mail in enumerate(mails):
-        rate = _rate_of(mail)
-        if rate is not None and isinstance(mail, dict):
-            if "wait" not in mail:
-                mail["wait"] = await wait_of(store, rate)
-            found[i] = int(mail["wait"])
+        try:
+            rate = _rate_of(mail)
+            if rate is not None and isinstance(mail, dict):
+                if "wait" not in mail:
+                    mail["wait"] = await wait_of(store, rate)
+                found[i] = int(mail["wait"])
+        except (LookupError, TypeError, ValueError, AttributeError):
+            continue  # it cannot be read, and will be answered so
+        except ScriptFailed as error:
+            # a limit whose key is broken holds nobody up, least of all those behind this message
+            log.error("a rate limit cannot be kept: %s", error)  # noqa: TRY400
     return found
 
 

@@ -292,13 +292,14 @@ def _to_nobody(p: Partition, stamp: Stamp, answer: bytes) -> Call:
 def _refusal(mail: Mapping[str, Any], failure: Failure) -> bytes:
     """Return the answer to a request that cannot be carried out; nothing where nobody asked."""
     types = {
-        "lock": locks.REFUSED,
         "start": "StartChildWorkflowExecutionFailed",
         "message": mail.get("failed"),
         "end": "TerminateExternalWorkflowExecutionFailed",
     }
     sender, type_ = mail.get("from"), types.get(str(mail.get("k")))
     try:
+        if mail.get("k") == "lock":
+            return locks.refused(mail, failure)
         body = {"seq": int(mail["seq"]), "failure": failure.to_json()}
         return messages.outcome(sender, type_, body) if sender and type_ else b""
     except (LookupError, TypeError, ValueError):
