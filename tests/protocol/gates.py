@@ -10,6 +10,7 @@ began: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 open_: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 calls: list[str] = []
 stamps: list[float] = []
+inside: list[str] = []
 
 
 def reset() -> None:
@@ -18,6 +19,7 @@ def reset() -> None:
     open_.clear()
     calls.clear()
     stamps.clear()
+    inside.clear()
 
 
 async def gate(name: str) -> str:
@@ -40,6 +42,15 @@ async def note(name: str) -> int:
     """Count the calls of this name."""
     calls.append(name)
     return calls.count(name)
+
+
+async def alone(name: str) -> int:
+    """Say how many are in here at once, and stay a moment for others to come in."""
+    inside.append(name)
+    there = len(inside)
+    await asyncio.sleep(0.005)
+    inside.remove(name)
+    return there
 
 
 def stamp(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.protocol import gates
 from tests.protocol.hand import Hand
 from tests.protocol.scenes_entity import asks, brings, gives_back
 from tests.support.engine import Engine, Make, within
@@ -226,6 +227,31 @@ async def test_a_killed_worker_takes_no_lock_with_it(make_engine: Make) -> None:
     assert await waits(two)
     await finish(engine, one)
     await finish(engine, two)
+
+
+@proves(mutant("deliver_unlock", "if holding >= tonumber(limit) then break end", ""))
+async def test_many_runs_on_many_workers_are_alone_with_it(engine: Engine) -> None:
+    """Thirty runs of two workers want the same lock at once, twice each: nobody meets another."""
+    code = """
+    local workflow, funcs = require("workflow"), require("funcs")
+    local function main(name)
+      local most = 0
+      for i = 1, 2 do
+        local lock = workflow.lock("k")
+        local there, err = funcs.call("app:alone", name)
+        if err then return nil, err end
+        most = there > most and there or most
+        lock:release()
+      end
+      return most
+    end"""
+    gates.reset()
+    await engine.deploy({"crowd": code}, python={"alone": "tests.protocol.gates:alone"})
+    await engine.worker()
+    await engine.worker()
+    await engine.scheduler()
+    runs = [await engine.start("crowd", f"run-{n}") for n in range(30)]
+    assert {await within(run.result()) for run in runs} == {1}
 
 
 async def test_one_partition_is_enough(make_engine: Make) -> None:
