@@ -33,11 +33,12 @@ KINDS = ("workflow", "activity")
 
 
 class Reading(NamedTuple):
-    """What the server said: tasks by queue and kind, open runs, messages, and of itself."""
+    """What the server said: tasks by queue and kind, open runs, messages, lines, and of itself."""
 
     backlog: dict[tuple[str, str], int]
     running: int
     outbox: int
+    waiting: int
     memory_used: int
     memory_max: int
     evicted: int
@@ -90,12 +91,15 @@ class Gauges(Service, Collector):
         partitions = self._store.partitions
         low, high = OPEN
         counts = await self._store.read(
-            ("INFO", "everything"), *(("ZLEXCOUNT", p.vis, low, high) for p in partitions)
+            ("INFO", "everything"),
+            *(("ZLEXCOUNT", p.vis, low, high) for p in partitions),
+            *(("HGET", p.meta, "waiting") for p in partitions),
         )
         info = parse_info(counts[0])
         return Reading(
             backlog=await self._backlog(),
-            running=sum(counts[1:]),
+            running=sum(counts[1 : 1 + len(partitions)]),
+            waiting=sum(int(n or 0) for n in counts[1 + len(partitions) :]),
             outbox=await self._outbox(),
             memory_used=int(info.get("used_memory", 0)),
             memory_max=int(info.get("maxmemory", 0)),
@@ -155,6 +159,11 @@ def _metrics(reading: Reading) -> Iterator[Metric]:
     yield backlog
     for name, text, value in (
         ("luaflow_workflows_running", "Workflows that run.", reading.running),
+        (
+            "luaflow_lock_waiting_runs",
+            "Runs that wait for a lock, or for a slot of a concurrency limit.",
+            reading.waiting,
+        ),
         ("luaflow_outbox_messages", "Messages on their way between partitions.", reading.outbox),
         ("luaflow_redis_memory_used_bytes", "Memory the server uses.", reading.memory_used),
         ("luaflow_redis_memory_max_bytes", "Memory it may use; 0: no limit.", reading.memory_max),

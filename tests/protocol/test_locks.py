@@ -164,7 +164,7 @@ async def test_whoever_ends_keeps_no_lock(engine: Engine, how: str) -> None:
 
 @proves(
     replaced(closing, "give_back", lambda _key, _member: None),
-    mutant("deliver_unlock", "rcall('ZREM', line_key, member)", "local _ = member"),
+    mutant("deliver_unlock", "rcall('ZREM', line_key, member)", "0"),
 )
 async def test_a_terminated_run_leaves_the_line_and_the_lock(engine: Engine) -> None:
     """Neither who has it nor who waits for it is in anybody's way after its end."""
@@ -263,6 +263,7 @@ async def test_one_partition_is_enough(make_engine: Make) -> None:
         await finish(engine, run)
 
 
+@proves(mutant("deliver_unlock", "rcall('HINCRBY', meta_key, 'waiting', -1)", "local _ = 1"))
 async def test_describe_shows_what_a_run_has_and_waits_for(engine: Engine) -> None:
     """Whoever wonders why a run stands still sees it."""
     await ready(engine)
@@ -270,8 +271,19 @@ async def test_describe_shows_what_a_run_has_and_waits_for(engine: Engine) -> No
     assert (await one.describe())["locks"] == [{"key": "k", "state": "held"}]
     assert (await two.describe())["locks"] == [{"key": "k", "state": "waiting", "before": 0}]
     assert (await three.describe())["locks"] == [{"key": "k", "state": "waiting", "before": 1}]
+    assert await waiting(engine) == 2
     for run in (one, two, three):
         await finish(engine, run)
+    await engine.settle()
+    assert await waiting(engine) == 0
+
+
+async def waiting(engine: Engine) -> float:
+    """The gauge of runs that wait, read from the server now."""
+    gauges = engine.schedulers[0]._gauges
+    await gauges._sample()
+    (found,) = [m for m in gauges.collect() if m.name == "luaflow_lock_waiting_runs"]
+    return float(found.samples[0].value)
 
 
 async def test_a_lock_that_is_broken_is_answered_and_stops_nobody(engine: Engine) -> None:

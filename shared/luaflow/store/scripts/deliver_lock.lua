@@ -34,6 +34,7 @@ if free then
   return { 'ok', sender }
 end
 rcall('ZADD', line_key, ticket, member)
+rcall('HINCRBY', meta_key, 'waiting', 1)
 rcall('HSET', lock_key, 'w:' .. member, limit .. '|' .. yes)
 if oust == '' then return { 'ok' } end
 rcall('HSET', lock_key, 'x:' .. oust, 1)

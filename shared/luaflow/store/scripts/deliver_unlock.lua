@@ -19,7 +19,8 @@ if member == '' then
   rcall('HDEL', lock_key, 'again')
 else
   rcall('ZREM', held_key, member)
-  rcall('ZREM', line_key, member)
+  local left = rcall('ZREM', line_key, member)
+  if left == 1 then rcall('HINCRBY', meta_key, 'waiting', -1) end
   rcall('HDEL', lock_key, 'i:' .. member, 'w:' .. member, 'x:' .. member)
 end
 local holding = rcall('ZCARD', held_key)
@@ -38,6 +39,7 @@ for granted = 1, 50 do
     break
   end
   rcall('ZREM', line_key, first[1])
+  rcall('HINCRBY', meta_key, 'waiting', -1)
   rcall('HDEL', lock_key, 'w:' .. first[1])
   rcall('ZADD', held_key, first[2], first[1])
   post(declared[receiver], receiver, yes)
