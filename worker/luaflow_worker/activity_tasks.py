@@ -28,7 +28,7 @@ from luaflow.store.transitions import Route
 from luaflow_worker import rate
 from luaflow_worker.attempt import Attempt, Outcome, Verdict, log_failure, verdict
 from luaflow_worker.functions import FunctionHost, info_of
-from luaflow_worker.limits import Limits, Rate
+from luaflow_worker.limits import Limits, Rate, has_moment
 from luaflow_worker.live import Live, Result
 from luaflow_worker.metrics import AttemptOutcome, WorkerMetrics
 from luaflow_worker.proposal import Eager
@@ -251,7 +251,8 @@ class ActivityTasks:
             context=event.get("context") or {},
         )
         self._metrics.waited(base_of(e.queue), max(0, int(a[6]) - int(a[5])) / 1000)
-        rates = self._limits.of(attempt) if int(a[10] or 0) != attempt.number else []
+        passes = has_moment(a[10], attempt.number, int(a[6]))
+        rates = [] if passes else self._limits.of(attempt)
         if rates:
             self._reserved += 1
             self._spawn(self._admit(attempt, rates))

@@ -27,6 +27,8 @@ SLICE_SECONDS: Final = 0.1
 KEPT_SECONDS: Final = 1.0
 SOON_MS: Final = 100
 """What an attempt may wait for its moment in the worker that took it."""
+LATE_MS: Final = 1000
+"""How much later than at its moment an attempt may start without asking again."""
 MOST_KEYS: Final = 1000
 """Limits whose slices are remembered: keys come from arguments."""
 
@@ -47,6 +49,18 @@ def queue_rates(app: App, queues: Sequence[str]) -> dict[str, RateLimit]:
         if rate and entry.task_queue in queues:
             found.setdefault(entry.task_queue, per_second(rate))
     return found
+
+
+def has_moment(moment: bytes | None, attempt: int, now: int) -> bool:
+    """Whether an attempt has come for a moment that was reserved for it (``attempt|time``).
+
+    One that comes much too late (the schedulers were away) has lost it: all that waited would
+    begin at once.
+    """
+    if not moment:
+        return False
+    number, _, time = bytes(moment).partition(b"|")
+    return int(number) == attempt and now - int(time) <= LATE_MS
 
 
 class Limits:

@@ -232,7 +232,7 @@ def _activity(seq: int, name: str, record: Record, pend: dict[str, bytes]) -> di
         "attempt": record.attempt,
         "scheduled_time": rfc3339(record.scheduled),
     }
-    if record.state == "b" and pend.get(f"p:{seq}") == str(record.attempt).encode():
+    if record.state == "b" and _is_put_off(record, pend.get(f"p:{seq}")):
         found["state"] = "rate_limited"
     if record.state in {"r", "c"}:
         found |= {"worker": record.worker, "started_time": rfc3339(record.started)}
@@ -241,6 +241,11 @@ def _activity(seq: int, name: str, record: Record, pend: dict[str, bytes]) -> di
     if details := pend.get(f"h:{seq}"):
         found["heartbeat_details"] = orjson.loads(details)
     return found
+
+
+def _is_put_off(record: Record, moment: bytes | None) -> bool:
+    """Whether it waits for its rate limit; ``moment``: ``attempt|time``."""
+    return moment is not None and int(moment.partition(b"|")[0]) == record.attempt
 
 
 def rfc3339(ms: int | bytes) -> str:

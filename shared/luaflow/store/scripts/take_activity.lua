@@ -2,7 +2,7 @@
 -- KEYS meta run hist pend leases stream
 -- ARGV server run_id seq attempt:int worker token entry
 -- Returns {'ok', scheduled event body, options JSON, heartbeat details, attempt, scheduled, now,
---   type, start_to_close, heartbeat, attempt that a rate limit has let pass} | {'gone'}
+--   type, start_to_close, heartbeat, the moment reserved for it by rate limits} | {'gone'}
 --- include partition
 --- include activity
 

@@ -4,7 +4,7 @@
 -- token: who may end the attempt; while it is queued, the id of its entry in the queue.
 -- Times in ms of server time; event is the id of ActivityTaskScheduled. What only people and
 -- retry rules need is JSON in o:<seq>; heartbeat details are in h:<seq>; p:<seq> is the
--- attempt for which rate limits have reserved a moment.
+-- attempt for which rate limits have reserved a moment, and that moment: attempt|time.
 local function load_activity(seq)
   local text = rcall('HGET', pend_key, 'a:' .. seq)
   if not text then return nil end
