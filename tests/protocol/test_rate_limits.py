@@ -11,7 +11,7 @@ import pytest
 from tests.protocol import gates
 from tests.protocol.hand import Hand
 from tests.support.engine import Engine, within
-from tests.support.mutants import mutant, proves
+from tests.support.mutants import mutant, proves, replaced
 
 from luaflow.store.gates import Reservation, reserve
 from luaflow_worker import limits
@@ -104,6 +104,24 @@ async def test_a_reserved_moment_is_asked_for_once(
     run = await engine.start("many", ACTIVITY, 6)
     assert await within(run.result()) == 6
     assert len(asked) <= 6
+
+
+@proves(replaced(limits, "KEPT_SECONDS", 0.0))
+async def test_a_worker_asks_for_many_starts_at_once(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a tenth of a second is worth many starts, one question is enough for all of them."""
+    asked = []
+
+    async def counted(*args: Any) -> Reservation:
+        asked.append(args)
+        return await reserve(*args)
+
+    monkeypatch.setattr(limits, "reserve", counted)
+    await ready(engine, options={"task_queue_activities_per_second": 5000}, workers=1)
+    run = await engine.start("many", ACTIVITY, 100)
+    assert await within(run.result()) == 100
+    assert len(asked) < 20
 
 
 @proves(mutant("wake_run", "g = 'gated'", "g = 'delayed'"))
