@@ -16,6 +16,7 @@ from luaflow.client.payloads import check_size
 from luaflow.domain import values
 from luaflow.domain.events import CLOSING, TASK_COMPLETED
 from luaflow.domain.failure import Failure
+from luaflow.domain.lanes import base_of
 from luaflow.errors import (
     InvalidArgument,
     LuaflowError,
@@ -207,7 +208,7 @@ async def settled(store: Store, route: Route) -> int:
 
 async def _queue(store: Store, route: Route) -> str:
     (queue,) = await store.read(("HGET", route.partition.run(route.run_id), "queue"))
-    return bytes(queue or b"").decode()
+    return base_of(bytes(queue or b"").decode())
 
 
 async def _ask(store: Store, queue: str, question: dict[str, Any]) -> dict[str, Any]:
@@ -245,7 +246,7 @@ async def why(store: Store, route: Route, what: str, timeout: float) -> str:
     """Return why nobody answered, in words for people."""
     run = route.partition.run(route.run_id)
     queue, task, stuck = (await store.read(("HMGET", run, "queue", "task", "stuck")))[0]
-    name = bytes(queue or b"").decode()
+    name = base_of(bytes(queue or b"").decode())
     late = f"{what} had no answer within {timeout:g} s"
     if stuck:
         return f"{late}: the workflow is stuck, 'luaflow workflow describe' says why"
