@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.protocol.hand import Hand
 from tests.protocol.test_concurrency import begun, ready, waits
+from tests.protocol.test_continuing import NEXT, continuing
+from tests.protocol.test_continuing import finish as slices
 from tests.protocol.test_retrying import closed
 from tests.support.engine import Engine, Make, within
 from tests.support.mutants import mutant, proves
@@ -132,3 +135,40 @@ async def test_a_lock_is_free_between_two_tries(make_engine: Make) -> None:
     for run in (two, again):
         await run.signal("say", "done")
         assert await within(run.result()) == "done"
+
+
+@proves(mutant("continue_slice", "hand_slot_on(newpend_key)\n", ""))
+async def test_a_chain_with_many_messages_keeps_its_slot(hand: Hand) -> None:
+    """The last slice hands it on."""
+    hand.excused = True  # the record is that of a slot nobody gave
+    route, _ = await continuing(hand)
+    p = route.partition
+    await hand.store.read(("HSET", p.pend(route.run_id), "c:0", "slot"))
+    await slices(hand, route)
+    old, new = await hand.store.read(
+        ("HGET", p.pend(route.run_id), "c:0"), ("HGET", p.pend(NEXT), "c:0")
+    )
+    assert (old, new) == (None, b"slot")
+
+
+async def test_who_makes_way_for_a_child_gives_its_slot_back(engine: Engine) -> None:
+    """The child is a newcomer, though it has the workflow id of the run before it."""
+    parent = """
+    local function main()
+      local options = {
+        ["workflow.id"] = "one", ["workflow.id_conflict_policy"] = "terminate_existing",
+        ["workflow.parent_close_policy"] = "abandon",
+      }
+      local _, err = process.with_options(options):spawn("app:job", "app:worker")
+      if err then return nil, err end
+      return "spawned"
+    end"""
+    await ready(engine, {"concurrency": 1}, job=SAID, parent=parent)
+    old = await engine.start("job", options={"workflow.id": "one"})
+    await begun(engine, old)
+    assert await within((await engine.start("parent")).result()) == "spawned"
+    assert (await closed(engine, old, str(old.run_id)))["type"] == "WorkflowExecutionTerminated"
+    now = engine.client.get_handle("one")
+    found = (await now.describe())["run_id"]
+    assert found != old.run_id
+    await finish(engine, engine.client.get_handle("one", found))
