@@ -14,6 +14,7 @@ from tests.support.mutants import mutant, proves, replaced
 
 from luaflow.client import Job, asking
 from luaflow.client import jobs as client_jobs
+from luaflow.errors import NoAnswer
 from luaflow.store.gates import Reservation, reserve
 from luaflow_worker import lanes, limits
 
@@ -111,3 +112,13 @@ async def test_a_run_in_a_lane_answers_queries(engine: Engine) -> None:
     run = await engine.start("answers", options=URGENT)
     assert (await engine.fields(run))["queue"] == "q!hi"
     assert await within(run.query("how", timeout=5)) == "well"
+
+
+async def test_a_run_without_a_slot_cannot_be_asked(engine: Engine) -> None:
+    """Its code has not begun: whoever asks is told what it waits for."""
+    entries = {"answers": {"concurrency": 1}}
+    await ready(engine, workflows={"answers": ANSWERS}, entries=entries, workers=1)
+    first, second = [await engine.start("answers") for _ in range(2)]
+    assert await within(first.query("how", timeout=5)) == "well"
+    with pytest.raises(NoAnswer, match="a slot, its concurrency limit is reached"):
+        await second.query("how", timeout=0.2)

@@ -38,6 +38,12 @@ ASK_SECONDS = 10.0
 """How long an answer may take, unless the caller says otherwise."""
 AGAIN_SECONDS = (5.0, 10.0, 20.0)
 """After how long a question is put again: the worker that took it may be gone."""
+_PAUSES = {
+    b"delayed": "its start delay",
+    b"gated": "the moment at which it may begin",
+    b"waiting": "a slot, its concurrency limit is reached",
+}
+"""Why a run has no workflow task, by its state."""
 PAGE = 100
 
 
@@ -250,8 +256,8 @@ async def why(store: Store, route: Route, what: str, timeout: float) -> str:
     late = f"{what} had no answer within {timeout:g} s"
     if stuck:
         return f"{late}: the workflow is stuck, 'luaflow workflow describe' says why"
-    if task == b"delayed":
-        return f"{late}: the workflow waits for its start delay"
+    if pause := _PAUSES.get(bytes(task or b"")):
+        return f"{late}: the workflow waits for {pause}"
     if not await _polled(store, name):
         return f"{late}: no worker polls the task queue {name!r}; 'luaflow-worker --queue {name}'"
     return f"{late}: the workers of the task queue {name!r} are busy, or just gone"
