@@ -75,7 +75,11 @@ async def test_urgent_jobs_go_first(engine: Engine) -> None:
     await engine.deploy(python=NOTE, worker=ONE_AT_A_TIME)
     made = [
         await engine.client.enqueue(
-            "app:note", name, queue="q", options={"activity.priority": {"priority_key": level}}
+            "app:note",
+            name,
+            id=engine.id_in(3, name),  # one partition has an order of arrival
+            queue="q",
+            options={"activity.priority": {"priority_key": level}},
         )
         for name, level in (("low", 5), ("usual", 3), ("high", 1))
     ]
@@ -122,3 +126,6 @@ async def test_a_run_without_a_slot_cannot_be_asked(engine: Engine) -> None:
     assert await within(first.query("how", timeout=5)) == "well"
     with pytest.raises(NoAnswer, match="a slot, its concurrency limit is reached"):
         await second.query("how", timeout=0.2)
+    for run in (first, second):
+        await run.signal("go")
+        await within(run.result())
