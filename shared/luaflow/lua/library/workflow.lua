@@ -188,4 +188,60 @@ function workflow.await(predicate, timeout) end
 ---```
 function workflow.shielded(fn, ...) end
 
+---A list of how to undo what was done: add each step when it is done, compensate when a later one fails.
+---`options` are those of the activities that undo, as in `funcs.new():with_options`.
+---
+---Workflows: recorded.
+---@param options? table
+---@return workflow.Saga saga
+---
+---```lua
+---local workflow = require("workflow")
+---local saga = workflow.saga({["activity.retry_policy"] = {maximum_attempts = 3}})
+---saga:add("app:echo", "refund") --> true
+---saga:compensate() --> true
+---workflow.saga(7) --> raises "table"
+---```
+function workflow.saga(options) end
+
+---Steps to undo.
+---@class workflow.Saga
+local Saga = {}
+
+---Remember that a function, called with these arguments, undoes a step. In a workflow it is an activity.
+---
+---Workflows: local.
+---@param id string
+---@param ... any
+---@return true? ok
+---@return Error? err
+---
+---```lua
+---local workflow = require("workflow")
+---local saga = workflow.saga()
+---saga:add("app:echo", "refund", 7) --> true
+---saga:add("") --> nil, Invalid
+---saga:add("app:echo", print) --> nil, Invalid
+---```
+function Saga:add(id, ...) end
+
+---Undo every step, the last one first, each with its retries, also when the workflow was cancelled. A step
+---that cannot be undone does not keep the others: `err:details().errors` lists those that failed.
+---
+---Workflows: recorded.
+---@return true? ok
+---@return Error? err
+---
+---Proof: tests/modules/test_saga.py::test_the_last_step_is_undone_first
+---```lua
+---local workflow = require("workflow")
+---local saga = workflow.saga()
+---saga:add("app:echo", "refund") --> true
+---saga:compensate() --> true
+---saga:add("app:echo", {kind = "Conflict", message = "shipped", retryable = false}) --> true
+---local ok, err = saga:compensate()
+---err:kind(), #err:details().errors, err:details().errors[1].kind --> "Internal", 1, "Conflict"
+---```
+function Saga:compensate() end
+
 return workflow
