@@ -40,7 +40,7 @@ function json.encode(value) end
 function json.decode(text) end
 
 ---Whether a value keeps to a JSON Schema, given as a table or as JSON text; an error says where it does
----not. References to other documents are not followed.
+---not. An empty table is a list and an object. References to other documents are not followed.
 ---
 ---Workflows: recorded.
 ---@param schema table|string
@@ -52,6 +52,7 @@ function json.decode(text) end
 ---local schema = {type = "object", required = {"total"}, properties = {total = {type = "number"}}}
 ---json.validate(schema, {total = 5}) --> true
 ---json.validate('{"type":"integer"}', 5) --> true
+---json.validate({type = "object"}, {}) --> true
 ---json.validate(schema, {total = "much"}) --> false
 ---select(2, json.validate(schema, {total = "much"})):kind() --> "Invalid"
 ---tostring(select(2, json.validate(schema, {total = "much"}))) --> like "/total"
