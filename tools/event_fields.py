@@ -110,9 +110,17 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
         "seq marker name version value result failure",
     ),
     "UpsertWorkflowSearchAttributes": ("The code set attributes or notes.", "seq search memo"),
+    "WorkflowExecutionUpdateAccepted": (
+        "The code accepted an update: it will do what that asks for.",
+        "seq update_id",
+    ),
+    "WorkflowExecutionUpdateRejected": (
+        "The code, or its validator, did not accept an update.",
+        "seq update_id failure",
+    ),
     "WorkflowExecutionUpdateCompleted": (
-        "The code answered an update (`step`: ack, nak, ok or error).",
-        "seq update_id step result failure value",
+        "The code answered an update, by a result or an error.",
+        "seq update_id result failure",
     ),
     "WorkflowExecutionCompleted": (
         "The code returned; `unread`: messages it never took; `new_run_id`: its cron goes on.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from luaflow.registry import App
     from luaflow.registry.entries import CallableEntry
     from luaflow.store.store import Store
+    from luaflow_worker.node import Node
+
+log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 1.0
 """What activities that still run get when everything is stopped."""
@@ -20,7 +24,7 @@ DRAIN_SECONDS = 1.0
 class Part(Protocol):
     """Something that runs until it is stopped."""
 
-    async def start(self) -> None:
+    async def start(self) -> Any:
         """Start; return when it works."""
 
     async def stop(self) -> None:
@@ -33,12 +37,11 @@ class Running:
 
     app: App
     client: Client
+    node: Node
 
     async def call(self, entry: CallableEntry) -> Any:
         """Call a function as a process with its own inbox; raises WorkflowFailed."""
-        from luaflow_worker.calling import call_with_client
-
-        return await call_with_client(self.client, self.app, entry, [])
+        return await self.node.call(entry, [])
 
 
 async def open_namespace(url: str, namespace: str) -> Store:
@@ -68,7 +71,10 @@ async def running(app: App, url: str, namespace: str) -> AsyncIterator[Running]:
     from luaflow.deploy import deploy
     from luaflow.store.checks import check_at_start
     from luaflow.store.store import Store
+    from luaflow_worker.modules.egress import allow_private
+    from luaflow_worker.node import Node
 
+    allow_private()
     async with contextlib.AsyncExitStack() as stack:
 
         async def connect() -> Store:
@@ -83,7 +89,11 @@ async def running(app: App, url: str, namespace: str) -> AsyncIterator[Running]:
         for part in await parts(app, connect):
             stack.push_async_callback(part.stop)
             await part.start()
-        yield Running(app, Client(store))
+        node = Node(app, Client(store), settings=store.settings)
+        stack.push_async_callback(node.close)
+        for part in _beside(app, node, await connect()):
+            await _start_if_it_can(part, stack)
+        yield Running(app, Client(store), node)
 
 
 async def parts(app: App, connect: Callable[[], Awaitable[Store]]) -> list[Part]:
@@ -99,3 +109,35 @@ async def parts(app: App, connect: Callable[[], Awaitable[Store]]) -> list[Part]
         config = WorkerConfig((queue,), app=app.root, drain_seconds=DRAIN_SECONDS)
         found.append(Worker(await connect(), config, app=app))
     return found
+
+
+def _beside(app: App, node: Node, store: Store) -> list[Part]:
+    """What the app's entries ask to run beside its code: processes, and HTTP where it is there.
+
+    Processes share the node of the tests: these know them by their local names.
+    """
+    from luaflow_cli.serve import has_http
+    from luaflow_worker.process_services import ProcessServices
+
+    found: list[Part] = [ProcessServices(node)]
+    if has_http():
+        from prometheus_client import CollectorRegistry
+
+        from luaflow_web.serving import WebConfig, WebServer, starting_by_themselves
+
+        if starting_by_themselves(app):
+            config = WebConfig(app, api=None, processes=False)
+            found.append(WebServer(store, config, CollectorRegistry()))
+    return found
+
+
+async def _start_if_it_can(part: Part, stack: contextlib.AsyncExitStack) -> None:
+    """Start something that not every test needs: where it cannot, a line says so."""
+    from luaflow.errors import LuaflowError
+
+    try:
+        await part.start()
+    except LuaflowError as error:
+        log.warning("%s", error.message)
+    else:
+        stack.push_async_callback(part.stop)

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from luaflow_cli.common import Json, common, connect, parse_inputs, run, settings
+from luaflow_cli import asking
+from luaflow_cli.common import common, connect, parse_inputs, run, settings
+from luaflow_cli.options import arguments as _input
+from luaflow_cli.options import target as _target
 from luaflow_cli.start_options import REQUEST_ID, how_to_start, start_options
 
 if TYPE_CHECKING:
@@ -23,23 +26,8 @@ def workflow() -> None:
     """Start, watch, signal and end workflows."""
 
 
-def _target(function: F) -> F:
-    function = click.option("-r", "--run-id", metavar="ID", help="This run of it.")(function)
-    options: dict[str, Any] = {"required": True, "metavar": "ID", "help": "The workflow."}
-    return click.option("-w", "--workflow-id", **options)(function)
-
-
-def _input(function: F) -> F:
-    function = click.option(
-        "--input-file", metavar="FILE", help="A file that holds one argument as JSON."
-    )(function)
-    return click.option(
-        *("-i", "--input", "inputs"),
-        type=Json(),
-        multiple=True,
-        metavar="JSON",
-        help="An argument; repeatable.",
-    )(function)
+workflow.add_command(asking.query)
+workflow.add_command(asking.update)
 
 
 def _start_options(function: F) -> F:
@@ -167,7 +155,8 @@ def describe(workflow_id: str, run_id: str | None) -> None:
         return
     activities = found.pop("pending_activities")
     health = found.pop("health")
-    show_fields(found | {"health": health["state"] if len(health) == 1 else health})
+    views = {f"view {name}": value for name, value in found.pop("views", {}).items()}
+    show_fields(found | {"health": health["state"] if len(health) == 1 else health} | views)
     for activity in activities:
         click.echo()
         show_fields({"pending_activity": activity.pop("activity"), **activity})

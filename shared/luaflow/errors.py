@@ -38,6 +38,40 @@ class WorkflowFailed(LuaflowError):
         self.status = status
 
 
+class HandlerFailed(LuaflowError):
+    """The code of the workflow answered with an error."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        kind: str = "Internal",
+        retryable: bool | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        """Keep the failure as the code of the workflow reported it."""
+        super().__init__(message)
+        self.kind = kind
+        self.retryable = retryable
+        self.details = details
+
+
+class QueryFailed(HandlerFailed):
+    """The query failed."""
+
+
+class UpdateFailed(HandlerFailed):
+    """The workflow could not do what the update asks for."""
+
+
+class UpdateRejected(UpdateFailed):
+    """The workflow does not accept the update: nothing was done."""
+
+
+class NoAnswer(LuaflowError, TimeoutError):
+    """No answer came in time."""
+
+
 class NotFound(LuaflowError):
     """There is nothing of that name."""
 
@@ -73,6 +107,7 @@ class Unknown(LuaflowError):
 
 _EXIT_CODES: dict[type[LuaflowError], int] = {
     WorkflowFailed: 1,
+    HandlerFailed: 1,
     InvalidArgument: 2,
     Unavailable: 3,
     Unknown: 3,

@@ -164,7 +164,7 @@ def test_a_handler_that_does_not_compile(luaflow: Commands, app: Path) -> None:
     (app / "src" / "slow.lua").write_text("local function handler(\n")
     answer = luaflow("serve", str(app))
     assert answer.code == 2
-    assert "slow.lua:2: " in answer.err
+    assert "slow.lua:1:24: " in answer.err
 
 
 def test_without_the_library(luaflow: Commands, app: Path, monkeypatch: pytest.MonkeyPatch) -> None:

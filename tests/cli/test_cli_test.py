@@ -60,7 +60,7 @@ entries:
   - {name: d_slow, kind: function.lua, source: "return function() time.sleep('1h') end",
      modules: [time], meta: {order: 9, timeout: 500ms}}
   - {name: e_module, kind: function.lua, modules: [sql],
-     source: "local sql = require('sql') return function() end"}
+     source: "return function() return require('sql').get('db') end"}
   - {name: f_import, kind: function.lua, imports: {lib: "app.lib:none"},
      source: "local lib = require('lib') return function() end"}
   - {name: g_syntax, kind: function.lua, source: "return function() x += 1 end"}
@@ -151,8 +151,8 @@ def test_tests_that_fail(fresh: Commands, app: Path) -> None:
     assert errors["c_false"] == ("Internal", "it returned false")
     assert errors["d_slow"][0] == "Timeout"
     assert "did not end within 0.5 s" in errors["d_slow"][1]
-    assert "module 'sql' not found" in errors["e_module"][1]
-    assert "this release of luaflow does not provide it" in errors["e_module"][1]
+    assert errors["e_module"][0] == "Unavailable"
+    assert "not provided by luaflow" in errors["e_module"][1]
     assert "module 'lib' not found" in errors["f_import"][1]
     assert "Lua has no '+='" in errors["g_syntax"][1]
     assert "inside" in errors["h_workflow"][1]

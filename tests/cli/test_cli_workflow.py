@@ -312,7 +312,7 @@ def test_dev_takes_its_options_from_variables(luaflow: Commands, tmp_path: Path)
     """The port and the data folder of dev, too."""
     app = write_app(tmp_path / "app", {"a.yaml": HEAD})
     (tmp_path / "file").touch()
-    env = {"LUAFLOW_PORT": "8234", "LUAFLOW_DATA": str(tmp_path / "file" / "data")}
-    answer = luaflow("dev", str(app), env=env)
-    assert "nothing listens on port 8234" in answer.err
+    answer = luaflow("dev", str(app), env={"LUAFLOW_PORT": "nine"})
+    assert (answer.code, "'nine' is not a port" in answer.err) == (2, True)
+    answer = luaflow("dev", str(app), env={"LUAFLOW_DATA": str(tmp_path / "file" / "data")})
     assert (answer.code, str(tmp_path / "file") in answer.err) == (1, True)

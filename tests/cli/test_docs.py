@@ -27,7 +27,7 @@ from luaflow.store.namespaces import list_namespaces
 
 GUIDES = ROOT / "docs" / "guides"
 PAGES = [ROOT / "README.md", *sorted(GUIDES.glob("*.md"))]
-BAD = re.compile(r"^(error|failed|terminated|canceled|Error):", re.MULTILINE)
+BAD = re.compile(r"^(error|failed|rejected|terminated|canceled|Error):", re.MULTILINE)
 
 LOOK_SECONDS = 20.0
 

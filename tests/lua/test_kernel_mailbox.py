@@ -221,8 +221,8 @@ def test_updates_are_answered_in_order() -> None:
     play.message("add", 1, kind="update", update="u1")
     assert play.result == ["add", "{update|u1}", True, True, True, "Invalid", "Invalid"]
     assert [(c.op, c.name, c.data, c.extra) for c in play.commands] == [
-        ("update_reply", b"u1", b"null", b'{"step":"ack"}'),
-        ("update_reply", b"u1", b'{"n":1}', b'{"step":"ok"}'),
+        ("accept_update", b"u1", b"null", b'{"step":"ack"}'),
+        ("complete_update", b"u1", b'{"n":1}', b'{"step":"ok"}'),
     ]
 
 

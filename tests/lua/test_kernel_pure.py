@@ -91,7 +91,7 @@ def test_what_changes_nothing_is_allowed_inside(body: str) -> None:
     assert Play(source(code, imports={"lib": source("return 1")})).result == [True, True]
 
 
-@proves(kernel_mutant("modules/workflow", "= call_alone(fn)", "= run.pcall(fn)"))
+@proves(kernel_mutant("modules/workflow", "= K.call_alone(fn)", "= run.pcall(fn)"))
 async def test_a_side_effect_cannot_be_left_by_a_yield() -> None:
     """A plain coroutine may hold it: it would go on elsewhere, and replay would not."""
     play = Play(
@@ -126,8 +126,8 @@ def test_what_a_yielding_side_effect_opened_is_closed() -> None:
 @proves(
     kernel_mutant(
         "modules/workflow",
-        "local ok, value, err = call_alone(fn)\n",
-        "local ok, value, err = call_alone(fn)\n  K.libs.enter(run.env)\n",
+        "local ok, value, err = K.call_alone(fn)\n",
+        "local ok, value, err = K.call_alone(fn)\n  K.libs.enter(run.env)\n",
     )
 )
 async def test_an_error_in_a_side_effect_uses_no_number_of_the_run() -> None:

@@ -18,7 +18,17 @@ from tests.protocol.hand import (
 )
 
 from luaflow.domain.events import CLOSING_EVENT
-from luaflow.store import attempts, delivery, inboxes, jobs, liveness, tasks, transitions, upkeep
+from luaflow.store import (
+    asking,
+    attempts,
+    delivery,
+    inboxes,
+    jobs,
+    liveness,
+    tasks,
+    transitions,
+    upkeep,
+)
 from luaflow.store.attempts import Proof
 from luaflow.store.chains import retry_run
 from luaflow.store.child_starts import child_start
@@ -55,6 +65,15 @@ async def _message(hand: Hand) -> Call:
     return transitions.message(
         route=route, type=kind, body=b"{}", more=[(kind, b"{}")], request=ASK
     )
+
+
+async def _update(hand: Hand) -> Call:
+    route, _ = await hand.idle()
+    return transitions.update(route=route, update_id="u1", body=b"{}")
+
+
+async def _ask(hand: Hand) -> Call:
+    return asking.ask(namespace=hand.store.namespace, queue=QUEUE, text=b"{}")
 
 
 async def _take_workflow(hand: Hand) -> Call:
@@ -97,6 +116,7 @@ async def _commit(hand: Hand) -> Call:
     await hand.commit(task, *close())
     ops = [*activity(4, 10, start_limit=1000), *eager(5, "a.5"), *timer(6, 5)]
     ops += ["t", 7, b"{}", 1, "R", 8, b"{}", 2, "R", 9, b"{}", 3, "E", "MarkerRecorded", b"{}"]
+    ops += ["N", "u1", "k", "WorkflowExecutionUpdateAccepted", b"{}"]
     ops += ["H", "memo", b"{}", "I", b"@a\0s2", *request(10, 3, {"workflow_id": "x"}, 11)]
     assert answer[0] == b"ok"
     return _commit_of(hand, route, task.turn, task.seen, *ops)
@@ -570,6 +590,8 @@ async def _finish_jobs(hand: Hand) -> Call:
 SCENES: dict[str, Scene] = {
     "start": _start,
     "message": _message,
+    "update": _update,
+    "ask": _ask,
     "take_workflow": _take_workflow,
     "commit": _commit,
     "commit closing": _commit_close,

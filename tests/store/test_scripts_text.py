@@ -122,9 +122,8 @@ def test_names_are_bound(files: dict[str, str]) -> None:
 def test_flags(name: str) -> None:
     """The server refuses to start and to signal without memory, and nothing else (design 5.9)."""
     first = load(name).body.splitlines()[0]
-    assert first == (
-        b"#!lua" if name in ("start", "start_jobs", "message") else b"#!lua flags=allow-oom"
-    )
+    refused = {"start", "start_jobs", "message", "update", "ask"}
+    assert first == (b"#!lua" if name in refused else b"#!lua flags=allow-oom")
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -33,12 +33,14 @@ _LOCAL = ("127.0.0.1", "::1", "localhost")
 class WebConfig:
     """What to serve: an app or None; where the API listens, None for none.
 
-    ``address`` takes the place of that of the app's only service.
+    ``address`` takes the place of that of the app's only service. ``processes``: run the
+    ``process.service`` entries, too.
     """
 
     app: App | None
     api: Address | None
     address: Address | None = None
+    processes: bool = True
 
 
 class WebServer:
@@ -50,6 +52,7 @@ class WebServer:
     def __init__(self, store: Store, config: WebConfig, registry: CollectorRegistry) -> None:
         self.store = store
         self.draining = False
+        self._processes = config.processes
         self._turning = Turning()
         self.alive = self._turning.alive
         self._client = Client(store)
@@ -94,7 +97,7 @@ class WebServer:
             if self._api_listener is not None:
                 await self._api_listener.start()
                 served.append(f"the API on {self._api_listener.url}")
-            if self._handlers is not None:
+            if self._handlers is not None and self._processes:
                 await self._handlers.start()
         except BaseException:
             await self.stop()
@@ -115,11 +118,19 @@ class WebServer:
         self._turning.stop()
 
 
+def starting_by_themselves(app: App) -> list[HttpServiceEntry]:
+    """The services of an app with ``lifecycle.auto_start``."""
+    entries = app.entries.values()
+    services = [entry for entry in entries if isinstance(entry, HttpServiceEntry)]
+    return [entry for entry in services if entry.lifecycle.auto_start]
+
+
 def chosen(config: WebConfig) -> list[HttpServiceEntry]:
     """The services to serve: those that start by themselves; all where none says so."""
     entries = config.app.entries.values() if config.app else ()
     services = [entry for entry in entries if isinstance(entry, HttpServiceEntry)]
-    services = [entry for entry in services if entry.lifecycle.auto_start] or services
+    if config.app is not None:
+        services = starting_by_themselves(config.app) or services
     if config.address is not None and len(services) != 1:
         raise InvalidArgument(
             f"--addr is the address of the app's http.service, and it has {len(services)}:"

@@ -23,9 +23,11 @@ from luaflow.domain.retry import RetryPolicy, activity_ended, tried_again
 from luaflow.domain.tokens import Token
 from luaflow.errors import (
     AlreadyExists,
+    HandlerFailed,
     InvalidArgument,
     LuaflowError,
     MissingLibrary,
+    NoAnswer,
     NotFound,
     Refused,
     WorkflowFailed,
@@ -141,12 +143,13 @@ def failure_of(error: BaseException) -> Failure:
 
 def failure_of_call(error: Exception) -> Failure:
     """What the code of a function sees of an error."""
-    if isinstance(error, (ActivityError, WorkflowFailed)):
+    if isinstance(error, (ActivityError, HandlerFailed, WorkflowFailed)):
         return Failure(error.kind, error.message, retryable=error.retryable, details=error.details)
     for kind, name in (
         (NotFound, "NotFound"),
         (AlreadyExists, "AlreadyExists"),
         (Refused, "Conflict"),
+        (NoAnswer, "Timeout"),
     ):
         if isinstance(error, kind):
             return Failure(name, str(error), retryable=False)

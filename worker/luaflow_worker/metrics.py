@@ -37,6 +37,7 @@ Reason = Literal["nondeterminism", "cpu", "memory", "load", "bundle", "runtime",
 """Why a workflow task failed."""
 AttemptOutcome = Literal["completed", "failed", "retried", "canceled", "fenced"]
 """How an attempt of an activity ended; retried: it failed and another attempt follows."""
+Question = Literal["query", "validate"]
 Commit = Literal["plain", "fused"]
 Slots = Literal["workflow", "activity"]
 
@@ -103,6 +104,14 @@ class WorkerMetrics:
             for kind in get_args(Commit)
             for ok in (True, False)
         }
+        questions = Histogram(
+            "luaflow_question_seconds",
+            "Time to answer a question on a replay: a query, or an update for its validator.",
+            ["kind"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._questions = {kind: questions.labels(kind) for kind in get_args(Question)}
         self._cache_metrics(registry)
 
     def _cache_metrics(self, registry: CollectorRegistry) -> None:
@@ -184,6 +193,10 @@ class WorkerMetrics:
     def commit(self, kind: Commit, ok: bool) -> None:
         """Count a commit; not ``ok``: the server refused it."""
         self._commits[kind, ok].inc()
+
+    def question(self, kind: Question, seconds: float) -> None:
+        """Measure a question that was answered, whatever the answer."""
+        self._questions[kind].observe(seconds)
 
     def replay(self, events: int) -> None:
         """Count a workflow rebuilt from ``events`` events of its history."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from luaflow.domain import values
 from luaflow.errors import InvalidArgument, LuaflowError, NotFound, Refused
 from luaflow.lua.vm import Command, LoadError
 from luaflow.registry.app import App
@@ -196,6 +197,17 @@ async def cancel(call: FunctionCall, command: Command) -> None:
     call.resolve(command.seq, True, True)
 
 
+async def update(call: FunctionCall, command: Command) -> None:
+    """Send an update to a workflow, or ask it a query; the code waits for the answer."""
+    processes, name = call.host.processes, orjson.loads(command.extra or b"{}")["name"]
+    pid, args = await processes.workflow(_text(command.name)), values.loads(command.data or b"[]")
+    if command.op == "query":
+        answer = await processes.world.query(pid, name, args)
+    else:
+        answer = await processes.world.update(pid, name, args, call.pid)
+    call.resolve(command.seq, True, values.dumps(answer))
+
+
 async def terminate(call: FunctionCall, command: Command) -> None:
     """End a process or a workflow at once."""
     await call.host.processes.terminate(call, _text(command.name))
@@ -246,6 +258,8 @@ PROCESS_WORK: dict[str, Callable[[FunctionCall, Command], Coroutine[Any, Any, No
     "child": child,
     "signal": signal,
     "cancel": cancel,
+    "update": update,
+    "query": update,
     "terminate": terminate,
     "register": register,
     "lookup": lookup,

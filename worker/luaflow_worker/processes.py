@@ -229,6 +229,13 @@ class Processes:
 
     # -- letters ---------------------------------------------------------------------------------
 
+    async def workflow(self, dest: str) -> Pid:
+        """The PID of a workflow by PID or name; Invalid for one of a process."""
+        text, pid = await self._resolve(dest)
+        if pid.is_process:
+            raise InvalidArgument(f"{text} is a process: only workflows answer updates and queries")
+        return pid
+
     async def post(self, letter: Letter) -> None:
         """Bring a letter to its process; NotFound when that, or its node, is not there."""
         pid = parse_pid(letter["to"])

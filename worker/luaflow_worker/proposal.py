@@ -23,6 +23,7 @@ from luaflow.domain.retry import RetryPolicy
 from luaflow.lua.vm import Command
 from luaflow.replay.decider import Decision
 from luaflow.store.transitions import COMMIT_KEYS
+from luaflow_worker import told
 from luaflow_worker.children import Types, start_child
 from luaflow_worker.faults import EngineFault
 from luaflow_worker.metrics import Outcome
@@ -85,6 +86,8 @@ class Proposal:
         for command in decision.commands:
             if command.op != "continue_as_new":
                 _SPELL[command.op](self, command)
+        for one in decision.notes:
+            told.note(self, one)
         if decision.status == "wait" and decision.unread is not None:
             self._unread(decision.unread)
 
@@ -342,4 +345,7 @@ _SPELL: dict[str, Callable[[Proposal, Command], None]] = {
     "cancel": Proposal.external,
     "terminate": Proposal.external,
     "tell": Proposal.tell,
+    "accept_update": told.answer_update,
+    "reject_update": told.answer_update,
+    "complete_update": told.answer_update,
 }

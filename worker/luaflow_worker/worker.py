@@ -24,6 +24,7 @@ from luaflow.store.courier import Courier
 from luaflow.store.store import Store
 from luaflow.store.tasks import Found
 from luaflow_worker.activity_tasks import ActivityTasks
+from luaflow_worker.asks import Asks
 from luaflow_worker.engines import Engines
 from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.node import Node
@@ -127,7 +128,7 @@ class Worker:
         return WorkflowTasks(
             self.store,
             self.id,
-            Engines(self.store, cpu_seconds=self._cpu, log_replay=options.enable_logging_in_replay),
+            self._engines(),
             self.activities,
             self.metrics,
             deliver=self._courier.tell,
@@ -136,6 +137,10 @@ class Worker:
             local_slots=options.max_concurrent_local_activity_execution_size,
             local_per_second=options.worker_local_activities_per_second,
         )
+
+    def _engines(self) -> Engines:
+        replayed = self.options.enable_logging_in_replay
+        return Engines(self.store, cpu_seconds=self._cpu, log_replay=replayed)
 
     @property
     def drain_seconds(self) -> float:
@@ -176,6 +181,9 @@ class Worker:
             self.metrics.slots("workflow", slots)
             self._services.append(
                 Leases(self.store, self.id, self.workflows.taken, self.workflows.locals.waiting)
+            )
+            self._services.append(
+                Asks(self.store, self.config.queues, self._engines(), self.metrics)
             )
             self._services += self._pollers(
                 "workflow",

@@ -85,6 +85,14 @@ class World:
         """Signal a workflow."""
         await self._handle(await self.client(), to).signal(topic, *payloads, sender=sender)
 
+    async def update(self, to: Pid, name: str, args: list[Any], sender: str) -> Any:
+        """Send an update to a workflow; return its answer."""
+        return await self._handle(await self.client(), to).update(name, *args, sender=sender)
+
+    async def query(self, to: Pid, name: str, args: list[Any]) -> Any:
+        """Ask a workflow; return its answer."""
+        return await self._handle(await self.client(), to).query(name, *args)
+
     async def cancel(self, to: Pid, reason: str | None) -> None:
         """Ask a workflow to cancel."""
         await self._handle(await self.client(), to).cancel(reason)

@@ -5,6 +5,17 @@ from __future__ import annotations
 from luaflow.client.client import Client
 from luaflow.client.handle import Handle
 from luaflow.client.jobs import Job, JobHandle
-from luaflow.client.sync import SyncClient, SyncHandle, SyncJobHandle
+from luaflow.client.sync import SyncClient, SyncHandle, SyncJobHandle, SyncUpdate
+from luaflow.client.updates import Update
 
-__all__ = ["Client", "Handle", "Job", "JobHandle", "SyncClient", "SyncHandle", "SyncJobHandle"]
+__all__ = [
+    "Client",
+    "Handle",
+    "Job",
+    "JobHandle",
+    "SyncClient",
+    "SyncHandle",
+    "SyncJobHandle",
+    "SyncUpdate",
+    "Update",
+]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from luaflow.client import looking
+from luaflow.client import asking, looking, updates
 from luaflow.client.messages import deliver, terminate
 from luaflow.client.payloads import check_size, dump, signal_body
 from luaflow.client.session import Session, asked_as
+from luaflow.client.updates import Update, Wait
 from luaflow.domain import values
 from luaflow.domain.events import CLOSING, Event
 from luaflow.domain.failure import Failure, terminated
+from luaflow.domain.ids import check_update_id
 from luaflow.errors import InvalidArgument, NotFound, Refused, Unavailable, WorkflowFailed
 from luaflow.store.reader import BLOCK_MS, Reader
 from luaflow.store.store import Store
@@ -101,6 +104,70 @@ class Handle:
         asked = asked_as("cancel", request_id)
         self._keep(await self._message("WorkflowExecutionCancelRequested", body, asked))
 
+    async def query(self, name: str, *args: Any, timeout: float = asking.ASK_SECONDS) -> Any:
+        """Ask the code of the workflow; nothing is recorded, a closed one answers, too.
+
+        The answer includes all that was in the history before. ``__stack_trace`` is always there.
+        A view of that name is answered without a worker, as of the last decision. Raises
+        QueryFailed (an error of the code), NotFound (no workflow, no such query: it lists the
+        others), Refused when the code cannot be rebuilt, NoAnswer after ``timeout`` seconds (it
+        says why).
+        """
+        return await asking.query(self._store, self.workflow_id, self.run_id, name, args, timeout)
+
+    async def view(self, name: str) -> Any:
+        """What the workflow shows with ``workflow.set_view``; no worker is needed.
+
+        Raises NotFound, which lists the views there are.
+        """
+        return await asking.view(self._store, self.workflow_id, self.run_id, name)
+
+    async def update(
+        self,
+        name: str,
+        *args: Any,
+        update_id: str | None = None,
+        wait: Wait = "completed",
+        timeout: float | None = None,
+        sender: str | None = None,
+    ) -> Any:
+        """Send an update and wait for its result; ``wait="accepted"``: only for that, and None.
+
+        Updates of one ``update_id`` are one, whoever sends them: a repeat gets the same answer.
+        Raises UpdateRejected, UpdateFailed (an error of the code), NotFound, Refused when the
+        workflow is closed or closes without an answer, NoAnswer after ``timeout`` seconds.
+        """
+        end = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        how = {"update_id": update_id, "timeout": timeout, "sender": sender}
+        update = await self._send_update(name, args, how)
+        left = None if end is None else _left(end)
+        return await (update.accepted(left) if wait == "accepted" else update.result(left))
+
+    async def start_update(
+        self,
+        name: str,
+        *args: Any,
+        update_id: str | None = None,
+        timeout: float | None = None,
+        sender: str | None = None,
+    ) -> Update:
+        """Send an update and wait until the workflow accepts it; ``result()`` is the rest."""
+        end = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        how = {"update_id": update_id, "timeout": timeout, "sender": sender}
+        update = await self._send_update(name, args, how)
+        await update.accepted(None if end is None else _left(end))
+        return update
+
+    async def _send_update(self, name: str, args: Sequence[Any], how: dict[str, Any]) -> Update:
+        update_id = how.pop("update_id") or uuid.uuid4().hex
+        return await updates.send(
+            self._store, self.workflow_id, self.run_id, name, args, update_id, **how
+        )
+
+    def get_update(self, update_id: str) -> Update:
+        """The update of an id, to ask for its outcome later; nothing is asked of the server yet."""
+        return Update(self._store, self.workflow_id, check_update_id(update_id), self.run_id)
+
     async def terminate(self, reason: str | None = None) -> None:
         """End the run at once, whatever its code does. Raises NotFound, Refused when closed."""
         check_size((reason or "").encode(), self._store.settings, "the reason")
@@ -111,13 +178,15 @@ class Handle:
     async def describe(self) -> dict[str, Any]:
         """What the run is and what it waits for, in the shape of design 10 and a ``pid``.
 
-        Times are RFC 3339 text in UTC. Raises NotFound.
+        ``views`` is what it shows, where it shows anything. Times are RFC 3339 text in UTC. Raises
+        NotFound.
         """
         route = await self._reach()
         (found,) = await looking.describe(self._store, [(self._partition, route.run_id)])
         if found is None:
             raise NotFound(f"the run {route.run_id!r} of {self.workflow_id!r} is gone")
-        return found
+        views = await asking.views(self._store, self._partition, route.run_id)
+        return found | ({"views": views} if views else {})
 
     async def history(self, *, follow: bool = False) -> AsyncIterator[Event]:
         """The events in order; with ``follow`` new ones as they come, until the run is closed.
@@ -209,6 +278,10 @@ class Handle:
         if status is None or not entries:
             raise NotFound(f"the workflow {self.workflow_id!r} has no run {run_id!r}")
         return None if status == b"running" else looking.event_of(entries[0])
+
+
+def _left(end: float) -> float:
+    return max(0.0, end - asyncio.get_running_loop().time())
 
 
 def _outcome(workflow_id: str, type: str, body: dict[str, Any]) -> Any:

@@ -39,6 +39,11 @@ _STARTED_WITH = (
     "versioning",
 )
 """What a description says of the first event, where that has it."""
+_FIELDS = (
+    *("wid", "type", "status", "queue", "bundle", "start", "close", "len", "size", "attempt"),
+    *("parent", "memo", "attrs", "stuck", "fails", "lost", "decided", "task"),
+)
+"""What a description takes from the state of a run: not its updates, which may be many."""
 _Place = tuple[bytes, Partition]
 
 
@@ -163,7 +168,7 @@ async def describe(
     commands: list[tuple[Arg, ...]] = []
     for p, run_id in runs:
         commands += [
-            ("HGETALL", p.run(run_id)),
+            ("HMGET", p.run(run_id), *_FIELDS),
             ("HGETALL", p.pend(run_id)),
             ("XRANGE", p.hist(run_id), "1-0", "1-0"),
         ]
@@ -173,10 +178,11 @@ async def describe(
     for (p, run_id), state, pend, first in zip(
         runs, answers[::3], answers[1::3], answers[2::3], strict=True
     ):
-        if not state or not first:
+        if state[0] is None or not first:
             found.append(None)
             continue
-        run = _description(run_id, _table(state), event_of(first[0]).body)
+        known = {name: bytes(f) for name, f in zip(_FIELDS, state, strict=True) if f is not None}
+        run = _description(run_id, known, event_of(first[0]).body)
         found.append(run)
         if run["status"] == "running":
             pending.append((run, p, _table(pend)))

@@ -27,6 +27,11 @@ class Closed(Refused):
     """The run is closed."""
 
 
+def closed(workflow_id: str, status: str) -> Closed:
+    """Return what is raised where a message comes too late."""
+    return Closed(f"the workflow {workflow_id!r} is not running, it is {status}")
+
+
 async def deliver(
     store: Store,
     session: Session,
@@ -48,18 +53,18 @@ async def deliver(
         def make(at: Route) -> Call:
             return transitions.message(route=at, type=type, body=body, more=more, request=request)
 
-        route, answer = await _reach_open_mailbox(store, route, make)
+        route, answer = await reach_open_mailbox(store, route, make)
     if answer[0] == b"gone":
         raise NotFound(f"the workflow {route.workflow_id!r} has no run {route.run_id!r} any more")
     if answer[0] == b"closed":
-        status = bytes(answer[1]).decode()
-        raise Closed(f"the workflow {route.workflow_id!r} is not running, it is {status}")
+        raise closed(route.workflow_id, bytes(answer[1]).decode())
     return route
 
 
-async def _reach_open_mailbox(
+async def reach_open_mailbox(
     store: Store, route: Route, make: Callable[[Route], Call]
 ) -> tuple[Route, list[Any]]:
+    """Run a transition on a run, wherever it has moved, once its mailbox is open."""
     loop = asyncio.get_running_loop()
     end = loop.time() + PATIENCE_SECONDS
     attempt = 0
@@ -102,13 +107,13 @@ async def terminate(store: Store, session: Session, route: Route, reason: str | 
             return True
         if answer[0] == b"gone":
             raise NotFound(f"there is no workflow with the id {route.workflow_id!r}")
-        now = await _present(store, route)
+        now = await present(store, route)
         if now is None or now.run_id == route.run_id:
             return False
         route = now
 
 
-async def _present(store: Store, route: Route) -> Route | None:
+async def present(store: Store, route: Route) -> Route | None:
     """Where the chain of a run is now; None when another one has its workflow id."""
     p, workflow_id = route.partition, route.workflow_id
     found, first = await store.read(

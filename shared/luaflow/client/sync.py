@@ -8,9 +8,11 @@ from collections.abc import Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from luaflow.client.asking import ASK_SECONDS
 from luaflow.client.client import Client
 from luaflow.client.handle import Handle
 from luaflow.client.jobs import Job, JobHandle
+from luaflow.client.updates import Update, Wait
 from luaflow.domain.events import Event
 
 T = TypeVar("T")
@@ -38,6 +40,27 @@ class _Loop:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+class SyncUpdate:
+    """An ``Update`` whose methods block."""
+
+    def __init__(self, loop: _Loop, update: Update) -> None:
+        self._loop = loop
+        self._update = update
+
+    @property
+    def id(self) -> str:
+        """The update id."""
+        return self._update.id
+
+    def accepted(self, timeout: float | None = None) -> None:
+        """See ``Update.accepted``."""
+        self._loop.run(self._update.accepted(timeout))
+
+    def result(self, timeout: float | None = None) -> Any:
+        """See ``Update.result``."""
+        return self._loop.run(self._update.result(timeout))
 
 
 class SyncHandle:
@@ -76,6 +99,37 @@ class SyncHandle:
     def cancel(self, reason: str | None = None, *, request_id: str | None = None) -> None:
         """See ``Handle.cancel``."""
         self._loop.run(self._handle.cancel(reason, request_id=request_id))
+
+    def query(self, name: str, *args: Any, timeout: float = ASK_SECONDS) -> Any:
+        """See ``Handle.query``."""
+        return self._loop.run(self._handle.query(name, *args, timeout=timeout))
+
+    def view(self, name: str) -> Any:
+        """See ``Handle.view``."""
+        return self._loop.run(self._handle.view(name))
+
+    def update(
+        self,
+        name: str,
+        *args: Any,
+        update_id: str | None = None,
+        wait: Wait = "completed",
+        timeout: float | None = None,
+    ) -> Any:
+        """See ``Handle.update``."""
+        how: dict[str, Any] = {"update_id": update_id, "wait": wait, "timeout": timeout}
+        return self._loop.run(self._handle.update(name, *args, **how))
+
+    def start_update(
+        self, name: str, *args: Any, update_id: str | None = None, timeout: float | None = None
+    ) -> SyncUpdate:
+        """See ``Handle.start_update``."""
+        work = self._handle.start_update(name, *args, update_id=update_id, timeout=timeout)
+        return SyncUpdate(self._loop, self._loop.run(work))
+
+    def get_update(self, update_id: str) -> SyncUpdate:
+        """See ``Handle.get_update``."""
+        return SyncUpdate(self._loop, self._handle.get_update(update_id))
 
     def terminate(self, reason: str | None = None) -> None:
         """See ``Handle.terminate``."""

@@ -71,6 +71,16 @@ def check_request_id(request_id: str) -> str:
     return request_id
 
 
+def check_update_id(update_id: str) -> str:
+    """Return the id of an update, or raise InvalidArgument: code answers ``{update|<id>}``."""
+    if not 1 <= len(update_id) <= MAX_REQUEST_ID or _FORBIDDEN.search(update_id):
+        raise InvalidArgument(
+            f"the update id {update_id[:80]!r} must have 1-{MAX_REQUEST_ID} characters,"
+            " none of them '{', '}', '|' or a control character"
+        )
+    return check_request_id(update_id)
+
+
 def partition_of(key: str, partitions: int) -> int:
     """Return the partition of a workflow id (or of an entity's key): crc32(utf-8) % P."""
     return zlib.crc32(key.encode()) % partitions

@@ -28,7 +28,7 @@ native budget guard stable order patterns matcher strings tables maths libs
 base errors decode text codec explain scheduler cancel queues channel mailbox
 durations calendar zones layouts calls modules/logger modules/json modules/time modules/os
 modules/uuid modules/funcs modules/process modules/spawn modules/linking modules/saga
-modules/workflow load processes door
+modules/handlers modules/workflow load processes door
 """.split()  # noqa: SIM905
 
 

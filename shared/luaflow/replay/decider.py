@@ -54,11 +54,13 @@ class Decision:
 
     ``status``: wait | done | failed | continued. ``result`` and ``failure`` are JSON bytes. With
     ``more`` it is full: the code asks for more in the next decision, which follows at once.
-    ``unread`` are the messages nobody has taken; None: as the last decision said.
+    ``unread`` are the messages nobody has taken; None: as the last decision said. ``notes`` go into
+    the state of the run (views), and leave no event: a replay knows nothing of them.
     """
 
     seen: int
     commands: list[Command] = field(default_factory=list)
+    notes: list[Command] = field(default_factory=list)
     status: str = "wait"
     more: bool = False
     result: bytes | None = None
@@ -97,6 +99,15 @@ class Execution:
             self._size += len(event.raw)
             if event.type == STARTED or event.type in NEWS:
                 self._unseen.append((event, self._size))
+
+    def look(self, op: bytes, name: str, args: bytes) -> Activation:
+        """Ask the code without a trace (``query``, ``validate``); throw the run away then.
+
+        ``args`` is a JSON array. The answer is ``done`` with a result, ``failed``, or
+        ``unknown`` with words for people: there is no such query.
+        """
+        self.run.replaying = True
+        return self.run.step(op, self._now, self._length, 0, name.encode(), args)
 
     def count(self, size: int) -> None:
         """Count the bytes of events that this worker's own commit wrote (``history_size``)."""
@@ -212,6 +223,9 @@ class Execution:
         for command in out.commands:
             if command.op == "local_activity":
                 self.locals.append(command)
+                continue
+            if not command.seq:
+                decision.notes.append(command)
                 continue
             if command.op == "child" and _waits(command):
                 self._waiting_children.add(command.seq)

@@ -18,7 +18,9 @@ _OPS = {
     "RequestCancelExternalWorkflowExecutionInitiated": ("cancel", "to"),
     "TerminateExternalWorkflowExecutionInitiated": ("terminate", "to"),
     "UpsertWorkflowSearchAttributes": ("attrs", ""),
-    "WorkflowExecutionUpdateCompleted": ("update_reply", "update_id"),
+    "WorkflowExecutionUpdateAccepted": ("accept_update", "update_id"),
+    "WorkflowExecutionUpdateRejected": ("reject_update", "update_id"),
+    "WorkflowExecutionUpdateCompleted": ("complete_update", "update_id"),
 }
 
 

@@ -31,7 +31,8 @@ done, ``q#`` how many there were, ``q#0`` to ``q#999`` name them (``scripts/incl
 
 Outside partitions: ``lf:namespaces`` (hash: name -> settings), ``lf:<ns>:types``,
 ``lf:<ns>:hosts``, ``lf:<ns>:builds``, ``lf:<ns>:bundle:<hash>``; and under one hash tag, because
-scripts write them: ``lf:{<ns>}:workers``, ``lf:{<ns>}:worker:<id>``, ``lf:{<ns>}:leader``.
+scripts write them: ``lf:{<ns>}:workers``, ``lf:{<ns>}:worker:<id>``, ``lf:{<ns>}:leader``,
+``lf:{<ns>}:asks:<queue>``.
 """
 
 from __future__ import annotations
@@ -127,6 +128,10 @@ class Partition:
         """Return the channel that wakes schedulers: something is due earlier than they think."""
         return self.prefix + "bell"
 
+    def updated(self, run_id: str, update_id: str) -> str:
+        """Return the channel on which the steps of an update are told."""
+        return f"{self.prefix}update:{run_id}:{update_id}"
+
     def done(self, run_id: str) -> str:
         """Return the channel on which a run's closing is told."""
         return f"{self.prefix}done:{run_id}"
@@ -165,3 +170,13 @@ def leader(namespace: str) -> str:
 def worker(namespace: str, incarnation: str) -> str:
     """Return the hash of what a worker says of itself; it expires when the worker is gone."""
     return f"lf:{{{namespace}}}:worker:{incarnation}"
+
+
+def asks(namespace: str, queue: str) -> str:
+    """Return the list of questions that wait for the workers of a queue; it has a time to live."""
+    return f"lf:{{{namespace}}}:asks:{queue}"
+
+
+def answer(namespace: str, ask_id: str) -> str:
+    """Return the channel on which the answer to a question is told."""
+    return f"lf:{{{namespace}}}:answer:{ask_id}"

@@ -107,6 +107,14 @@ def message(
     return Call(load("message"), keys, args)
 
 
+def update(*, route: Route, update_id: str, body: bytes) -> Call:
+    """Put an update into the history of an open run; once for each id and chain of runs."""
+    p, wid, rid, queue, sticky = route
+    keys = [p.meta, p.wf(wid), p.run(rid), p.hist(rid), p.workflow_queue(queue), p.sticky(sticky)]
+    keys += [p.leases, p.timers]
+    return Call(load("update"), keys, [rid, queue, sticky, update_id, body])
+
+
 def take_workflow(
     *,
     partition: Partition,

@@ -117,6 +117,9 @@ function ops.exit(run, pid, ok, text)
   S.drive(run)
 end
 
+function ops.query(run, name, args) K.handlers.query(run, name, args) end
+function ops.validate(run, name, args) K.handlers.validate(run, name, args) end
+
 function ops.reply(run, values)
   local list = decode(values)
   local task = run.service_task
@@ -130,6 +133,7 @@ end
 -- Everything crosses as one flat list: status, messages ahead, answer, unread ids, number of
 -- commands, number of service values, then 5 values a command, the service, 3 values a log line.
 local function answer(run, status, text, more)
+  if run.notes then K.handlers.flush(run) end
   local out, n = run.out, run.nout
   local commands, values = n // 5, 0
   local service = run.service
@@ -155,6 +159,7 @@ end
 local function deadlock(run)
   if run.npending > 0 or run.head <= run.tail or run.paused[1] then return nil end
   if run.options.interrupt_on_cancel and not run.cancel_requested then return nil end
+  if N.next(run.update_handlers) then return nil end
   local lines = {}
   local task = run.oldest
   while task do
@@ -177,11 +182,11 @@ end
 
 local function act(run, op, a, b, c)
   ops[op](run, a, b, c)
-  settle(run, op)
+  if not run.said then settle(run, op) end
 end
 
 local function step(run, op, now, length, size, replaying, fresh, a, b, c)
-  if run.ended then return answer(run, "ended") end
+  if run.ended and op ~= "query" and op ~= "validate" then return answer(run, "ended") end
   K.run, run.replaying = run, replaying
   if fresh then run.given = 0 end -- a decision begins
   if op ~= "reply" then run.asked = 0 end
@@ -198,6 +203,11 @@ local function step(run, op, now, length, size, replaying, fresh, a, b, c)
     run.ended = true
     return answer(run, "fault", "kernel", K.decoder.message_of(e))
   end
+  local said = run.said
+  if said then
+    run.said = false
+    return answer(run, said.status, said.text)
+  end
   if run.ended then return answer(run, run.status, run.answer, run.unread_ids) end
   if run.service then return answer(run, "service") end
   return answer(run, run.paused[1] and "more" or "wait")
@@ -212,6 +222,7 @@ local function stack(run)
   end
   return N.table.concat(lines, "\n")
 end
+K.stack = stack
 
 -- Where command `seq` was given, else the last one; "" where nobody traced.
 local function line(run, seq)
@@ -238,6 +249,7 @@ function K.open(info_text, log_replay)
   run.fail, run.complete, run.finish = fail, complete, end_run
   for _, id in N.ipairs(info.local_activities or {}) do run.local_activities[id] = true end
   mailbox.new(run)
+  K.handlers.new(run)
   load.environment(run)
   local function feed(op, now, length, size, replaying, fresh, a, b, c)
     return step(run, op, now, length, size, replaying, fresh, a, b, c)

@@ -28,9 +28,11 @@ local FORBIDDEN = {
   debug = "use print, or `luaflow workflow trace`", package = "list libraries under `imports`",
 }
 
--- Modules whose files are loaded when code lists them (_LATER in vm.py).
+-- Modules whose files are loaded when code lists them (LATER in files.py).
 local LATER = {}
-for name in N.string.gmatch("base64 crypto env events hash http_client metrics registry yaml", "%S+") do
+for name in N.string.gmatch(
+  "activity base64 crypto env events hash http http_client metrics registry yaml", "%S+"
+) do
   LATER[name] = true
 end
 

@@ -48,7 +48,13 @@ function Message.__tostring(m) return "process.Message{topic=" .. m[STATE].topic
 local Entry = {__metatable = false, __name = "message"}
 
 --- Code has this message now: nobody else needs it.
+-- An update is needed until it is answered: a run that continues as new hands it over.
 function M.taken(run, entry)
+  if run.unread[entry] and not entry.update then M.settled(run, entry) end
+end
+
+--- The same of an update that is answered.
+function M.settled(run, entry)
   if run.unread[entry] then
     run.unread[entry] = nil
     run.mail_changed, run.took = true, run.took + 1
@@ -92,6 +98,7 @@ local function release(run, wanted, give)
     if wanted(kept[i]) then give(kept[i]) else still[#still + 1] = kept[i] end
   end
 end
+M.release = release
 
 --- The inbox; from now on it gets what no listener takes.
 function M.inbox(run)
@@ -182,8 +189,11 @@ local function accept(run, row)
   arrived[#arrived + 1] = entry
   if row[4] == "cancel" then return cancel(run, entry) end
   if row[8] ~= nil then
-    run.updates[row[8]] = "admitted"
+    entry.update = row[8]
+    run.updates[row[8]] = {state = "admitted", entry = entry}
+    run.open_updates = run.open_updates + 1
     entry.from = "{update|" .. row[8] .. "}"
+    if K.handlers.serve(run, entry) then return end
   end
   route(run, entry)
 end
@@ -240,6 +250,7 @@ function M.new(run)
   run.listeners, run.kept, run.inbox = {}, {}, false
   run.unread, run.arrived, run.mail_changed, run.updates = {}, {}, false, {}
   run.received, run.took, run.looks = 0, 0, false
+  run.open_updates = 0
   run.ahead, run.ahead_first, run.ahead_last = {}, 1, 0
   run.events = false
 end

@@ -200,6 +200,7 @@ end
 --- Ask Python, inside the activation; returns its answers.
 function S.service(name, ...)
   local run = K.run
+  if run.alone then S.impure("this call") end
   S.waitable("this call")
   -- Each answer begins a new budget, so asking is counted.
   run.asked = run.asked + 1

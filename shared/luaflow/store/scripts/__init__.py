@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 
 _LINE = re.compile(r"--- include (\w+)\s*$")
-_OOM_REFUSED = frozenset({"start", "start_jobs", "message"})
+_OOM_REFUSED = frozenset({"start", "start_jobs", "message", "update", "ask"})
 """Scripts the server refuses when memory is out (design 5.9); all others must go on."""
 
 
@@ -84,6 +84,7 @@ def _bind(keys: tuple[str, ...], args: tuple[str, ...]) -> str:
 _LENGTH = dict.fromkeys(
     ("wf", "run", "newrun", "pend", "mark", "sess", "worker", "leader", "name"), "HLEN"
 )
+_LENGTH["asks"] = "LLEN"
 _LENGTH |= dict.fromkeys(("timers", "leases", "gc", "vis", "jobs", "set", "workers"), "ZCARD")
 
 

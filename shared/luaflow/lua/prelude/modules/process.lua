@@ -94,15 +94,19 @@ local function outcome(seq, what)
 end
 
 local STEPS = {
-  ack = {admitted = "accepted"}, nak = {admitted = "done"},
-  ok = {accepted = "done", admitted = "done"}, error = {accepted = "done", admitted = "done"},
+  ack = {admitted = "accepted"}, nak = {admitted = "rejected"},
+  ok = {accepted = "completed", admitted = "completed"},
+  error = {accepted = "completed", admitted = "completed"},
+}
+local REPLIES = {
+  ack = "accept_update", nak = "reject_update", ok = "complete_update", error = "complete_update",
 }
 
 -- An answer to an update: ack or nak first, then ok or error.
 local function answer_update(id, topic, ...)
-  local updates = K.run.updates
-  local step = STEPS[topic]
-  local state = updates[id]
+  local run = K.run
+  local update, step = run.updates[id], STEPS[topic]
+  local state = update and update.state
   local after = step and state and step[state]
   if not after then
     return nil, invalid("cannot answer update '" .. id .. "' with '" .. topic .. "': "
@@ -110,12 +114,16 @@ local function answer_update(id, topic, ...)
   end
   local value = ...
   local data, wrong
-  if K.run.replaying then wrong = codec.problem(value) else data, wrong = codec.encode(value) end
+  if run.replaying then wrong = codec.problem(value) else data, wrong = codec.encode(value) end
   if wrong then return nil, invalid(wrong) end
-  updates[id] = after
-  S.emit("update_reply", id, data, '{"step":"' .. topic .. '"}')
+  update.state = after
+  if update.entry then mailbox.settled(run, update.entry) end
+  update.entry = nil
+  if after ~= "accepted" then run.open_updates = run.open_updates - 1 end
+  S.emit(REPLIES[topic], id, data, '{"step":"' .. topic .. '"}')
   return true
 end
+P.answer_update = answer_update
 
 function M.send(dest, topic, ...)
   if dest == nil or topic == nil then
@@ -164,6 +172,29 @@ function M.terminate(dest)
   if to_process then return tell(dest, nil, "terminate", {}) end
   return outcome(S.emit("terminate", dest), "terminate")
 end
+
+-- Ask a workflow and wait for what its code answers: its value, or nil and an error.
+local function ask(op, verb)
+  return function(dest, name, ...)
+    if type(name) ~= "string" or name == "" then
+      return nil, invalid("process." .. op .. " expects a destination and the name of the " .. op)
+    end
+    local wrong = check_destination(dest)
+    if wrong then return nil, wrong end
+    if K.kind == "workflow" then
+      return nil, invalid("process." .. op .. " is not available in workflows: " .. verb
+        .. " in an activity, or send a signal and wait for the answer")
+    end
+    local stop = S.enter("process." .. op)
+    if stop then return nil, stop end
+    local data, err = A.arguments(...)
+    if err then return nil, err end
+    return S.await(S.emit(op, dest, data, codec.encode({name = name})), op)
+  end
+end
+
+M.update, M.query = ask("update", "send it"), ask("query", "ask it")
+S.withdraw.update, S.withdraw.query = stop_waiting, stop_waiting
 
 S.withdraw.signal, S.withdraw.cancel, S.withdraw.terminate = stop_waiting, stop_waiting, stop_waiting
 

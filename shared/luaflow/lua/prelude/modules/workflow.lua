@@ -6,6 +6,7 @@ local type, math_type, next, tostring = N.type, N.math.type, N.next, N.tostring
 local invalid = K.errors.invalid
 
 local W = {}
+for name, member in next, K.handlers.members do W[name] = member end
 
 local function in_workflow() return K.kind == "workflow" end
 
@@ -53,17 +54,6 @@ function K.marker(name, ...)
   return value
 end
 
--- Run `fn` to its end in a coroutine of its own: what resumed ours would go on here, and only here.
-local function call_alone(fn)
-  local U = K.guard.coroutine
-  local co = U.create(fn)
-  local ok, value, err = U.resume(co)
-  if U.status(co) ~= "suspended" then return ok, value, err end
-  local where = K.position_of(co)
-  U.close(co)
-  return false, where .. ": coroutine.yield is not allowed inside workflow.side_effect"
-end
-
 -- Replay does not run `fn`: it must leave the run's random and serial numbers as they were.
 local function record(fn)
   local run = K.run
@@ -71,7 +61,7 @@ local function record(fn)
   -- (an answer of Python's begins a new activation: it must go on with these numbers)
   run.pure_env = K.libs.environment(run.info.run_id .. "/" .. run.seq)
   K.libs.enter(run.pure_env)
-  local ok, value, err = call_alone(fn)
+  local ok, value, err = K.call_alone(fn)
   -- Before the run's own numbers are back: the words of an error may number an object.
   if not ok then value = K.errors.raised(value) end
   if ok and err ~= nil then value = K.errors.returned(err) or value end

@@ -8,8 +8,9 @@
 --   M type body key receiver message         a letter to a process, through the outbox: no answer
 --   S type body                              a message to oneself: an event and news at once
 --   U ids                                    messages up to `seen` that the code has not taken
---   H field value                            a field of the run that describe shows (attrs, memo)
+--   H field value                            a field of the run that describe shows (attrs, memo, views)
 --   I index                                  its search attributes are these now (see visible.lua)
+--   N update_id state type body              a step of an update; whoever waits for it is woken
 --   Z status type body key receiver message close   the end; key 0: nobody to tell
 --- include activity_operations
 
@@ -46,6 +47,13 @@ function OPS.I(r, i)
   add_attributes(ARGV[i + 1], r.start)
   rcall('HSET', run_key, 'index', ARGV[i + 1])
   return i + 2
+end
+
+function OPS.N(r, i)
+  append(r, ARGV[i + 3], ARGV[i + 4])
+  rcall('HSET', run_key, 'u:' .. ARGV[i + 1], ARGV[i + 2] .. r.len)
+  rcall('PUBLISH', string.sub(meta_key, 1, -5) .. 'update:' .. run_id .. ':' .. ARGV[i + 1], r.len)
+  return i + 5
 end
 
 function OPS.T(r, i)

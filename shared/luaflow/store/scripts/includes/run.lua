@@ -15,6 +15,10 @@
 --   attempt next                      which try of its chain it is; the run that followed it
 --   attrs index memo                  what list and describe show (see visible.lua)
 --   told told_len                     last refused close, and the events there were
+--   v:<name> views validators         what it shows; the names of those, of updates with a validator
+--   u:<update id>                     a letter and the event that says so: a admitted, k accepted,
+--                                     n rejected, d done; one that is a when the run continues as new
+--                                     goes with it
 local MESSAGE = {
   WorkflowExecutionSignaled = true, WorkflowExecutionUpdateAdmitted = true,
   WorkflowExecutionCancelRequested = true
