@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from tests.reference.programs import Program, programs, write_app
@@ -20,6 +21,7 @@ __all__ = ["engine", "make_engine"]
 
 PATIENCE = 30.0
 LIBRARY = read_library()
+PROMISES = read_library(Path(__file__).parent / "promises")
 
 
 @pytest.fixture
@@ -33,7 +35,16 @@ async def url(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
 @pytest.mark.parametrize("name", sorted(LIBRARY))
 async def test_claims(engine: Engine, url: str, name: str) -> None:
     """What the definition file of this name claims."""
-    found = list(programs(LIBRARY[name], url))
+    await _prove(engine, list(programs(LIBRARY[name], url)))
+
+
+@pytest.mark.parametrize("name", sorted(PROMISES))
+async def test_promises(engine: Engine, url: str, name: str) -> None:
+    """What no row has room for, in the same notation: words of errors, kinds, odd arguments."""
+    await _prove(engine, list(programs(PROMISES[name], url)))
+
+
+async def _prove(engine: Engine, found: list[Program]) -> None:
     if not found:
         return
     ids = write_app(engine.folder, found)
