@@ -27,9 +27,10 @@ def lua_page(note: str) -> list[str]:
     """The lines of the page."""
     lines = ["# Lua", "", note, INTRO]
     lines += [f"- **{word}**: {meaning}" for word, meaning in IN_WORKFLOWS.items()]
-    for name, sections in read_library().items():
+    library = read_library()
+    for name in sorted(library, key=lambda one: (one == "absent", one)):
         lines += ["", f"## {name}"]
-        for section in sections:
+        for section in library[name]:
             lines += list(_section(section, name))
     return lines
 
