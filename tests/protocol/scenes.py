@@ -16,6 +16,7 @@ from tests.protocol.hand import (
     request,
     timer,
 )
+from tests.protocol.scenes_entity import ENTITY_SCENES
 
 from luaflow.domain.events import CLOSING_EVENT
 from luaflow.store import (
@@ -30,7 +31,7 @@ from luaflow.store import (
     upkeep,
 )
 from luaflow.store.attempts import Proof
-from luaflow.store.chains import retry_run
+from luaflow.store.chains import continue_slice, retry_run
 from luaflow.store.child_starts import child_start
 from luaflow.store.delivery import Stamp
 from luaflow.store.keys import Partition
@@ -182,14 +183,14 @@ async def _continue_many(hand: Hand) -> Call:
 async def _slice(hand: Hand) -> Call:
     route, call = await _continuing(hand)
     await hand.store.one(call)
-    return transitions.continue_slice(route=route, next_run=NEXT, cursor=0)
+    return continue_slice(route=route, next_run=NEXT, cursor=0)
 
 
 async def _last_slice(hand: Hand) -> Call:
     route, call = await _continuing(hand)
     await hand.store.one(call)
     assert await hand.slice(route) == [b"ok", 1, 0]
-    return transitions.continue_slice(route=route, next_run=NEXT, cursor=1)
+    return continue_slice(route=route, next_run=NEXT, cursor=1)
 
 
 async def _close_out_half(hand: Hand) -> Call:
@@ -645,6 +646,7 @@ SCENES: dict[str, Scene] = {
     "deliver_inbox": _deliver_inbox,
     "register_name": _register_name,
     "unregister_name": _unregister_name,
+    **ENTITY_SCENES,
 }
 """By script name, a word behind it for a second scene of the same script."""
 

@@ -18,7 +18,7 @@ OWNED_BY = {"hist": "run", "pend": "run"}
 # Deleted by the retention, so their name must be in the partition's gc set once closed.
 LIVING = {"wf", "run"}
 # Of a namespace, outside partitions.
-SHARED = {"types", "hosts", "builds", "workers", "bundle"}
+SHARED = {"types", "hosts", "builds", "workers", "bundle", "lanes"}
 
 
 def leftover_keys(server: Redis, namespace: str) -> list[str]:

@@ -19,6 +19,7 @@ import orjson
 from luaflow.activity import ActivityError, Context, Info
 from luaflow.domain import values
 from luaflow.domain.failure import Failure, canceled
+from luaflow.domain.lanes import base_of
 from luaflow.domain.retry import RetryPolicy, activity_ended, tried_again
 from luaflow.domain.tokens import Token
 from luaflow.errors import (
@@ -220,7 +221,7 @@ def info_of(attempt: Attempt) -> Info:
         workflow_id="" if attempt.job else attempt.workflow_id,
         run_id=attempt.job or attempt.run_id,
         workflow_type=attempt.workflow_type,
-        task_queue=attempt.queue,
+        task_queue=base_of(attempt.queue),
         seq=attempt.seq,
         start_to_close_ms=attempt.start_to_close,
         heartbeat_timeout_ms=attempt.heartbeat,

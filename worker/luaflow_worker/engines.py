@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,11 +10,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from luaflow.domain.events import RUNTIME_VERSION
+from luaflow.domain.lanes import base_of
 from luaflow.errors import LuaflowError
 from luaflow.lua.vm import Engine
 from luaflow.registry.bundle import Bundle
 from luaflow.replay.loading import source_of
 from luaflow.store import keys
+from luaflow.store.lanes import use_lane
 from luaflow.store.store import Store
 from luaflow_worker.children import Types
 
@@ -54,6 +57,7 @@ class Engines:
         self._cpu_seconds = cpu_seconds
         self.log_replay = log_replay
         self._engines: OrderedDict[str, Code] = OrderedDict()
+        self._noting: set[asyncio.Task[None]] = set()
 
     async def get(self, bundle: str) -> Code:
         """Return the code of a bundle; MissingBundle, or LoadError when it does not load."""
@@ -74,6 +78,17 @@ class Engines:
             self._engines.popitem(last=False)
         return code
 
+    def use_lane(self, lane: str) -> None:
+        """Have a lane noted that a task is about to be put into; in the background, once."""
+        if lane != base_of(lane) and lane not in self._store.lanes:
+            task = asyncio.create_task(use_lane(self._store, lane), name="luaflow-lane")
+            self._noting.add(task)
+            task.add_done_callback(self._noting.discard)
+
+    async def close(self) -> None:
+        """Wait until lanes are noted; one that cannot be is noted by a scheduler's sweep."""
+        await asyncio.gather(*self._noting, return_exceptions=True)
+
     def discard(self, engine: Engine) -> None:
         """Forget an engine that cannot be trusted any more."""
         for name, known in list(self._engines.items()):
@@ -83,13 +98,13 @@ class Engines:
     async def deployed(self, names: set[str], hosts: set[str]) -> Types:
         """Return what is deployed under these workflow types and worker entries."""
         if not names:
-            return Types({}, {})
+            return Types({}, {}, self.use_lane)
         namespace = self._store.namespace
         wanted, places = sorted(names), sorted(hosts) or ["-"]
         found, known = await self._store.read(
             ("HMGET", keys.types(namespace), *wanted), ("HMGET", keys.hosts(namespace), *places)
         )
-        return Types(_table(wanted, found), _table(places, known))
+        return Types(_table(wanted, found), _table(places, known), self.use_lane)
 
 
 def _table(names: list[str], found: list[bytes | None]) -> dict[str, dict[str, Any]]:

@@ -18,6 +18,7 @@ from luaflow.domain.failure import Failure
 from luaflow.domain.visibility import parse_query
 from luaflow.errors import InvalidArgument, NotFound
 from luaflow.registry import load_app
+from luaflow.registry.bundle import defaults_of
 from luaflow.registry.schemas import text_of
 from luaflow.store.checks import check_before_start
 from luaflow.store.store import Store
@@ -293,5 +294,5 @@ def _registered(folder: str | Path, names: set[str]) -> dict[str, Registered]:
         if entry is None or worker is None:
             raise NotFound(f"no worker of the app {folder} has registered the function {name!r}")
         schema = text_of(entry.input_schema)
-        found[name] = Registered(worker.task_queue, entry.options, schema)
+        found[name] = Registered(worker.task_queue, defaults_of(entry), schema)
     return found

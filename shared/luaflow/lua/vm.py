@@ -27,7 +27,7 @@ ORDER: Final = """
 native budget guard stable order patterns matcher strings tables maths libs
 base errors decode text codec explain scheduler cancel queues channel mailbox
 durations calendar zones layouts calls modules/logger modules/json modules/time modules/os
-modules/uuid modules/funcs modules/process modules/spawn modules/linking modules/saga
+modules/uuid modules/funcs modules/process modules/spawn modules/linking modules/lock modules/saga
 modules/handlers modules/workflow load processes door
 """.split()  # noqa: SIM905
 

@@ -16,7 +16,8 @@ class DeployedType(NamedTuple):
     """A workflow type as ``luaflow deploy`` left it; ``host`` and ``client`` are entry ids.
 
     ``versioning`` is "auto_upgrade" where its runs move to the newest code by themselves.
-    ``input_schema`` is JSON text; '' where the input is not checked.
+    ``input_schema`` is JSON text; '' where the input is not checked. ``flow`` is what limits its
+    runs (``luaflow.domain.flow``), '' for nothing.
     """
 
     type: str
@@ -27,6 +28,7 @@ class DeployedType(NamedTuple):
     client: str
     versioning: str = ""
     input_schema: str = ""
+    flow: str = ""
 
     def to_bytes(self) -> bytes:
         """The JSON that stands in the types table."""
