@@ -325,4 +325,48 @@ function Saga:add(id, ...) end
 ---```
 function Saga:compensate() end
 
+---Wait for a lock over all runs of the namespace: one run has it at a time, or `limit` runs. `timeout` bounds
+---the wait, 0 asks only. The lock goes back when the run closes, however it closes, or with `release`. It is
+---not counted: a run that has it, or waits for it, gets Conflict.
+---
+---Workflows: recorded. Elsewhere: refused.
+---@param key string
+---@param options? {limit: integer?, timeout: integer|string|time.Duration|nil}
+---@return workflow.Lock? lock
+---@return Error? err
+---
+---```lua workflow
+---local workflow = require("workflow")
+---local lock = workflow.lock("stock", {timeout = "20s"})
+---workflow.lock("stock") --> nil, Conflict
+---lock:release() --> true
+---workflow.lock("pool", {limit = 3}):release() --> true
+---workflow.lock("") --> nil, Invalid
+---workflow.lock("stock", {limit = 0}) --> nil, Invalid
+---workflow.lock("stock", {timeout = "soon"}) --> nil, Invalid
+---```
+---```lua function activity
+---local workflow = require("workflow")
+---workflow.lock("stock") --> nil, Invalid
+---```
+function workflow.lock(key, options) end
+
+---A lock that this run has.
+---@class workflow.Lock
+local Lock = {}
+
+---Give it back, to whoever waits first. Again, it changes nothing.
+---
+---Workflows: recorded.
+---@return true? ok
+---
+---```lua workflow
+---local workflow = require("workflow")
+---local lock = workflow.lock("desk")
+---lock:release() --> true
+---lock:release() --> true
+---workflow.lock("desk"):release() --> true
+---```
+function Lock:release() end
+
 return workflow
