@@ -32,11 +32,12 @@ KINDS = ("workflow", "activity")
 
 
 class Reading(NamedTuple):
-    """What the server said: tasks by queue and kind, open runs and jobs, messages, of itself."""
+    """What the server said: tasks by queue and kind, how much there is of each thing, of itself."""
 
     backlog: dict[tuple[str, str], int]
     running: int
     jobs: int
+    schedules: int
     outbox: int
     memory_used: int
     memory_max: int
@@ -93,12 +94,14 @@ class Gauges(Service, Collector):
             ("INFO", "everything"),
             *(("ZLEXCOUNT", p.vis, low, high) for p in partitions),
             *(("ZCARD", p.jobs) for p in partitions),
+            *(("ZCARD", p.schedules) for p in partitions),
         )
-        info = parse_info(counts[0])
+        info, many = parse_info(counts[0]), len(partitions)
         return Reading(
             backlog=await self._backlog(),
-            running=sum(counts[1 : len(partitions) + 1]),
-            jobs=sum(counts[len(partitions) + 1 :]),
+            running=sum(counts[1 : many + 1]),
+            jobs=sum(counts[many + 1 : 2 * many + 1]),
+            schedules=sum(counts[2 * many + 1 :]),
             outbox=await self._outbox(),
             memory_used=int(info.get("used_memory", 0)),
             memory_max=int(info.get("maxmemory", 0)),
@@ -159,6 +162,7 @@ def _metrics(reading: Reading) -> Iterator[Metric]:
     for name, text, value in (
         ("luaflow_workflows_running", "Workflows that run.", reading.running),
         ("luaflow_jobs_open", "Plain jobs that have not ended.", reading.jobs),
+        ("luaflow_schedules", "Schedules, paused ones too.", reading.schedules),
         ("luaflow_outbox_messages", "Messages on their way between partitions.", reading.outbox),
         ("luaflow_redis_memory_used_bytes", "Memory the server uses.", reading.memory_used),
         ("luaflow_redis_memory_max_bytes", "Memory it may use; 0: no limit.", reading.memory_max),

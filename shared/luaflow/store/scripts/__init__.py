@@ -82,9 +82,11 @@ def _bind(keys: tuple[str, ...], args: tuple[str, ...]) -> str:
 
 
 _LENGTH = dict.fromkeys(
-    ("wf", "run", "newrun", "pend", "mark", "sess", "worker", "leader", "name"), "HLEN"
+    ("wf", "run", "newrun", "pend", "mark", "sess", "worker", "leader", "name", "schedule"), "HLEN"
 )
-_LENGTH |= dict.fromkeys(("timers", "leases", "gc", "vis", "jobs", "set", "workers"), "ZCARD")
+_LENGTH |= dict.fromkeys(
+    ("timers", "leases", "gc", "vis", "jobs", "set", "workers", "schedules"), "ZCARD"
+)
 
 
 def _typed(keys: tuple[str, ...]) -> str:
