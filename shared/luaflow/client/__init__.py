@@ -5,6 +5,17 @@ from __future__ import annotations
 from luaflow.client.client import Client
 from luaflow.client.handle import Handle
 from luaflow.client.jobs import Job, JobHandle
-from luaflow.client.sync import SyncClient, SyncHandle, SyncJobHandle
+from luaflow.client.schedules import ScheduleHandle
+from luaflow.client.sync import SyncClient, SyncHandle, SyncJobHandle, SyncScheduleHandle
 
-__all__ = ["Client", "Handle", "Job", "JobHandle", "SyncClient", "SyncHandle", "SyncJobHandle"]
+__all__ = [
+    "Client",
+    "Handle",
+    "Job",
+    "JobHandle",
+    "ScheduleHandle",
+    "SyncClient",
+    "SyncHandle",
+    "SyncJobHandle",
+    "SyncScheduleHandle",
+]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -40,13 +39,6 @@ TRIES: Final = 100
 SHOWN: Final = 5
 """Coming times that a description lists."""
 _STATE_KEYS: Final = ("paused", "note", "limited_actions")
-
-
-@dataclass(frozen=True, slots=True)
-class Backfilled:
-    """What a backfill asked for: how many times of the spec."""
-
-    times: int
 
 
 class ScheduleHandle:
@@ -91,6 +83,17 @@ class ScheduleHandle:
 
         await self._change(change)
 
+    async def replace(self, plan: Plan) -> None:
+        """Put another plan in the place of the one it has; where it stands is kept."""
+        await check_start(self._store, self.schedule_id, plan)
+
+        def change(found: Schedule, now: int) -> Schedule:
+            found.state.updated = now
+            found.state.aim(found.name, plan, now)
+            return found._replace(plan=plan)
+
+        await self._change(change)
+
     async def pause(self, note: str = "") -> None:
         """Stop acting on its times; those that pass meanwhile are left out for good.
 
@@ -127,8 +130,8 @@ class ScheduleHandle:
 
     async def backfill(
         self, start: datetime | str, end: datetime | str, overlap: str | None = None
-    ) -> Backfilled:
-        """Act on its times from ``start`` to ``end``, both in the past; a run for each.
+    ) -> int:
+        """Act on its times from ``start`` to ``end``, both in the past; return how many.
 
         Without ``overlap`` they go by the schedule's own policy: under ``skip`` only the first
         starts while that runs, so ``allow_all`` or ``buffer_all`` is mostly meant. At most 500
@@ -143,7 +146,7 @@ class ScheduleHandle:
             return found
 
         await self._change(change)
-        return Backfilled(times[0])
+        return times[0]
 
     async def delete(self) -> None:
         """Remove the schedule; runs it started go on."""
