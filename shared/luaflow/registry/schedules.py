@@ -78,11 +78,18 @@ def _plan(name: str, workflow: str, fields: Fields, words: dict[str, Any]) -> Pl
 def _note(fields: Fields, message: str) -> None:
     """Put a mistake to the line of the key that its message begins with."""
     said, _, remedy = message.partition(": ")
-    key = said.replace(".", " ").split(" ")[0]
-    if key not in fields.data:
-        key = "options" if key in ("workflow", "temporal") and "options" in fields.data else ""
-    line = fields.line(key) if key else fields.line()
-    fields.problems.error(said, fields.document.file, line, remedy or _HOW)
+    problem = fields.problems.error
+    problem(said, fields.document.file, fields.line(*_place(fields.data, said)), remedy or _HOW)
+
+
+def _place(data: Mapping[str, Any], said: str) -> tuple[str, ...]:
+    word = said.split(" ", maxsplit=1)[0]
+    if word.startswith(("workflow.", "temporal.")):
+        written = data.get("options")
+        names = written if isinstance(written, Mapping) else {}
+        return ("options", *[n for n in (word, word.removeprefix("workflow.")) if n in names][:1])
+    key = "workflow_id" if said.startswith("the workflow id") else word.partition(".")[0]
+    return (key,) if key in data else ()
 
 
 def link(entries: Mapping[str, Entry], problems: Problems) -> None:
