@@ -157,7 +157,10 @@ ENTRY = """\
 
 def deploy(luaflow: Commands, folder: Path, more: str, *words: str) -> dict[str, str]:
     """Deploy an app with these entries; what it says of schedules."""
-    files = {"src/app.yaml": HEAD + WORKFLOW + more, "src/wf.lua": "return function() end"}
+    files: dict[str, str | bytes] = {
+        "src/app.yaml": HEAD + WORKFLOW + more,
+        "src/wf.lua": "return function() end",
+    }
     answer = luaflow("deploy", str(write_app(folder, files)), "-o", "json", *words)
     assert answer.code == 0, answer.err
     return {one["schedule_id"]: one["change"] for one in answer.json["schedules"]}
@@ -187,7 +190,10 @@ def test_deploy_leaves_the_schedules_of_others_alone(luaflow: Commands, tmp_path
     words = ("-s", "app:nightly", "-t", "app:pay", "--cron", "@yearly")
     assert luaflow("schedule", "create", *words).code == 0
     other = ENTRY.replace("nightly", "a")
-    files = {"src/app.yaml": HEAD + WORKFLOW + ENTRY + other, "src/wf.lua": "return function() end"}
+    files: dict[str, str | bytes] = {
+        "src/app.yaml": HEAD + WORKFLOW + ENTRY + other,
+        "src/wf.lua": "return function() end",
+    }
     answer = luaflow("deploy", str(write_app(tmp_path, files)))
     assert answer.code == 5
     assert "a schedule 'app:nightly' that was not deployed with this app" in answer.err
