@@ -5,6 +5,7 @@ Two schedulers that find the same date compute the same step; the script takes o
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -14,8 +15,8 @@ import orjson
 from luaflow.client.schedules import prepare_start
 from luaflow.domain.ids import partition_of
 from luaflow.domain.messages import parent_closed
-from luaflow.domain.schedules import Ask, Start, advance
-from luaflow.errors import LuaflowError, Unavailable, Unknown
+from luaflow.domain.schedules import Ask, Start, advance, ended
+from luaflow.errors import LuaflowError, Refused, Unavailable, Unknown
 from luaflow.store.courier import Courier
 from luaflow.store.link import Call
 from luaflow.store.schedules import (
@@ -23,6 +24,7 @@ from luaflow.store.schedules import (
     change_schedule,
     date_of,
     find_schedules,
+    lost_runs,
     parent_of,
 )
 from luaflow.store.store import Store
@@ -42,27 +44,34 @@ class Schedules:
 
     async def fire(self, due: Sequence[Date], now: int) -> list[tuple[Date, int]]:
         """Act on dates at namespace time ``now``; return those to be put off, with ms."""
-        found = await find_schedules(self._store, [date.run_id for date in due])
-        left = []
-        for date, schedule in zip(due, found, strict=True):
+        acted = await asyncio.gather(*(self._date(date.run_id, now) for date in due))
+        return [(date, BROKEN_MS) for date, done in zip(due, acted, strict=True) if not done]
+
+    async def _date(self, name: str, now: int) -> bool:
+        """Act on one date; False where that cannot be done now, which stops no other."""
+        try:
+            (schedule,) = await find_schedules(self._store, [name])
             if schedule is None:  # removed since the date was read, and its date with it
-                left.append((date, BROKEN_MS))
-                continue
-            try:
-                await self._act(schedule, now)
-            except (Unavailable, Unknown):
-                raise
-            except LuaflowError as error:
-                log.error("the schedule %s waits for a minute: %s", schedule.name, error)  # noqa: TRY400
-                left.append((date, BROKEN_MS))
-            except Exception:
-                log.exception("the schedule %s cannot be handled", schedule.name)
-                left.append((date, BROKEN_MS))
-        return left
+                return False
+            await self._act(schedule, now)
+        except (Unavailable, Unknown):
+            raise
+        except LuaflowError as error:
+            log.warning("the schedule %s waits for a minute: %s", name, error)
+            return False
+        except Exception:
+            log.exception("the schedule %s cannot be handled", name)
+            return False
+        return True
 
     async def _act(self, schedule: Schedule, now: int) -> None:
+        for number, status in await lost_runs(self._store, schedule):
+            ended(schedule.plan, schedule.state, number, status)
         step = advance(schedule.name, schedule.plan, schedule.state, now)
-        messages = [await self._start(schedule, start) for start in step.starts]
+        if step.starts:
+            await self._check_memory(schedule)
+        starts = [self._start(schedule, start) for start in step.starts]
+        messages = await asyncio.gather(*starts)
         messages += [self._ask(schedule, ask) for ask in step.asks]
         call = change_schedule(
             schedule,
@@ -75,6 +84,12 @@ class Schedules:
             self._metrics.scheduled(len(step.starts), step.missed)
             receivers = {receiver for receiver, _ in messages}
             self._courier.tell(schedule.partition.number, receivers)
+
+    async def _check_memory(self, schedule: Schedule) -> None:
+        """As other starts, those of schedules wait while memory is short."""
+        (full,) = await self._store.read(("HGET", schedule.partition.meta, "full"))
+        if full:
+            raise Refused(f"Redis uses {bytes(full).decode()}% of its memory: starts wait")
 
     async def _made(self, call: Call) -> bool:
         return bool((await self._store.one(call))[0] == b"ok")

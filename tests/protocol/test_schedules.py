@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 from tests.protocol.scenes import dump, fail_over
+from tests.support.clock import shift
 from tests.support.engine import Engine, Make, within
 from tests.support.mutants import mutant, proves, replaced
 
@@ -18,8 +19,10 @@ from luaflow.client.schedules import ScheduleHandle
 from luaflow.domain import schedules as rules
 from luaflow.domain.schedules import State, time_text
 from luaflow.errors import AlreadyExists, InvalidArgument, NotFound, Refused
+from luaflow.store import upkeep
 from luaflow.store.courier import Courier
 from luaflow.store.schedules import Schedule, find_schedules
+from luaflow_scheduler import schedules as firing
 from luaflow_scheduler.dates import Date
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.partition import PartitionWatch
@@ -192,6 +195,37 @@ async def test_a_time_forgotten_in_a_fail_over_starts_nothing_again(played: Play
     state = (await played.read()).state
     assert state.running == []
     assert "exists already" in state.recent[0]["message"]
+
+
+async def _none(*_: Any) -> list[tuple[int, str]]:
+    return []
+
+
+@proves(replaced(firing, "lost_runs", _none))
+async def test_a_run_lost_in_a_fail_over_is_not_waited_for(played: Played) -> None:
+    """Its partition goes back to before it began: the schedule looks, and goes on."""
+    await played.create()
+    before = await dump(played.engine)  # type: ignore[arg-type]
+    await played.look(20_000)
+    p = played.engine.store.partition(f"s-{time_text(BEGIN)}")
+    assert p.number != (await played.read()).partition.number
+    await fail_over(played.engine, before, "another", prefix=p.prefix)  # type: ignore[arg-type]
+    await shift(played.engine.store, 20_000, [p])
+    await played.look(MINUTE)
+    assert await played.runs() == ["48:00Z running"]
+    assert (await played.read()).state.recent[0]["status"] == "lost"
+
+
+async def test_starts_wait_while_memory_is_short(played: Played) -> None:
+    """As those of clients, who are refused; nothing is lost by that."""
+    await played.create()
+    p = (await played.read()).partition
+    await played.engine.store.run(upkeep.head_room(partition=p, percent=90))
+    await played.look(20_000)
+    assert (await played.read()).state.actions == 0
+    await played.engine.store.run(upkeep.head_room(partition=p, percent=10))
+    await played.look(MINUTE)
+    assert await played.runs() == ["47:00Z running"]
 
 
 def _forgetful(name: str, plan: Any, state: State, now: int) -> int:
@@ -453,9 +487,10 @@ async def test_a_workflow_that_is_not_deployed_waits(
     assert (await handle.describe())["problem"] is None
 
 
-async def test_the_whole_engine(make_engine: Make) -> None:
+@pytest.mark.parametrize("partitions", [1, 16])
+async def test_the_whole_engine(make_engine: Make, partitions: int) -> None:
     """A scheduler and a worker: the run says who started it, to its code and to list."""
-    engine = await make_engine(simulated=True)
+    engine = await make_engine(simulated=True, partitions=partitions)
     engine.folder.mkdir()
     (engine.folder / "_index.yaml").write_text(APP)
     await engine.deploy()

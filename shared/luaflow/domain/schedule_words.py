@@ -13,7 +13,7 @@ from luaflow.domain.failure import Invalid
 from luaflow.domain.ids import check_workflow_id, closest
 from luaflow.domain.options import START_KEYS, parse_start_options
 from luaflow.domain.schedule_specs import SPEC_KEYS, plain_words
-from luaflow.domain.schedules import CATCHUP_MS, OVERLAPS, Plan, time_text
+from luaflow.domain.schedules import CATCHUP_MS, LEAST_CATCHUP_MS, OVERLAPS, Plan, time_text
 
 POLICY_KEYS: Final = ("overlap", "catchup_window", "pause_on_failure")
 _TIMES: Final = ("cron", "interval", "calendar")
@@ -55,7 +55,7 @@ def change_plan(name: str, plan: Plan, words: Mapping[str, Any]) -> Plan:
     if (overlap := rest.pop("overlap", None)) is not None:
         changes["overlap"] = overlap_of(overlap)
     if (window := rest.pop("catchup_window", None)) is not None:
-        changes["catchup_ms"] = duration_ms(_plain(window), "catchup_window") or CATCHUP_MS
+        changes["catchup_ms"] = _window(window)
     if (memo := rest.pop("schedule_memo", None)) is not None:
         changes["memo"] = values.encode(dict(memo))
     options = start_table(rest.pop("options", None) or {}, rest)
@@ -74,6 +74,13 @@ def overlap_of(word: str) -> str:
     if text not in OVERLAPS:
         raise Invalid(f"overlap must be one of {', '.join(OVERLAPS)}, got {word!r}")
     return text
+
+
+def _window(value: Any) -> int:
+    ms = duration_ms(_plain(value), "catchup_window") or CATCHUP_MS
+    if ms < LEAST_CATCHUP_MS:
+        raise Invalid(f"catchup_window must be {LEAST_CATCHUP_MS} ms at least, got {ms}")
+    return ms
 
 
 def start_table(options: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

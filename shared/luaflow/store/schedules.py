@@ -14,7 +14,7 @@ import orjson
 
 from luaflow.domain.events import CHILD_EVENT
 from luaflow.domain.ids import partition_of
-from luaflow.domain.schedules import Plan, State, ended
+from luaflow.domain.schedules import Plan, State, begun, ended
 from luaflow.store.delivery import Stamp
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg, Call
@@ -83,6 +83,19 @@ async def all_schedules(store: Store) -> list[Schedule]:
     return [one for one in await find_schedules(store, names) if one]
 
 
+async def lost_runs(store: Store, schedule: Schedule) -> list[tuple[int, str]]:
+    """The runs that a schedule takes to be running and that are not: number and status.
+
+    It is told of each end, but a fail-over that loses a run, or the message, must not make it wait
+    for ever. What became of a run whose start was not answered yet is not known.
+    """
+    runs = [run for run in schedule.state.running if run["begun"]]
+    places = [store.partition(run["workflow_id"]).wf(run["workflow_id"]) for run in runs]
+    found = await store.read(*(("HGET", key, "status") for key in places)) if places else []
+    statuses = [bytes(status or b"lost").decode() for status in found]
+    return [(r["number"], s) for r, s in zip(runs, statuses, strict=True) if s != "running"]
+
+
 def date_of(state: State, *, more: bool = False) -> int:
     """The date a state asks for, as the scripts take it."""
     return AT_ONCE if more else state.due or 0
@@ -145,7 +158,7 @@ def tell_schedule(
 def _take_note(schedule: Schedule, mail: Mapping[str, Any]) -> bool:
     body, type_ = mail["body"], str(mail["type"])
     status = "not_started" if type_ == _NOT_STARTED else _STATUS.get(type_)
-    if status is None:  # it has started, which is known
-        return False
+    if status is None:
+        return begun(schedule.state, int(mail["seq"]))
     message = str((body.get("failure") or {}).get("message", ""))
     return ended(schedule.plan, schedule.state, int(mail["seq"]), status, message)
