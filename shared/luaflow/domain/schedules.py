@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -63,7 +63,7 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """The plan as a plain object."""
-        return asdict(self)
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Plan:
@@ -100,7 +100,7 @@ class State:
 
     def to_json(self) -> dict[str, Any]:
         """The state as a plain object."""
-        return asdict(self)
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> State:
