@@ -572,7 +572,7 @@ async def _finish_jobs(hand: Hand) -> Call:
 async def _scheduled(hand: Hand) -> Schedule:
     """A schedule one of whose runs runs."""
     state = State(uid="u", created=0, updated=0, next=1, due=1)
-    state.running = [{"number": 1, "workflow_id": "w", "run_id": "r", "asked": "", "begun": True}]
+    state.running = [{"number": 1, "workflow_id": "w", "run_id": "r", "asked": ""}]
     plan = Plan("t", {"interval": "1h"})
     made = Schedule("s", hand.store.partition("s"), "", plan, state)
     call = change_schedule(made, plan=plan, date=1)

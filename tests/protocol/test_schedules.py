@@ -321,10 +321,12 @@ async def test_cancel_other_waits_for_the_end(played: Played) -> None:
 
 @proves(mutant("deliver_to_schedule", "if fresh ~= '' then keep_schedule() end", ""))
 async def test_it_hears_of_the_end_of_its_runs(played: Played) -> None:
-    """Also of one that was continued as new, timed out or failed: its chain's last run tells it."""
+    """At once, and not when its next time comes; also of one that ran out of time."""
     await played.create(run_timeout="30s")
     await played.look(20_000)
-    await played.look(MINUTE)
+    await played.look(30_000)
+    assert (await played.read()).state.running == []
+    await played.look(30_000)
     assert await played.runs() == ["47:00Z timed_out", "48:00Z running"]
     (last, first) = (await played.engine.client.get_schedule("s").describe())["recent_actions"]
     assert (first["status"], last["status"]) == ("timed_out", "running")
@@ -517,3 +519,42 @@ async def test_the_whole_engine(make_engine: Make, partitions: int) -> None:
     await engine.settle()
     recent = (await handle.describe())["recent_actions"]
     assert [entry["status"] for entry in recent] == ["completed"]
+
+
+CHAIN = """
+local workflow = require("workflow")
+local function main(n)
+  if n < 3 then workflow.continue_as_new(n + 1) end
+  process.inbox():receive()
+  error("down")
+end
+"""
+
+
+async def test_a_chain_is_one_run_to_its_schedule(make_engine: Make) -> None:
+    """Continued as new twice, it runs on; how its last run ended is what the schedule hears."""
+    engine = await make_engine(simulated=True)
+    await engine.deploy({"chain": CHAIN})
+    await engine.worker()
+    handle = await engine.client.create_schedule(
+        "s", "app:chain", 1, interval="1m", pause_on_failure=True
+    )
+    played = Played(engine)
+    await played.look(20_000)
+    first = engine.client.get_handle(f"s-{time_text(BEGIN)}")
+    run_id = (await handle.describe())["running"][0]["run_id"]
+    for _ in range(2):
+        one = engine.client.get_handle(first.workflow_id, run_id)
+        await engine.until(one, "WorkflowExecutionContinuedAsNew")
+        run_id = (await engine.history(one))[-1].body["new_run_id"]
+    await played.look(MINUTE)
+    assert len((await handle.describe())["running"]) == 1
+    await first.signal("go")
+    failed = "WorkflowExecutionFailed"
+    await engine.until(engine.client.get_handle(first.workflow_id, run_id), failed)
+    await played.look()
+    found = await handle.describe()
+    assert (found["running"], found["paused"]) == ([], True)
+    assert found["note"].startswith(f"{first.workflow_id} failed: ")
+    assert "down" in found["recent_actions"][0]["message"]
+    await played.close()

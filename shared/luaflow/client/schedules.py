@@ -123,6 +123,7 @@ class ScheduleHandle:
         word = overlap_of(overlap) if overlap else ""
 
         def change(found: Schedule, now: int) -> Schedule:
+            # (the request remembered last is this one)
             trigger(found.plan, found.state, now, word, found.state.asked[-1])
             return found
 

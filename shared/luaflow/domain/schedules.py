@@ -248,7 +248,7 @@ class _Judge:
         start = Start(state.actions, at, workflow_id, digest.hexdigest()[:32], bool(request))
         self._starts.append(start)
         run = {"number": start.number, "workflow_id": workflow_id, "run_id": start.run_id}
-        state.running.append({**run, "asked": "", "begun": False})
+        state.running.append({**run, "asked": ""})
         times = {"scheduled_at": time_text(at), "started_at": time_text(self._now)}
         entry = {**times, **run, "manual": start.manual, "status": "running"}
         state.recent = [*state.recent, entry][-RECENT:]
@@ -258,15 +258,6 @@ class _Judge:
             if run["asked"] not in (how, "terminate"):
                 run["asked"] = how
                 self._asks.append(Ask(run["number"], run["workflow_id"], how))
-
-
-def begun(state: State, number: int) -> bool:
-    """Take note that a run is there; whether that is news."""
-    found = next((run for run in state.running if run["number"] == number), None)
-    if found is None or found["begun"]:
-        return False
-    found["begun"] = True
-    return True
 
 
 def ended(plan: Plan, state: State, number: int, status: str, message: str = "") -> bool:

@@ -14,7 +14,7 @@ import orjson
 
 from luaflow.domain.events import CHILD_EVENT
 from luaflow.domain.ids import partition_of
-from luaflow.domain.schedules import Plan, State, begun, ended
+from luaflow.domain.schedules import Plan, State, ended
 from luaflow.store.delivery import Stamp
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg, Call
@@ -87,13 +87,18 @@ async def lost_runs(store: Store, schedule: Schedule) -> list[tuple[int, str]]:
     """The runs that a schedule takes to be running and that are not: number and status.
 
     It is told of each end, but a fail-over that loses a run, or the message, must not make it wait
-    for ever. What became of a run whose start was not answered yet is not known.
+    for ever. While starts are on their way to a partition, nothing is said of the runs there.
     """
-    runs = [run for run in schedule.state.running if run["begun"]]
-    places = [store.partition(run["workflow_id"]).wf(run["workflow_id"]) for run in runs]
-    found = await store.read(*(("HGET", key, "status") for key in places)) if places else []
+    p, runs = schedule.partition, schedule.state.running
+    places = [store.partition(run["workflow_id"]) for run in runs]
+    numbers = sorted({place.number for place in places})
+    lengths = await store.read(*(("XLEN", p.outbox(n)) for n in numbers)) if numbers else []
+    quiet = {number for number, length in zip(numbers, lengths, strict=True) if not length}
+    asked = [(r, q) for r, q in zip(runs, places, strict=True) if q.number in quiet]
+    commands = [("HGET", q.wf(run["workflow_id"]), "status") for run, q in asked]
+    found = await store.read(*commands) if commands else []
     statuses = [bytes(status or b"lost").decode() for status in found]
-    return [(r["number"], s) for r, s in zip(runs, statuses, strict=True) if s != "running"]
+    return [(r["number"], s) for (r, _), s in zip(asked, statuses, strict=True) if s != "running"]
 
 
 def date_of(state: State, *, more: bool = False) -> int:
@@ -158,7 +163,7 @@ def tell_schedule(
 def _take_note(schedule: Schedule, mail: Mapping[str, Any]) -> bool:
     body, type_ = mail["body"], str(mail["type"])
     status = "not_started" if type_ == _NOT_STARTED else _STATUS.get(type_)
-    if status is None:
-        return begun(schedule.state, int(mail["seq"]))
+    if status is None:  # it has started, which is known
+        return False
     message = str((body.get("failure") or {}).get("message", ""))
     return ended(schedule.plan, schedule.state, int(mail["seq"]), status, message)
