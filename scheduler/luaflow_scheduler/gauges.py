@@ -38,6 +38,7 @@ class Reading(NamedTuple):
     backlog: dict[tuple[str, str], int]
     running: int
     jobs: int
+    schedules: int
     outbox: int
     waiting: int
     memory_used: int
@@ -95,6 +96,7 @@ class Gauges(Service, Collector):
             ("INFO", "everything"),
             *(("ZLEXCOUNT", p.vis, low, high) for p in partitions),
             *(("ZCARD", p.jobs) for p in partitions),
+            *(("ZCARD", p.schedules) for p in partitions),
             *(("HGET", p.meta, "waiting") for p in partitions),
         )
         info, n = parse_info(counts[0]), len(partitions)
@@ -102,7 +104,8 @@ class Gauges(Service, Collector):
             backlog=await self._backlog(),
             running=sum(counts[1 : 1 + n]),
             jobs=sum(counts[1 + n : 1 + 2 * n]),
-            waiting=sum(int(found or 0) for found in counts[1 + 2 * n :]),
+            schedules=sum(counts[1 + 2 * n : 1 + 3 * n]),
+            waiting=sum(int(found or 0) for found in counts[1 + 3 * n :]),
             outbox=await self._outbox(),
             memory_used=int(info.get("used_memory", 0)),
             memory_max=int(info.get("maxmemory", 0)),
@@ -168,6 +171,7 @@ def _metrics(reading: Reading) -> Iterator[Metric]:
             "Runs that wait for a lock, or for a slot of a concurrency limit.",
             reading.waiting,
         ),
+        ("luaflow_schedules", "Schedules, paused ones too.", reading.schedules),
         ("luaflow_outbox_messages", "Messages on their way between partitions.", reading.outbox),
         ("luaflow_redis_memory_used_bytes", "Memory the server uses.", reading.memory_used),
         ("luaflow_redis_memory_max_bytes", "Memory it may use; 0: no limit.", reading.memory_max),

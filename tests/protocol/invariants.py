@@ -269,7 +269,7 @@ def _of_dates(state: PartitionState) -> Iterator[str]:
     for member in [*state.timers, *state.leases]:
         kind, _, rest = member.partition("|")
         run_id, _, seq = rest.partition("|")
-        if kind == "o" or run_id.startswith(JOB):
+        if kind in "oS" or run_id.startswith(JOB):
             continue
         run = state.runs.get(run_id)
         if run is None:

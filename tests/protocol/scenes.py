@@ -19,6 +19,7 @@ from tests.protocol.hand import (
 from tests.protocol.scenes_entity import ENTITY_SCENES
 
 from luaflow.domain.events import CLOSING_EVENT
+from luaflow.domain.schedules import Plan, State
 from luaflow.store import (
     asking,
     attempts,
@@ -36,6 +37,7 @@ from luaflow.store.child_starts import child_start
 from luaflow.store.delivery import Stamp
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call
+from luaflow.store.schedules import Schedule, change_schedule, parent_of, tell_schedule
 from luaflow.store.transitions import Indexed, RequestId, Route
 
 Scene = Callable[[Hand], Awaitable[Call]]
@@ -588,7 +590,32 @@ async def _finish_jobs(hand: Hand) -> Call:
     return jobs.finish_jobs(partition=hand.store.partition("w"), ends=ends)
 
 
+async def _scheduled(hand: Hand) -> Schedule:
+    """A schedule one of whose runs runs."""
+    state = State(uid="u", created=0, updated=0, next=1, due=1)
+    state.running = [{"number": 1, "workflow_id": "w", "run_id": "r", "asked": ""}]
+    plan = Plan("t", {"interval": "1h"})
+    made = Schedule("s", hand.store.partition("s"), "", plan, state)
+    call = change_schedule(made, plan=plan, date=1)
+    assert (await hand.store.one(call))[0] == b"ok"
+    return made._replace(version=str(call.args[2]))
+
+
+async def _change_schedule(hand: Hand) -> Call:
+    made = await _scheduled(hand)
+    return change_schedule(made, plan=made.plan, date=-1, latest=1, messages=[(3, b"{}")])
+
+
+async def _to_schedule(hand: Hand) -> Call:
+    made = await _scheduled(hand)
+    texts = (orjson.dumps(one.to_json()).decode() for one in (made.plan, made.state))
+    mail = parent_of(made, 1) | {"type": "ChildWorkflowExecutionCompleted", "body": {}}
+    return tell_schedule(made.partition, STAMP, mail, made.version, *texts)
+
+
 SCENES: dict[str, Scene] = {
+    "change_schedule": _change_schedule,
+    "deliver_to_schedule": _to_schedule,
     "start": _start,
     "message": _message,
     "update": _update,

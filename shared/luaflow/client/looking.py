@@ -216,7 +216,10 @@ def _description(run_id: str, state: dict[str, bytes], first: dict[str, Any]) ->
         "history_length": int(state["len"]),
         "history_size": int(state["size"]),
         "attempt": int(state.get("attempt", b"1")),
-        "parent": parent and {k: parent[k] for k in ("workflow_id", "run_id")},
+        # (a run that a schedule started has a parent that is no run)
+        "parent": {k: parent[k] for k in ("workflow_id", "run_id")}
+        if parent and "k" not in parent
+        else None,
         "memo": first.get("memo", {}) | orjson.loads(state.get("memo") or b"{}"),
         "search_attributes": first.get("search_attributes", {})
         | orjson.loads(state.get("attrs") or b"{}"),

@@ -26,6 +26,8 @@ key (after the prefix)   type         holds
 ``name:<name>``          hash         PID of the process that has the registered name
 ``job:<job id>``         hash         a plain job: its state, its record, its outcome
 ``jobs``                 sorted set   open jobs by the time they were asked for (ms)
+``schedule:<id>``        hash         a schedule: its version, its plan, where it stands (JSON)
+``schedules``            sorted set   the ids of the schedules of this partition
 ``sess:<session>``       hash         request numbers of a client session
 ``meta``                 hash         settings, clock, epoch, wake-up time of this partition
 =======================  ===========  ======================================================
@@ -50,7 +52,7 @@ JOB = "j:"
 class Partition:
     """The key names of one partition of one namespace."""
 
-    __slots__ = ("gc", "jobs", "leases", "meta", "number", "prefix", "timers", "vis")
+    __slots__ = ("gc", "jobs", "leases", "meta", "number", "prefix", "schedules", "timers", "vis")
 
     def __init__(self, namespace: str, number: int) -> None:
         """Build the names that every script of the partition needs, once."""
@@ -62,6 +64,7 @@ class Partition:
         self.gc = prefix + "gc"
         self.vis = prefix + "vis"
         self.jobs = prefix + "jobs"
+        self.schedules = prefix + "schedules"
 
     def wf(self, workflow_id: str) -> str:
         """Return the key of a workflow id."""
@@ -143,6 +146,10 @@ class Partition:
     def rate(self, key: str) -> str:
         """Return the hash of a rate limit."""
         return f"{self.prefix}rate:{key}"
+
+    def schedule(self, schedule_id: str) -> str:
+        """Return the key of a schedule."""
+        return f"{self.prefix}schedule:{schedule_id}"
 
     def bell(self) -> str:
         """Return the channel that wakes schedulers: something is due earlier than they think."""

@@ -24,6 +24,7 @@ from luaflow.store.entities import Line
 from luaflow.store.inboxes import deliver_inbox
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call, ScriptFailed
+from luaflow.store.schedules import read_schedule, tell_schedule
 from luaflow.store.store import PATIENCE_SECONDS, Store
 from luaflow.store.transitions import Route
 
@@ -227,7 +228,12 @@ async def _find(store: Store, p: Partition, mails: Sequence[Mapping[str, Any]]) 
     ids = [str(mail.get("workflow_id", "")) for mail in mails]
     # where a key has a wrong type, the message's script says so, and stops nobody else
     found = await store.ask(
-        *(("HMGET", p.wf(id_), "run", "queue", "sticky", "status") for id_ in ids)
+        *(
+            read_schedule(p, id_)
+            if mail.get("k") == "schedule"
+            else ("HMGET", p.wf(id_), "run", "queue", "sticky", "status")
+            for id_, mail in zip(ids, mails, strict=True)
+        )
     )
     targets = [_Target("", "", "") if isinstance(f, ResponseError) else _target(f) for f in found]
     ask = [
@@ -281,6 +287,8 @@ def _call(
                 return _end(p, stamp, mail, target), (*answers, *told)
             case "outcome":
                 return _outcome(p, stamp, mail, target), ()
+            case "schedule":  # what it is stands in the place of a run's route
+                return tell_schedule(p, stamp, mail, *target[:3]), ()
             case "letter":  # to a process, whose node stands in the place of a workflow id
                 node, letter = str(mail["workflow_id"]), orjson.dumps(mail["letter"])
                 return deliver_inbox(partition=p, node=node, stamp=stamp, letter=letter), ()

@@ -386,7 +386,7 @@ def put_off(*, partition: Partition, set_key: str, member: str, score: str, dela
     """Look again in ``delay`` ms at a date nobody could act on; a date of a closed run goes."""
     p = partition
     kind, _, rest = member.partition("|")
-    bound = set_key != p.gc and kind not in ("o", "z")
+    bound = set_key != p.gc and kind not in ("o", "z", "S")
     run = p.owner(rest.split("|")[0]) if bound else p.meta
     args: list[Arg] = [member, score, delay, int(bound), int(set_key == p.timers)]
     return Call(load("put_off"), [p.meta, run, set_key], args)
