@@ -185,13 +185,13 @@ function G.caught(err)
   G.note(err)
   spoken = false
   if dead then raise() end
-  return place_free(err)
+  return G.explained(place_free(err))
 end
 
 --- The same for an error that ended coroutine `co`, with the place in the user's code.
 function G.last_words(err, co)
   local text = place_free(err)
-  if text == err then return err end
+  if text == err then return G.explained(err) end
   return K.position_of(co) .. ": " .. text
 end
 

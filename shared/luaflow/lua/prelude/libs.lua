@@ -12,45 +12,10 @@ K.libs = B
 --- The word for where this code runs, used in refusals: "workflows" or "functions".
 B.place = "workflows"
 
--- What is not there, and what to use instead --------------------------------------------------
-
-local ACTIVITY = "use an activity"
-local SOURCE = "put the code in a library entry and require it"
-
-local FORBIDDEN = {
-  io = ACTIVITY, debug = "use logger or print", package = "use require",
-  load = SOURCE, loadstring = SOURCE, loadfile = SOURCE, dofile = SOURCE,
-  collectgarbage = "luaflow manages the memory", rawlen = "use the operator #",
-  utf8 = "use string patterns such as \"[\\0-\\x7F\\xC2-\\xFD][\\x80-\\xBF]*\"",
-  python = ACTIVITY, jit = "it is not needed", ffi = ACTIVITY,
-  bit = "use the operators & | ~ << >>",
-  bit32 = "use the operators & | ~ << >>", setfenv = "use a table of your own",
-  getfenv = "use _G", module = "return a table from a library entry", newproxy = "use a table",
-}
-
-local FORBIDDEN_OS = {
-  execute = ACTIVITY, exit = "return from the function", remove = ACTIVITY, rename = ACTIVITY,
-  tmpname = ACTIVITY, getenv = "pass it as an argument", setlocale = "text is compared by bytes",
-}
-
-local FORBIDDEN_STRING = {
-  dump = SOURCE, pack = "use json", unpack = "use json", packsize = "use json",
-}
-
-local function refuse(prefix, forbidden)
-  return function(_, name)
-    local remedy = forbidden[name]
-    if remedy then
-      raise(prefix .. name .. " is not available in " .. B.place .. ": " .. remedy)
-    end
-  end
-end
-
 -- Modules --------------------------------------------------------------------------------------
 
---- A read-only view of `members`, and its metatable; reading a `forbidden` name raises its remedy.
-function B.readonly(name, members, forbidden)
-  if forbidden then setmetatable(members, {__index = refuse(name .. ".", forbidden)}) end
+--- A read-only view of `members`, and its metatable.
+function B.readonly(name, members)
   local mt = {__index = members, __metatable = false, __name = name}
   function mt.__newindex(_, key)
     raise(name .. " is read-only: cannot set '" .. S.tostring(key) .. "'")
@@ -63,12 +28,11 @@ B.tables = {
   string = K.strings, table = K.tables, math = K.maths, coroutine = G.coroutine,
   os = {difftime = N.os.difftime, platform = "wippy"},
 }
-local FORBIDDEN_MEMBERS = {string = FORBIDDEN_STRING, os = FORBIDDEN_OS}
 
 --- The modules as users see them, and their metatables (`string` may get a __call).
 B.modules, B.metatables = {}, {}
 for name, members in next, B.tables do
-  B.modules[name], B.metatables[name] = B.readonly(name, members, FORBIDDEN_MEMBERS[name])
+  B.modules[name], B.metatables[name] = B.readonly(name, members)
 end
 
 -- ("x"):rep(n) must meet the same bounds as string.rep("x", n).
@@ -197,8 +161,6 @@ function B.base.integer(value)
   local number = tonumber_user(value)
   return number and N.math.tointeger(number) or no_cast(value, "integer")
 end
-
-setmetatable(B.base, {__index = refuse("", FORBIDDEN)})
 
 -- Environments ---------------------------------------------------------------------------------
 
