@@ -31,7 +31,10 @@ end
 local function drive(co, out)
   local waits = 0
   local function next_step(ok, ...)
-    if not ok then return "error", (...) end
+    if not ok then
+      local err = (...)
+      return "error", N.type(err) == "string" and K.libs.explained(err) or err
+    end
     if status(co) == "dead" then
       for i = 1, N.select("#", ...) do out[#out + 1] = show((N.select(i, ...))) end
       return "done"

@@ -33,22 +33,34 @@ local FORBIDDEN_OS = {
   tmpname = ACTIVITY, getenv = "pass it as an argument", setlocale = "text is compared by bytes",
 }
 
-local FORBIDDEN_STRING = {
-  dump = SOURCE, pack = "use json", unpack = "use json", packsize = "use json",
-}
+local FORBIDDEN_STRING = {dump = SOURCE}
 
+local reading -- name -> the refusal of what the active run read under it; nil outside of runs
+
+-- What is forbidden reads as nil, so that code can ask whether it is there. Its use fails in Lua's
+-- own words, and `explained` has better ones.
 local function refuse(prefix, forbidden)
   return function(_, name)
     local remedy = forbidden[name]
-    if remedy then
-      raise(prefix .. name .. " is not available in " .. B.place .. ": " .. remedy)
+    if remedy and reading then
+      reading[name] = prefix .. name .. " is not available in " .. B.place .. ": " .. remedy
     end
   end
 end
 
+local USE = "^(.-)attempt to %a+ a nil value %(%a+ '([%w_]+)'%)$"
+
+--- The text of an error; of one for the use of something forbidden, with what to use instead.
+function B.explained(err)
+  if not reading or next(reading) == nil or #err > 400 then return err end
+  local place, name = N.string.match(err, USE)
+  local refusal = name and reading[name]
+  return refusal and place .. refusal or err
+end
+
 -- Modules --------------------------------------------------------------------------------------
 
---- A read-only view of `members`, and its metatable; reading a `forbidden` name raises its remedy.
+--- A read-only view of `members`, and its metatable; `forbidden` names have a remedy.
 function B.readonly(name, members, forbidden)
   if forbidden then setmetatable(members, {__index = refuse(name .. ".", forbidden)}) end
   local mt = {__index = members, __metatable = false, __name = name}
@@ -212,7 +224,7 @@ function B.environment(seed)
   local env = {}
   env._G = env
   local state = S.new_state()
-  state.random = K.random.new(seed)
+  state.random, state.reading = K.random.new(seed), {}
   states[env] = state
   return setmetatable(env, ENVIRONMENT)
 end
@@ -222,6 +234,7 @@ function B.enter(env)
   local state = env and states[env]
   S.use(state)
   K.random.use(state and state.random)
+  reading = state and state.reading
 end
 
 --- An activation of the run of `env` begins.
@@ -230,12 +243,14 @@ function B.begin(env)
   local state = states[env]
   S.use(state)
   K.random.use(state.random)
+  reading = state.reading
 end
 
 --- It ended: "weak" when a metatable asks for weak tables by now, else nil.
 function B.finish()
   S.use(nil)
   K.random.use(nil)
+  reading = nil
   local own = metatables[active]
   if not own then return nil end
   fresh = {}
