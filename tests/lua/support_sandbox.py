@@ -13,7 +13,7 @@ from lupa.lua54 import LuaRuntime
 
 PRELUDE = Path(__file__).resolve().parents[2] / "shared/luaflow/lua/prelude"
 FILES = (
-    "native budget guard stable order patterns matcher strings tables maths libs".split()  # noqa: SIM905
+    "native budget guard stable order patterns matcher strings packing tables maths libs".split()  # noqa: SIM905
 )
 MIB = 1024 * 1024
 

@@ -21,7 +21,10 @@ def test_it_reads_as_nil(name: str) -> None:
 def test_a_caught_use_has_the_remedy_too() -> None:
     """Pcall gives the same words as a failure of the run."""
     outcome = Sandbox().run("return pcall(function() return os.getenv('X') end)")
-    assert outcome.lines == ["false", "test.lua:1: os.getenv is not available in workflows: pass it as an argument"]
+    assert outcome.lines == [
+        "false",
+        "test.lua:1: os.getenv is not available in workflows: pass it as an argument",
+    ]
 
 
 def test_nils_of_the_code_keep_their_message() -> None:

@@ -100,7 +100,8 @@ local function missing(unit, name)
   local why = forbidden(name)
   if why then K.raise(why) end
   if K.modules[name] or LATER[name] then
-    K.raise(format("module '%s' is not listed: add it to `modules` of %s", name, unit.entry))
+    local words = "module '%s' not found: it is not listed, add it to `modules` of %s"
+    K.raise(format(words, name, unit.entry))
   end
   K.raise(format("module '%s' not found", name))
 end
