@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _PLACE = re.compile(r"(.+?):(\d+): (.*)", re.DOTALL)
 _NO_MODULE = re.compile(r"module '(.+)' not found\Z")
-_REQUIRED = re.compile(r"module '([^']+)' (?:not found|is not listed)")
+_REQUIRED = re.compile(r"module '([^']+)' not found")
 _NO_GLOBAL = re.compile(r"\(global '(\w+)'\)\Z")
 
 

@@ -109,7 +109,7 @@ def test_errors_do_not_hide_warnings(luaflow: Commands, app: Path, command: str)
 @pytest.mark.parametrize(
     ("lua", "says"),
     [
-        ("local j = require('json')", "module 'json' is not listed \u2013 add json to modules: in"),
+        ("local j = require('json')", "`modules` of app:wf \u2013 add json to modules: in"),
         ("local j = json.encode(1)", "(global 'json') \u2013 add json to modules: in"),
         ("local j = require('jsno')", "module 'jsno' not found \u2013 check its spelling, or add"),
     ],

@@ -13,7 +13,7 @@ from lupa.lua54 import LuaRuntime
 
 PRELUDE = Path(__file__).resolve().parents[2] / "shared/luaflow/lua/prelude"
 FILES = (
-    "native budget guard remedies stable order patterns matcher strings tables maths libs".split()  # noqa: SIM905
+    "native budget guard stable order patterns matcher strings packing tables maths libs".split()  # noqa: SIM905
 )
 MIB = 1024 * 1024
 
@@ -31,7 +31,10 @@ end
 local function drive(co, out)
   local waits = 0
   local function next_step(ok, ...)
-    if not ok then return "error", G.explained((...)) end
+    if not ok then
+      local err = (...)
+      return "error", N.type(err) == "string" and K.libs.explained(err) or err
+    end
     if status(co) == "dead" then
       for i = 1, N.select("#", ...) do out[#out + 1] = show((N.select(i, ...))) end
       return "done"

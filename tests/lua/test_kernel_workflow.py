@@ -383,7 +383,7 @@ def test_forbidden_modules_are_load_errors_that_say_what_to_use() -> None:
     ("name", "words"),
     [
         ("nope", "flow.lua:1: module 'nope' not found"),
-        ("time", "module 'time' is not listed: add it to `modules` of app:flow"),
+        ("time", "module 'time' not found: it is not listed, add it to `modules` of app:flow"),
         ("sql", "module 'sql' is not available in workflows: do it in an activity"),
     ],
 )

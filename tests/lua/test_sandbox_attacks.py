@@ -149,7 +149,7 @@ REFUSED = {
     "collectgarbage()": "collectgarbage is not available",
     "python.eval('1')": "python is not available",
     "utf8.char(1)": "utf8 is not available",
-    "_G.io.read()": "attempt to index a nil value (field 'io')",
+    "return _G.io.read()": "io is not available",
     "getmetatable('').__index.upper = nil": "attempt to index a boolean value",
     "string.upper = nil": "string is read-only: cannot set 'upper'",
     "rawset(string, 'upper', 1)": "string is read-only",

@@ -54,5 +54,7 @@ def test_the_lists_agree() -> None:
 def test_what_is_not_listed_says_so() -> None:
     """Also where its file is not loaded."""
     engine = Engine(source('local h = require("hash") return print', modules=("json",)))
-    with pytest.raises(LoadError, match="module 'hash' is not listed: add it to `modules`"):
+    with pytest.raises(
+        LoadError, match="module 'hash' not found: it is not listed, add it to `modules`"
+    ):
         engine.check()

@@ -38,7 +38,10 @@ class Cors:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Cors:
-        """Read ``cors.allow.origins`` (`*`, or a list) and its kin; what is absent is open."""
+        """Read ``cors.allow.origins`` (`*`, or a list) and its kin; what is absent is open.
+
+        An origin is a whole one, or `*.example.com` for all hosts below a domain.
+        """
         return cls(
             origins=_words(_option(options, "allow.origins", "*")),
             methods=", ".join(_words(_option(options, "allow.methods", _METHODS))).upper(),
@@ -62,7 +65,7 @@ class Cors:
 
     def allows(self, origin: str) -> bool:
         """Whether pages of an origin may read the answers."""
-        return "*" in self.origins or origin in self.origins
+        return any(_fits(origin, wanted) for wanted in self.origins)
 
     def preflight(self, visit: Visit) -> web.Response | None:
         """The answer to a browser that asks first; None for any other request."""
@@ -89,6 +92,15 @@ def _option(options: Mapping[str, Any], key: str, default: Any) -> Any:
     for word in key.split("."):
         at = at.get(word) if isinstance(at, Mapping) else None
     return default if at is None else at
+
+
+def _fits(origin: str, wanted: str) -> bool:
+    if wanted in ("*", origin):
+        return True
+    scheme, _, domain = wanted.rpartition("://")
+    mine, _, host = origin.partition("://")
+    below = domain.startswith("*.") and host.endswith(domain[1:]) and host != domain[1:]
+    return below and scheme in ("", mine)
 
 
 def _words(value: Any) -> tuple[str, ...]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from luaflow.domain import values
 from luaflow.domain.failure import Failure
-from luaflow.registry.entries import Entry
+from luaflow.registry import sources
+from luaflow.registry.entries import CallableEntry, Entry, LuaEntry
 
 if TYPE_CHECKING:
     from luaflow_worker.functions import FunctionCall
@@ -25,7 +27,7 @@ def _get(call: FunctionCall, id_: bytes) -> tuple[Any, ...]:
     entry = call.host.app.entries.get(name)
     if entry is None:
         return None, values.encode(Failure("NotFound", f"entry not found: {name}", retryable=False))
-    return (_shape(entry),)
+    return (_shape(call, entry),)
 
 
 def _find(call: FunctionCall, text: bytes) -> tuple[Any, ...]:
@@ -37,12 +39,29 @@ def _find(call: FunctionCall, text: bytes) -> tuple[Any, ...]:
         wrong = Failure("Invalid", f"registry.find: {error}", retryable=False)
         return None, values.encode(wrong)
     found = [e for _, e in sorted(call.host.app.entries.items()) if all(t(e) for t in tests)]
-    return ([_shape(entry) for entry in found],)
+    return ([_shape(call, entry) for entry in found],)
 
 
-def _shape(entry: Entry) -> Any:
-    shape = {"id": entry.id, "kind": entry.kind, "meta": entry.meta, "data": entry.data}
-    return values.encode(shape)
+def _shape(call: FunctionCall, entry: Entry) -> Any:
+    data = entry.data
+    if not isinstance(entry, CallableEntry | LuaEntry):
+        data = _filled(data, Path(entry.file), call.host.app.root)
+    return values.encode({"id": entry.id, "kind": entry.kind, "meta": entry.meta, "data": data})
+
+
+def _filled(value: Any, file: Path, root: Path) -> Any:
+    """Data with the content of each file that it refers to; code keeps its `source` as written."""
+    if isinstance(value, dict):
+        return {key: _filled(one, file, root) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_filled(one, file, root) for one in value]
+    if not isinstance(value, str) or not value.startswith(sources.PREFIX):
+        return value
+    try:
+        return sources.read(sources.locate(value, file, root), value)
+    except (OSError, sources.SourceError) as error:
+        log.warning("%s: %s", file, error)
+        return value
 
 
 # Filters --------------------------------------------------------------------------------------

@@ -172,12 +172,14 @@ end
 
 -- "luaflow/maths:12: bad argument…": lines of the kernel change from release to release.
 -- Where a stack overflows is chance: in the code, or in the hook that was called there.
+-- The text of an error, and whether it lost its place.
 local function place_free(err)
   if type(err) ~= "string" then return err end
-  if #err < 200 and find(err, ":%d+: stack overflow$") then return "stack overflow" end
-  if byte(err, 1) ~= 108 then return err end
-  local _, stop = find(err, "^luaflow/[%w_/]+:%d+: ")
-  return stop and sub(err, stop + 1) or err
+  if #err < 200 and find(err, ":%d+: stack overflow$") then return "stack overflow", true end
+  local _, stop
+  if byte(err, 1) == 108 then _, stop = find(err, "^luaflow/[%w_/]+:%d+: ") end
+  if stop then return sub(err, stop + 1), true end
+  return K.libs.explained(err), false
 end
 
 --- What code sees of an error that stops here. Raises if the activation is dead.
@@ -185,14 +187,13 @@ function G.caught(err)
   G.note(err)
   spoken = false
   if dead then raise() end
-  return G.explained(place_free(err))
+  return (place_free(err))
 end
 
 --- The same for an error that ended coroutine `co`, with the place in the user's code.
 function G.last_words(err, co)
-  local text = place_free(err)
-  if text == err then return G.explained(err) end
-  return K.position_of(co) .. ": " .. text
+  local text, placeless = place_free(err)
+  return placeless and K.position_of(co) .. ": " .. text or text
 end
 
 -- Memory ---------------------------------------------------------------------------------------

@@ -12,10 +12,57 @@ K.libs = B
 --- The word for where this code runs, used in refusals: "workflows" or "functions".
 B.place = "workflows"
 
+-- What is not there, and what to use instead --------------------------------------------------
+
+local ACTIVITY = "use an activity"
+local SOURCE = "put the code in a library entry and require it"
+
+local FORBIDDEN = {
+  io = ACTIVITY, debug = "use logger or print", package = "use require",
+  load = SOURCE, loadstring = SOURCE, loadfile = SOURCE, dofile = SOURCE,
+  collectgarbage = "luaflow manages the memory", rawlen = "use the operator #",
+  utf8 = "use string patterns such as \"[\\0-\\x7F\\xC2-\\xFD][\\x80-\\xBF]*\"",
+  python = ACTIVITY, jit = "it is not needed", ffi = ACTIVITY,
+  bit = "use the operators & | ~ << >>",
+  bit32 = "use the operators & | ~ << >>", setfenv = "use a table of your own",
+  getfenv = "use _G", module = "return a table from a library entry", newproxy = "use a table",
+}
+
+local FORBIDDEN_OS = {
+  execute = ACTIVITY, exit = "return from the function", remove = ACTIVITY, rename = ACTIVITY,
+  tmpname = ACTIVITY, getenv = "pass it as an argument", setlocale = "text is compared by bytes",
+}
+
+local FORBIDDEN_STRING = {dump = SOURCE}
+
+local reading -- name -> the refusal of what the active run read under it; nil outside of runs
+
+-- What is forbidden reads as nil, so that code can ask whether it is there. Its use fails in Lua's
+-- own words, and `explained` has better ones.
+local function refuse(prefix, forbidden)
+  return function(_, name)
+    local remedy = forbidden[name]
+    if remedy and reading then
+      reading[name] = prefix .. name .. " is not available in " .. B.place .. ": " .. remedy
+    end
+  end
+end
+
+local USE = "^(.-)attempt to %a+ a nil value %(%a+ '([%w_]+)'%)$"
+
+--- The text of an error; of one for the use of something forbidden, with what to use instead.
+function B.explained(err)
+  if not reading or next(reading) == nil or #err > 400 then return err end
+  local place, name = N.string.match(err, USE)
+  local refusal = name and reading[name]
+  return refusal and place .. refusal or err
+end
+
 -- Modules --------------------------------------------------------------------------------------
 
---- A read-only view of `members`, and its metatable.
-function B.readonly(name, members)
+--- A read-only view of `members`, and its metatable; `forbidden` names have a remedy.
+function B.readonly(name, members, forbidden)
+  if forbidden then setmetatable(members, {__index = refuse(name .. ".", forbidden)}) end
   local mt = {__index = members, __metatable = false, __name = name}
   function mt.__newindex(_, key)
     raise(name .. " is read-only: cannot set '" .. S.tostring(key) .. "'")
@@ -28,11 +75,12 @@ B.tables = {
   string = K.strings, table = K.tables, math = K.maths, coroutine = G.coroutine,
   os = {difftime = N.os.difftime, platform = "wippy"},
 }
+local FORBIDDEN_MEMBERS = {string = FORBIDDEN_STRING, os = FORBIDDEN_OS}
 
 --- The modules as users see them, and their metatables (`string` may get a __call).
 B.modules, B.metatables = {}, {}
 for name, members in next, B.tables do
-  B.modules[name], B.metatables[name] = B.readonly(name, members)
+  B.modules[name], B.metatables[name] = B.readonly(name, members, FORBIDDEN_MEMBERS[name])
 end
 
 -- ("x"):rep(n) must meet the same bounds as string.rep("x", n).
@@ -162,6 +210,8 @@ function B.base.integer(value)
   return number and N.math.tointeger(number) or no_cast(value, "integer")
 end
 
+setmetatable(B.base, {__index = refuse("", FORBIDDEN)})
+
 -- Environments ---------------------------------------------------------------------------------
 
 local ENVIRONMENT = {__index = B.base, __metatable = false, __name = "_G"}
@@ -174,7 +224,7 @@ function B.environment(seed)
   local env = {}
   env._G = env
   local state = S.new_state()
-  state.random = K.random.new(seed)
+  state.random, state.reading = K.random.new(seed), {}
   states[env] = state
   return setmetatable(env, ENVIRONMENT)
 end
@@ -184,6 +234,7 @@ function B.enter(env)
   local state = env and states[env]
   S.use(state)
   K.random.use(state and state.random)
+  reading = state and state.reading
 end
 
 --- An activation of the run of `env` begins.
@@ -192,12 +243,14 @@ function B.begin(env)
   local state = states[env]
   S.use(state)
   K.random.use(state.random)
+  reading = state.reading
 end
 
 --- It ended: "weak" when a metatable asks for weak tables by now, else nil.
 function B.finish()
   S.use(nil)
   K.random.use(nil)
+  reading = nil
   local own = metatables[active]
   if not own then return nil end
   fresh = {}

@@ -101,16 +101,19 @@ end
 
 -- A global that is not there may be an import by its alias, as listed modules are globals; not where
 -- two units mean different things by it.
-N.setmetatable(K.libs.base, {__index = function(_, name)
+local absent = N.debug.getmetatable(K.libs.base).__index
+N.setmetatable(K.libs.base, {__index = function(base, name)
   local target = globals[name]
-  return target and K.run and imported(K.run, target, name) or nil
+  if target and K.run then return imported(K.run, target, name) end
+  return absent(base, name)
 end})
 
 local function missing(unit, name)
   local why = forbidden(name)
   if why then K.raise(why) end
   if K.modules[name] or LATER[name] then
-    K.raise(format("module '%s' is not listed: add it to `modules` of %s", name, unit.entry))
+    local words = "module '%s' not found: it is not listed, add it to `modules` of %s"
+    K.raise(format(words, name, unit.entry))
   end
   K.raise(format("module '%s' not found", name))
 end

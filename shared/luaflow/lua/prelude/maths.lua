@@ -132,6 +132,34 @@ function M.pow(x, y) return number("pow", x) ^ number("pow", y, 2) end
 function M.log10(x) return log(number("log10", x), 10) end
 function M.atan2(y, x) return atan(number("atan2", y), number("atan2", x, 2)) end
 
+--- (m, e) with x = m * 2^e and m from 0.5 to 1, read off the bits of x.
+function M.frexp(x)
+  x = number("frexp", x)
+  if x == 0 or x ~= x or x - x ~= 0 then return x, 0 end
+  local shift = 0
+  -- The least numbers have no exponent of their own.
+  if x > -0x1p-1022 and x < 0x1p-1022 then x, shift = x * 0x1p54, 54 end
+  local bits = N.string.unpack("<i8", N.string.pack("<d", x))
+  local exponent = (bits >> 52 & 0x7FF) - 1022
+  bits = bits & ~(0x7FF << 52) | 1022 << 52
+  return (N.string.unpack("<d", N.string.pack("<i8", bits))), exponent - shift
+end
+
+--- m * 2^e, in steps that each stay in range.
+function M.ldexp(m, e)
+  m = number("ldexp", m)
+  local exponent = tointeger(e)
+  if not exponent then bad_argument(2, "ldexp", "number", e) end
+  exponent = exponent > 2200 and 2200 or exponent < -2200 and -2200 or exponent
+  while exponent > 1000 do m, exponent = m * 0x1p1000, exponent - 1000 end
+  -- Only the last step may reach the numbers that round: the others keep all digits.
+  while exponent < -1000 and (m >= 0x1p-20 or m <= -0x1p-20) do
+    m, exponent = m * 0x1p-1000, exponent + 1000
+  end
+  if exponent < -1022 then return m * 0x1p-1022 * 2.0 ^ (exponent + 1022) end
+  return m * 2.0 ^ exponent
+end
+
 function M.sinh(x)
   x = number("sinh", x)
   -- Near 0 the difference of two exponentials keeps no digits: the series does.

@@ -114,6 +114,13 @@ function T.unpack(t, first, last)
   return raw_unpack(t, first, last)
 end
 
+--- An empty table. How much room is asked for changes nothing: Lua makes it when it is needed.
+function T.create(list, keys)
+  integer(1, "create", list, 0)
+  integer(2, "create", keys, 0)
+  return {}
+end
+
 function T.pack(...)
   return {n = select("#", ...), ...}
 end

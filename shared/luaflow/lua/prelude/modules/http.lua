@@ -174,9 +174,9 @@ function file.stream(f)
   return stream_of(number)
 end
 
---- The next piece, `size` bytes at most; nil at the end.
+--- The next piece, `size` bytes at most (0: as is best); nil at the end.
 function stream.read(s, size)
-  size = whole(size, CHUNK, 1)
+  size = whole(size ~= 0 and size or nil, CHUNK, 1)
   if not size then return nil, expects("stream:read", "a number of bytes") end
   return A.io("http.read", s.number, size)
 end

@@ -73,7 +73,9 @@ local Y = {
   GOLANG = "golang/any", ERROR = "golang/error",
 }
 local AS_TEXT = {[Y.STRING] = true, [Y.BYTES] = true}
-local AS_VALUE = {[Y.JSON] = true, [Y.LUA] = true, [Y.GOLANG] = true, [Y.YAML] = true}
+local AS_VALUE = {
+  [Y.JSON] = true, [Y.LUA] = true, [Y.GOLANG] = true, [Y.YAML] = true, [Y.MSGPACK] = true,
+}
 
 --- The YAML of any value, or nil and an error; `order` is the JSON list of the keys that go first.
 function A.to_yaml(value, order)
@@ -89,6 +91,7 @@ end
 
 -- A value as text, by its format; nil when it has none.
 local function text_of(p)
+  if p.format == Y.MSGPACK then return (K.msgpack.encode(p.value)) end
   if type(p.value) == "string" then return p.value end
   if p.format == Y.YAML then return (A.to_yaml(p.value)) end
   return (codec.encode_plain(p.value))
@@ -102,6 +105,9 @@ local function value_of(text, wanted)
   elseif wanted == Y.YAML and text ~= "" then
     local value, err = A.from_yaml(text)
     if not err then return value end
+  elseif wanted == Y.MSGPACK then
+    local ok, value = K.msgpack.decode(text)
+    if ok then return value end
   end
   return text
 end
@@ -112,9 +118,7 @@ function mailbox.payload_methods.transcode(p, wanted)
       .. K.stable.tostring(wanted) .. (why or ""), false)
   end
   local result
-  if wanted == Y.MSGPACK then
-    return refuse(": MessagePack is not provided by luaflow, use JSON")
-  elseif AS_TEXT[wanted] then
+  if AS_TEXT[wanted] then
     result = text_of(p)
     if result == nil then return refuse() end
   elseif AS_VALUE[wanted] then

@@ -9,20 +9,20 @@ local O = K.libs.tables.os
 
 local function field(t, name, default)
   local value = t[name]
-  if value == nil then
-    if default == nil then K.raise("field '" .. name .. "' missing in date table") end
-    return default
-  end
+  if value == nil then return default end
   local whole = tointeger(value)
   if not whole then K.raise("field '" .. name .. "' is not an integer") end
   return whole
 end
 
+--- The seconds of now, or of a table: its date is today where it says nothing, its time midnight.
 function O.time(t)
-  if t == nil then return K.now_ns() // 1000000000 end
+  local now = K.now_ns() // 1000000000
+  if t == nil then return now end
   if type(t) ~= "table" then K.raise("os.time expects a table") end
-  local days = T.days(field(t, "year"), field(t, "month"), field(t, "day"))
-  return days * 86400 + field(t, "hour", 12) * 3600 + field(t, "min", 0) * 60 + field(t, "sec", 0)
+  local p = T.parts(T.instant(now, 0))
+  local days = T.days(field(t, "year", p.year), field(t, "month", p.month), field(t, "day", p.day))
+  return days * 86400 + field(t, "hour", 0) * 3600 + field(t, "min", 0) * 60 + field(t, "sec", 0)
 end
 
 function O.clock()
