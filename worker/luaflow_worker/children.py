@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -23,10 +24,14 @@ FAILED = "StartChildWorkflowExecutionFailed"
 
 
 class Types(NamedTuple):
-    """What is deployed: workflow types (by type name and entry id) and worker entries (by id)."""
+    """What is deployed: workflow types (by type name and entry id) and worker entries (by id).
+
+    ``pids`` are those of the registered names that messages go to.
+    """
 
     workflows: Mapping[str, Mapping[str, Any]]
     hosts: Mapping[str, Mapping[str, Any]]
+    pids: Mapping[str, str] = MappingProxyType({})
 
 
 def start_child(proposal: Proposal, c: Command) -> None:

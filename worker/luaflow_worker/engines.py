@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, NamedTuple
 
 import orjson
@@ -14,6 +14,7 @@ from luaflow.lua.vm import Engine
 from luaflow.registry.bundle import Bundle
 from luaflow.replay.loading import source_of
 from luaflow.store import keys
+from luaflow.store.inboxes import home
 from luaflow.store.store import Store
 from luaflow_worker.children import Types
 
@@ -80,16 +81,21 @@ class Engines:
             if known.engine is engine:
                 del self._engines[name]
 
-    async def deployed(self, names: set[str], hosts: set[str]) -> Types:
-        """Return what is deployed under these workflow types and worker entries."""
-        if not names:
+    async def deployed(
+        self, names: Set[str], hosts: Set[str], called: Set[str] = frozenset()
+    ) -> Types:
+        """What is deployed as these workflow types and worker entries, and who has these names."""
+        if not names and not called:
             return Types({}, {})
-        namespace = self._store.namespace
-        wanted, places = sorted(names), sorted(hosts) or ["-"]
-        found, known = await self._store.read(
-            ("HMGET", keys.types(namespace), *wanted), ("HMGET", keys.hosts(namespace), *places)
+        namespace, others = self._store.namespace, sorted(called)
+        wanted, places = sorted(names) or ["-"], sorted(hosts) or ["-"]
+        found, known, *pids = await self._store.read(
+            ("HMGET", keys.types(namespace), *wanted),
+            ("HMGET", keys.hosts(namespace), *places),
+            *(("HGET", home(self._store, one).name(one), "pid") for one in others),
         )
-        return Types(_table(wanted, found), _table(places, known))
+        named = {one: pid.decode() for one, pid in zip(others, pids, strict=True) if pid}
+        return Types(_table(wanted, found), _table(places, known), named)
 
 
 def _table(names: list[str], found: list[bytes | None]) -> dict[str, dict[str, Any]]:

@@ -196,7 +196,7 @@ function process.exec(id, host, ...) end
 ---local pid = process.spawn("app:waiting", "app:worker")
 ---process.cancel(pid, "too late") --> true
 ---process.cancel("nobody") --> nil, NotFound
----process.cancel(pid, 7) --> nil, Invalid
+---process.cancel(pid, {}) --> nil, Invalid
 ---```
 function process.cancel(dest, reason) end
 

@@ -5,7 +5,7 @@
 --   R seq body target                        ask for the cancellation of activity `target`
 --   T seq body ms                            timer            t seq body target   timer canceled
 --   C seq type body key receiver message rec request to another workflow, through the outbox
---   M type body key receiver message         a letter to a process, through the outbox: no answer
+--   M type body key receiver message         a letter to a process, not answered; type '': no event
 --   S type body                              a message to oneself: an event and news at once
 --   U ids                                    messages up to `seen` that the code has not taken
 --   H field value                            a field of the run that describe shows (attrs, memo, views)
@@ -79,7 +79,7 @@ function OPS.C(r, i)
 end
 
 function OPS.M(r, i)
-  append(r, ARGV[i + 1], ARGV[i + 2])
+  if ARGV[i + 1] ~= '' then append(r, ARGV[i + 1], ARGV[i + 2]) end
   post(KEYS[tonumber(ARGV[i + 3])], ARGV[i + 4], ARGV[i + 5])
   return i + 6
 end
