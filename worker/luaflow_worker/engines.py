@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -81,13 +81,12 @@ class Engines:
             if known.engine is engine:
                 del self._engines[name]
 
-    async def deployed(
-        self, names: Set[str], hosts: Set[str], called: Set[str] = frozenset()
-    ) -> Types:
+    async def deployed(self, names: set[str], hosts: set[str], called: Iterable[str] = ()) -> Types:
         """What is deployed as these workflow types and worker entries, and who has these names."""
-        if not names and not called:
+        others = sorted(called)
+        if not names and not others:
             return Types({}, {})
-        namespace, others = self._store.namespace, sorted(called)
+        namespace = self._store.namespace
         wanted, places = sorted(names) or ["-"], sorted(hosts) or ["-"]
         found, known, *pids = await self._store.read(
             ("HMGET", keys.types(namespace), *wanted),
