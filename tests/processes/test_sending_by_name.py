@@ -6,7 +6,7 @@ from tests.processes.conftest import Stage
 from tests.support.engine import within
 from tests.support.mutants import mutant, proves, replaced
 
-from luaflow_worker import others
+from luaflow_worker import engines, others
 
 SENDER = """
 local name, what = ...
@@ -82,6 +82,26 @@ async def test_a_workflow_is_told_by_its_name(stage: Stage) -> None:
             """
         },
         workflows={"sender": SENDER, "wf": 'return process.listen("said"):receive()'},
+    )
+    await stage.engine.worker()
+    assert await within(stage.call("f")) == ["hello", 2]
+
+
+@proves(replaced(engines, "known_here", lambda _namespace, _name: None))
+async def test_a_name_of_this_os_process_is_known_to_its_workflows(stage: Stage) -> None:
+    """LOCAL is the scope that a name has unless another is given."""
+    await stage.app(
+        {
+            "f": """
+            local said = process.listen("said")
+            local _, err = process.registry.register("me")
+            if err then return nil, err end
+            local _, failed = process.exec("app:sender", "app:worker", "me", "hello")
+            if failed then return nil, failed end
+            return said:receive()
+            """
+        },
+        workflows={"sender": SENDER},
     )
     await stage.engine.worker()
     assert await within(stage.call("f")) == ["hello", 2]

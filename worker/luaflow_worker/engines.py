@@ -17,6 +17,7 @@ from luaflow.store import keys
 from luaflow.store.inboxes import home
 from luaflow.store.store import Store
 from luaflow_worker.children import Types
+from luaflow_worker.names import known_here
 
 MAX_ENGINES = 200
 
@@ -93,7 +94,10 @@ class Engines:
             ("HMGET", keys.hosts(namespace), *places),
             *(("HGET", home(self._store, one).name(one), "pid") for one in others),
         )
-        named = {one: pid.decode() for one, pid in zip(others, pids, strict=True) if pid}
+        named = {}
+        for one, pid in zip(others, pids, strict=True):
+            if at := pid.decode() if pid else known_here(namespace, one):
+                named[one] = at
         return Types(_table(wanted, found), _table(places, known), named)
 
 
