@@ -21,7 +21,8 @@ SAID = {
     "io.open('x')": "flow.lua:1: io is not available in workflows: use an activity",
     "load('return 1')": "flow.lua:1: load is not available in workflows: "
     "put the code in a library entry and require it",
-    "os.getenv('HOME')": "flow.lua:1: os.getenv is not available in workflows: pass it as an argument",
+    "os.getenv('HOME')": "flow.lua:1: os.getenv is not available in workflows: "
+    "pass it as an argument",
     "local t = {} t.other()": "flow.lua:1: attempt to call a nil value (field 'other')",
     "nothing()": "flow.lua:1: attempt to call a nil value (global 'nothing')",
 }

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from luaflow.activity import ActivityError, Context, Info
+from luaflow.client.messages import Closed
 from luaflow.domain import values
 from luaflow.domain.failure import Failure, canceled
 from luaflow.domain.lanes import base_of
@@ -149,6 +150,7 @@ def failure_of_call(error: Exception) -> Failure:
     for kind, name in (
         (NotFound, "NotFound"),
         (AlreadyExists, "AlreadyExists"),
+        (Closed, "NotFound"),  # as workflows see it
         (Refused, "Conflict"),
         (NoAnswer, "Timeout"),
     ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -16,9 +16,11 @@ from luaflow.lua.vm import Engine
 from luaflow.registry.bundle import Bundle
 from luaflow.replay.loading import source_of
 from luaflow.store import keys
+from luaflow.store.inboxes import home
 from luaflow.store.lanes import use_lane
 from luaflow.store.store import Store
 from luaflow_worker.children import Types
+from luaflow_worker.names import known_here
 
 MAX_ENGINES = 200
 
@@ -95,16 +97,23 @@ class Engines:
             if known.engine is engine:
                 del self._engines[name]
 
-    async def deployed(self, names: set[str], hosts: set[str]) -> Types:
-        """Return what is deployed under these workflow types and worker entries."""
-        if not names:
+    async def deployed(self, names: set[str], hosts: set[str], called: Iterable[str] = ()) -> Types:
+        """What is deployed as these workflow types and worker entries, and who has these names."""
+        others = sorted(called)
+        if not names and not others:
             return Types({}, {}, self.use_lane)
         namespace = self._store.namespace
-        wanted, places = sorted(names), sorted(hosts) or ["-"]
-        found, known = await self._store.read(
-            ("HMGET", keys.types(namespace), *wanted), ("HMGET", keys.hosts(namespace), *places)
+        wanted, places = sorted(names) or ["-"], sorted(hosts) or ["-"]
+        found, known, *pids = await self._store.read(
+            ("HMGET", keys.types(namespace), *wanted),
+            ("HMGET", keys.hosts(namespace), *places),
+            *(("HGET", home(self._store, one).name(one), "pid") for one in others),
         )
-        return Types(_table(wanted, found), _table(places, known), self.use_lane)
+        named = {}
+        for one, pid in zip(others, pids, strict=True):
+            if at := pid.decode() if pid else known_here(namespace, one):
+                named[one] = at
+        return Types(_table(wanted, found), _table(places, known), self.use_lane, named)
 
 
 def _table(names: list[str], found: list[bytes | None]) -> dict[str, dict[str, Any]]:

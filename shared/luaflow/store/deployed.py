@@ -48,9 +48,12 @@ class DeployedType(NamedTuple):
 async def host_of(store: Store, host: str) -> tuple[str, str]:
     """The client entry and the task queue of a worker entry.
 
-    Any other host is the name of a task queue itself (contract 7.4), with no client.
+    Any other host is the name of a task queue itself (contract 7.4), with no client; an entry id
+    is no such name: NotFound.
     """
     (found,) = await store.read(("HGET", keys.hosts(store.namespace), host))
+    if found is None and ":" in host:
+        raise NotFound(f"there is no temporal.worker {host!r} in '{store.namespace}': deploy it")
     if found is None:
         return "", host
     place = orjson.loads(found)

@@ -99,8 +99,7 @@ end
 
 local STEPS = {
   ack = {admitted = "accepted"}, nak = {admitted = "rejected"},
-  ok = {accepted = "completed", admitted = "completed"},
-  error = {accepted = "completed", admitted = "completed"},
+  ok = {accepted = "completed"}, error = {accepted = "completed"},
 }
 local REPLIES = {
   ack = "accept_update", nak = "reject_update", ok = "complete_update", error = "complete_update",

@@ -5,7 +5,7 @@
 --   R seq body target                        ask for the cancellation of activity `target`
 --   T seq body ms                            timer            t seq body target   timer canceled
 --   C seq type body key receiver message rec request to another workflow, through the outbox
---   M type body key receiver message         a letter to a process, through the outbox: no answer
+--   M type body key receiver message         a letter to a process, not answered; type '': no event
 --   F seq type body key receiver message target   a message nobody answers; `target` waits no more
 --   S type body                              a message to oneself: an event and news at once
 --   U ids                                    messages up to `seen` that the code has not taken

@@ -10,7 +10,7 @@ function OPS.C(r, i)
 end
 
 function OPS.M(r, i)
-  append(r, ARGV[i + 1], ARGV[i + 2])
+  if ARGV[i + 1] ~= '' then append(r, ARGV[i + 1], ARGV[i + 2]) end
   post(KEYS[tonumber(ARGV[i + 3])], ARGV[i + 4], ARGV[i + 5])
   return i + 6
 end
