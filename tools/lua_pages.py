@@ -8,8 +8,9 @@ from tools.lua_library import IN_WORKFLOWS, Block, Claim, Row, Section, read_lib
 
 INTRO = """\
 Every module, function and constant that Lua code may use. The same text is in the definition files
-that `luaflow init` places for editors. **Each example is run by a test**, in every context in which
-its function may be used; `--> nil, Invalid` claims that the second result is an error of that kind.
+that `luaflow init` places for editors. **Each example is run by a test**: in the context that its
+first line names, else in workflows, functions and activities, as far as its function may be used
+there; `--> nil, Invalid` claims that the second result is an error of that kind.
 
 What stands under *workflows*:
 """
