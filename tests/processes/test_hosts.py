@@ -27,9 +27,9 @@ async def test_a_host_of_processes_runs_no_workflow_and_nothing_unknown(stage: S
         },
         workflows={"wf": "return 1"},
     )
+    host = "'app:processes'"
     words = (
-        "app:wf is a workflow and cannot run on 'app:processes', which is a process.host: "
-        + "name its worker",
-        "there is no process 'app:none' in this app: 'app:processes' runs those of the app only",
+        f"app:wf is a workflow and cannot run on {host}, which is a process.host: name its worker",
+        f"there is no process 'app:none' in this app: {host} runs those of the app only",
     )
     assert await stage.call("f") == [[True, True, "NotFound", True, text] for text in words]

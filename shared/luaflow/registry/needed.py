@@ -14,7 +14,7 @@ from luaflow.registry.problems import Problems
 Found: TypeAlias = tuple[Path, RawEntry]
 """An entry as it stands in a file, with the source folder it was found below."""
 
-EVERYWHERE: Final = ("process.host", "env.")
+EVERYWHERE: Final = ("process.host", "terminal.host", "env.")
 """Kinds that belong to the whole app and have no code: always taken."""
 
 LONGEST_ID: Final = 200
