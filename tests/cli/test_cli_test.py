@@ -215,7 +215,7 @@ def test_included_folders(fresh: Commands, app: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(app.parent)
     one = fresh("test", "app", "--include", "app/src/test", "-k", "as_process", "-v")
     assert one.code == 0, one.err
-    assert "the worker app:worker of app.test:itself is not loaded" in one.err
+    assert "is not loaded" not in one.err  # what the tests name comes along
 
 
 def test_without_a_server(app: Path) -> None:

@@ -28,8 +28,9 @@ entries:
 
 
 def test_only_some_folders(tmp_path: Path) -> None:
-    """What is not loaded is warned of; what needs it loads without it."""
-    write_app(tmp_path, {"src/base.yaml": BASE, "src/part/_index.yaml": PART})
+    """What is not there is warned of; what needs it loads without it."""
+    other = "namespace: other\nname: act\nkind: function.lua\nsource: return print"
+    write_app(tmp_path, {"src/other.yaml": other, "src/part/_index.yaml": PART})
     app = load_app(tmp_path, {}, partly=True, only=[tmp_path / "src" / "part"])
     assert sorted(app.entries) == ["part:act", "part:flow", "part:lib"]
     flow, act = app.entries["part:flow"], app.entries["part:act"]

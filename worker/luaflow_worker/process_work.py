@@ -51,6 +51,7 @@ async def child(call: FunctionCall, command: Command) -> None:
 
 async def _workflow(call: FunctionCall, command: Command, extra: dict[str, Any]) -> None:
     processes = call.host.processes
+    check_no_host(call.host.app, str(extra.get("host")), _text(command.name))
     extra["context"] = {**call.attempt.context, **(extra.get("context") or {})}
     await processes.reachable()
     handle = await processes.world.spawn(command, extra, call.pid)
@@ -130,6 +131,19 @@ def _bind(call: FunctionCall, other: FunctionCall, mode: str) -> None:
     if mode == "link":
         other.bonds.watching.setdefault(call.pid, Watch()).modes.add(mode)
         call.bonds.watchers.setdefault(other.pid, set()).add(mode)
+
+
+def check_no_host(app: App, host: str, name: str) -> None:
+    """Refuse what is no process on a host of processes; `host` may be a task queue, too."""
+    found = app.entries.get(host)
+    if found is None or found.kind not in HOSTS:
+        return
+    if name in app.workflows:
+        raise NotFound(
+            f"{name} is a workflow and cannot run on {host!r}, which is a {found.kind}: name its"
+            " worker"
+        )
+    raise NotFound(f"there is no process {name!r} in this app: {host!r} runs those of the app only")
 
 
 def check_host(app: App, near: Entry, host: str, entry: Entry) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from luaflow.errors import InvalidArgument
-from luaflow.registry import code, http, links, partial, schedules, services
+from luaflow.registry import code, http, links, needed, partial, schedules, services
 from luaflow.registry.entries import (
     CallableEntry,
     ClientEntry,
@@ -126,9 +126,9 @@ def load_app(
     """Read and check an app folder; `env` is the environment (the process's own by default).
 
     Reads every YAML and JSON file with a namespace below `path` (or what its `wippy.lock` names,
-    or its `src`); with `only`, those of them that are, or lie below, one of these paths. Raises
-    NoApp for a folder that holds no such file, RegistryErrors with all errors at once, each with
-    file, line and remedy.
+    or its `src`); with `only`, those of them that are, or lie below, one of these paths, and of the
+    rest what those name (luaflow.registry.needed). Raises NoApp for a folder that holds no such
+    file, RegistryErrors with all errors at once, each with file, line and remedy.
 
     `partly` is for running a part of an app: an entry with errors is left out (`App.broken`), and
     a reference to what is not there is a warning. A file that cannot be read is an error still.
@@ -149,12 +149,15 @@ def load_app(
         )
     found = [(file.folder, raw) for file in files for raw in read_entries(file, problems)]
     raws = _unique(found, problems)
+    rest = needed.rest_of(path, {file.yaml for file in files}) if only else needed.Rest(())
+    raws += rest.everywhere()
     registry = _environment([raw for _, raw in raws], os.environ if env is None else env)
     broken: dict[str, Broken] = {}
     entries: dict[str, Entry] = {}
-    for folder, raw in raws:
+    for folder, raw in raws:  # grows while it is read
         own = Problems() if partly else problems
         entry = _read(raw, folder, registry, own)
+        raws += rest.named_by(entry)
         if own is problems or partial.sound(entry, own, problems, broken):
             entries[raw.id] = entry
     linking = problems

@@ -50,7 +50,7 @@ local function merged(base, fields)
   if type(fields) == "table" then
     for key, value in K.stable.pairs(fields) do
       if type(key) == "string" then
-        if codec.problem(value) then value = tostring(value) end
+        if K.errors.is_error(value) or codec.problem(value) then value = tostring(value) end
         all[key] = value
       end
     end
