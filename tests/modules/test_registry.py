@@ -151,7 +151,7 @@ async def test_registry(tmp_path: Path, name: str) -> None:
 async def test_files_that_data_refers_to_are_read(tmp_path: Path) -> None:
     """Anywhere in it; a file that is not there leaves what is written, and code its `source`."""
     (tmp_path / "text.txt").write_text("in a file\n")
-    entry = {"name": "doc", "kind": "registry.entry", "text": "file://text.txt"}
+    entry: dict[str, Any] = {"name": "doc", "kind": "registry.entry", "text": "file://text.txt"}
     entry["parts"] = [{"one": "file://text.txt"}, "file://nope.txt", "file:text"]
     body = """local d = registry.get("app:doc").data
     return { d.text, d.parts[1].one, d.parts[2], d.parts[3], registry.get("app:f").data.source,
