@@ -22,7 +22,9 @@ _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9_]*)\Z", re.ASCII)
 _OCTAL: Final = re.compile(r"[-+]?0[0-7]+\Z", re.ASCII)
 _RADIX: Final = re.compile(r"[-+]?0[xob][0-9a-fA-F_]+\Z", re.ASCII)
 _FLOAT: Final = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?\Z", re.ASCII)
-_OLD_WORDS: Final = re.compile(r"(y|yes|n|no|on|off|[-+]?\d[\d_]*(:\d\d?)+)\Z", re.I | re.ASCII)
+_OLD_WORDS: Final = re.compile(
+    r"(y|yes|n|no|on|off|[-+]?\d[\d_]*(:\d\d?)+)\Z", re.IGNORECASE | re.ASCII
+)
 """What readers of YAML 1.1 take for a truth value or a time."""
 _BREAKS: Final = re.compile("[\x85\u2028\u2029\ufeff]")
 _WORDS: Final[dict[str, Any]] = {
