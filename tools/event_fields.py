@@ -100,6 +100,20 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
     "TerminateExternalWorkflowExecutionInitiated": ("The code ends another workflow.", "seq to"),
     "ExternalWorkflowExecutionTerminated": ("The other was ended.", "seq"),
     "TerminateExternalWorkflowExecutionFailed": ("The other does not run.", "seq failure"),
+    "LockRequested": (
+        "The code asked for a lock; `wait`: false when it would not wait.",
+        "seq key limit wait",
+    ),
+    "LockGranted": ("The run has the lock.", "seq"),
+    "LockRefused": ("It was not free, or too many wait for it.", "seq failure"),
+    "LockReleased": (
+        "The code gave a lock, or its place in line, back; `target`: its `seq`.",
+        "seq target",
+    ),
+    "ConcurrencySlotGranted": (
+        "A run of a type with a concurrency limit may begin; messages may stand before it.",
+        "limit",
+    ),
     "MarkerRecorded": (
         (
             "A value that replay must not make again: `marker` is `version`, `uuid`, "

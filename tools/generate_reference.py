@@ -211,6 +211,7 @@ def events_page() -> str:
     """Every event of a history, in groups, with when it is written and what it says."""
     groups = (
         ("The first event", {events.STARTED}),
+        ("Before the first decision", {events.SLOT_GRANTED}),
         ("Messages", events.MESSAGES),
         ("The rest: outcomes of what the code asked for", events.REST),
         ("A decision", {events.TASK_COMPLETED}),
@@ -242,7 +243,8 @@ def commands() -> set[str]:
 
 def all_events() -> set[str]:
     """The names of all events."""
-    return {events.STARTED, events.TASK_COMPLETED, *events.NEWS, *events.CLOSING, *commands()}
+    first = {events.STARTED, events.SLOT_GRANTED, events.TASK_COMPLETED}
+    return first | {*events.NEWS, *events.CLOSING, *commands()}
 
 
 # -- command lines ---------------------------------------------------------------------------------

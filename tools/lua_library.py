@@ -57,6 +57,7 @@ ELSEWHERE: Final = ("everywhere", "activities", "handlers", "refused", "no effec
 
 _DECLARED: Final = re.compile(r"function ([\w.:]+)\((.*)\) end$")
 _FIELD: Final = re.compile(r"@field (\w+) (\S+)(?: `(.*?)`)?(?: (.*))?$")
+_SHAPED: Final = re.compile(r"@field (\w+\??) (.+)$")
 _WORKFLOWS: Final = re.compile(r"Workflows: (\w+)\.(?: Elsewhere: ([\w ]+)\.)?$")
 _PROOF: Final = re.compile(r"Proof: (\S+::\S+)$")
 _KIND: Final = re.compile(rf"nil, ({'|'.join(KINDS)})$")
@@ -111,7 +112,7 @@ class Row:
 
 @dataclass(slots=True)
 class Section:
-    """A module, a class or a set of globals, and its rows."""
+    """A module, a class, a shape or a set of globals, and its rows."""
 
     name: str
     kind: str
@@ -126,6 +127,16 @@ class LibraryError(Exception):
 def read_library(folder: Path = FOLDER) -> dict[str, list[Section]]:
     """Every definition file: its sections by the file's name, without suffix."""
     return {path.stem: _Reader(path).sections() for path in sorted(folder.glob("*.lua"))}
+
+
+def type_of(text: str) -> str:
+    """The type that a ``@return`` or ``@field`` begins with; in brackets it may hold spaces."""
+    depth = 0
+    for at, sign in enumerate(text):
+        depth += (sign in "{(<") - (sign in "})>")
+        if sign == " " and not depth:
+            return text[:at]
+    return text
 
 
 class _Reader:
@@ -159,13 +170,19 @@ class _Reader:
             raise LibraryError(f"{self.path.name}:{number}: a comment that declares nothing")
 
     def _open(self, comment: list[str], line: str) -> None:
-        name = next(one for one in comment if one.startswith("@class ")).split()[1].rstrip(":")
+        told = next(one for one in comment if one.startswith("@class ")).removeprefix("@class ")
+        shape = told.startswith("(exact) ")
+        name = told.removeprefix("(exact) ").split()[0].rstrip(":")
         text = "\n".join(one for one in comment if not one.startswith("@")).strip()
         held = re.match(r"(?:local )?(\w+) = \{\}", line)
         kind = "class" if name[0].isupper() or "." in name else "module"
-        section = Section(name, kind, text)
+        section = Section(name, "shape" if shape else kind, text)
         for one in comment:
-            if one.startswith("@field ") and (found := _FIELD.match(one)):
+            if shape and (found := _SHAPED.match(one)):
+                row = Row(found[1], found[1], found[2][len(type_of(found[2])) :].strip(), "pure")
+                row.returns = [type_of(found[2])]
+                section.rows.append(row)
+            elif one.startswith("@field ") and (found := _FIELD.match(one)):
                 signature = f"{name}.{found[1]}"
                 row = Row(signature, signature, found[4] or "", "pure", value=found[3] or "")
                 row.returns = [found[2]]

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tools.lua_library import IN_WORKFLOWS, Block, Claim, Row, Section, read_library
+from tools.lua_library import IN_WORKFLOWS, Block, Claim, Row, Section, read_library, type_of
 
 INTRO = """\
 Every module, function and constant that Lua code may use. The same text is in the definition files
-that `luaflow init` places for editors. **Each example is run by a test**, in every context in which
-its function may be used; `--> nil, Invalid` claims that the second result is an error of that kind.
+that `luaflow init` places for editors. **Each example is run by a test**: in the context that its
+first line names, else in workflows, functions and activities, as far as its function may be used
+there; `--> nil, Invalid` claims that the second result is an error of that kind.
 
 What stands under *workflows*:
 """
+
+CONTEXTS = {
+    "workflow": "a workflow",
+    "function": "a function",
+    "activity": "an activity",
+    "handler": "a handler",
+    "form": "a handler of a form",
+}
 
 
 def lua_page(note: str) -> list[str]:
     """The lines of the page."""
     lines = ["# Lua", "", note, INTRO]
     lines += [f"- **{word}**: {meaning}" for word, meaning in IN_WORKFLOWS.items()]
-    for name, sections in read_library().items():
+    library = read_library()
+    for name in sorted(library, key=lambda one: (one == "absent", one)):
         lines += ["", f"## {name}"]
-        for section in sections:
+        for section in library[name]:
             lines += list(_section(section, name))
     return lines
 
@@ -35,7 +45,14 @@ def _section(section: Section, file: str) -> Iterator[str]:
         yield section.text
         yield ""
     constants = [row for row in section.rows if row.constant]
-    if constants:
+    if section.kind == "shape":
+        yield "| field | type | |"
+        yield "|---|---|---|"
+        for row in constants:
+            kind = row.returns[0].replace("|", "\\|")
+            yield f"| `{row.name}` | `{kind}` | {row.text} |"
+        yield ""
+    elif constants:
         yield "| constant | value | |"
         yield "|---|---|---|"
         for row in constants:
@@ -65,24 +82,14 @@ def _row(row: Row) -> Iterator[str]:
 
 
 def _returns(row: Row) -> str:
-    types = [_type(one) for one in row.returns]
+    types = [type_of(one) for one in row.returns]
     return f"→ `{', '.join(types)}`" if types else ""
-
-
-def _type(text: str) -> str:
-    """The type that a `@return` begins with; one in braces holds spaces."""
-    depth = 0
-    for at, sign in enumerate(text):
-        depth += (sign in "{(") - (sign in "})")
-        if sign == " " and not depth:
-            return text[:at]
-    return text
 
 
 def _block(block: Block) -> Iterator[str]:
     yield "```lua"
     if block.context:
-        yield f"-- in a {' or an '.join(block.context.split())}"
+        yield f"-- in {' or '.join(CONTEXTS[one] for one in block.context.split())}"
     for claim in block.claims:
         yield _claim(claim)
     yield "```"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from luaflow.registry import app as registry
-from luaflow.registry import code, services
+from luaflow.registry import code, schedules, services
 from luaflow.registry.fields import Fields
 from luaflow.registry.interpolate import EnvRegistry
 from luaflow.registry.problems import Problems
@@ -32,6 +32,7 @@ READERS: Final[dict[str, Callable[[dict[str, Any], Fields], Any]]] = {
     "function.lua": lambda common, fields: code.read_function(common, fields, _PLACE),
     "library.lua": lambda common, fields: code.read_library(common, fields, _PLACE),
     "function.python": lambda common, fields: code.read_python(common, fields, _PLACE),
+    "schedule": schedules.read_schedule,
 }
 """Kind -> what reads its keys."""
 
@@ -49,6 +50,22 @@ TEXTS: Final = {
     "local": "Run it inside the workflow task.",
     "address": "redis://host:port; --redis and LUAFLOW_REDIS_URL win.",
     "handler": "package.module:callable.",
+    "workflow": "The workflow.lua that is started.",
+    "input": "Its arguments, a list.",
+    "cron": 'When: "0 9 * * 1-5", or a list of such.',
+    "interval": "When: 1h, or {every: 1h, offset: 5m}, or a list of such.",
+    "calendar": "When: {hour: 9, day_of_week: MON-FRI}, or a list of such.",
+    "timezone": "Of cron and calendar; UTC without.",
+    "start_at": "Not before this time.",
+    "end_at": "Not after this time.",
+    "jitter": "Later by up to so much, each time differently.",
+    "overlap": "What becomes of a time while the run before goes on.",
+    "catchup_window": "How late a time may be acted on: a year.",
+    "pause_on_failure": "Stop when a run failed.",
+    "limited_actions": "How often it acts at all.",
+    "workflow_id": "What the ids of its runs begin with; the entry's id without.",
+    "options": "Start options of the workflow.",
+    "paused": "Begin paused.",
     "input_schema": "JSON Schema of the first argument.",
     "output_schema": "JSON Schema of the result.",
 }

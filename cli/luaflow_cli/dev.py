@@ -109,6 +109,7 @@ async def _work(app: App, url: str, http: tuple[str, ...], children: list[Child]
     ``children`` gets what was started; the caller stops it.
     """
     from luaflow.deploy import deploy
+    from luaflow.deploy_schedules import deploy_schedules
     from luaflow.store.checks import check_at_start
     from luaflow_cli.local import open_namespace
     from luaflow_cli.processes import ChildEnded
@@ -118,6 +119,7 @@ async def _work(app: App, url: str, http: tuple[str, ...], children: list[Child]
     try:
         await check_at_start(store)
         types = await deploy(store, app)
+        await deploy_schedules(store, app)
     finally:
         await store.close()
     children += _children(app, url, namespace, http)

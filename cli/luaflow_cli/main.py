@@ -14,6 +14,7 @@ from luaflow_cli.common import common, name_variables, report
 COMMANDS = {
     "workflow": "Start, watch, signal and end workflows.",
     "activity": "Run functions through a task queue, end activities from outside.",
+    "schedule": "Start workflows again and again, at times.",
     "namespace": "Create and change namespaces.",
     "deploy": "Store an app's workflows in Redis.",
     "check": "Look for mistakes in an app.",

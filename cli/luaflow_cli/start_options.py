@@ -69,9 +69,9 @@ _RETRY: Final = {
 _PRIORITY: Final = ("priority_key", "fairness_key", "fairness_weight")
 
 
-def start_options(function: F) -> F:
-    """Add the options of a start to a command."""
-    for names, how in reversed(_OPTIONS):
+def start_options(function: F, without: tuple[str, ...] = ()) -> F:
+    """Add the options of a start to a command, all but those named."""
+    for names, how in reversed([one for one in _OPTIONS if one[0][-1] not in without]):
         function = click.option(*names, **how)(function)
     return function
 
@@ -82,7 +82,7 @@ def how_to_start(given: dict[str, Any]) -> dict[str, Any]:
     for key, value in (parse_pairs(given["option"], "--option") or {}).items():
         options[key if key.startswith(("workflow.", "temporal.")) else f"workflow.{key}"] = value
     for name, key in _NAMES.items():
-        if given[name] is not None:
+        if given.get(name) is not None:
             options[f"workflow.{key}"] = given[name]
     retry = {key: given[name] for name, key in _RETRY.items() if given[name] not in (None, ())}
     if retry:
@@ -96,5 +96,5 @@ def how_to_start(given: dict[str, Any]) -> dict[str, Any]:
         "options": options,
         "memo": parse_pairs(given["memo"], "--memo"),
         "search_attributes": parse_pairs(given["search_attribute"], "--search-attribute"),
-        "request_id": given["request_id"],
+        "request_id": given.get("request_id"),
     }

@@ -153,13 +153,16 @@ def describe(workflow_id: str, run_id: str | None) -> None:
     if settings().json:
         show_json(found)
         return
-    activities = found.pop("pending_activities")
+    activities, locks = found.pop("pending_activities"), found.pop("locks")
     health = found.pop("health")
     views = {f"view {name}": value for name, value in found.pop("views", {}).items()}
     show_fields(found | {"health": health["state"] if len(health) == 1 else health} | views)
     for activity in activities:
         click.echo()
         show_fields({"pending_activity": activity.pop("activity"), **activity})
+    for lock in locks:
+        click.echo()
+        show_fields({"lock": lock.pop("key"), **lock})
 
 
 @workflow.command()

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from luaflow.domain.ids import partition_of
+from luaflow.domain.locks import give_back, member_of
 from luaflow.domain.messages import parent_closed
 from luaflow.errors import LuaflowError
 from luaflow.store import transitions
@@ -33,7 +34,7 @@ async def close_out(
         return []
     pages = await store.read(*(("HSCAN", p.pend(d.run_id), 0, "COUNT", SLICE) for d in due))
     sliced = [
-        _items(date.run_id, page[1], len(store.partitions))
+        _items(p, date.run_id, page[1], len(store.partitions))
         for date, page in zip(due, pages, strict=True)
     ]
     calls = [
@@ -52,19 +53,26 @@ async def close_out(
     return left
 
 
-def _items(run_id: str, pairs: Sequence[Any], partitions: int) -> list[Item]:
-    """What to clean, from fields and values of ``pend``; children with what they are told."""
+def _items(p: Partition, run_id: str, pairs: Sequence[Any], partitions: int) -> list[Item]:
+    """What to clean, from fields and values of ``pend``; children with what they are told.
+
+    Locks go back to where they came from, and so do places in line.
+    """
     found = zip(pairs[: 2 * SLICE : 2], pairs[1::2], strict=False)
-    return [_item(run_id, bytes(field).decode(), value, partitions) for field, value in found]
+    return [_item(p, run_id, bytes(field).decode(), value, partitions) for field, value in found]
 
 
-def _item(run_id: str, field: str, value: bytes, partitions: int) -> Item:
+def _item(p: Partition, run_id: str, field: str, value: bytes, partitions: int) -> Item:
     if field == "n:next":
         return field, None, value
     if not field.startswith("c:"):
         return field, None, b""
     try:
         record = orjson.loads(value)
+        if record["kind"] == "lock":
+            member = record.get("member") or member_of({"p": p.number, "run_id": run_id}, field[2:])
+            key = record["key"]
+            return field, partition_of(key, partitions), give_back(key, member)
         message = (
             parent_closed(record, run_id, int(field[2:])) if record["kind"] == "child" else None
         )

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from luaflow.errors import LuaflowError
-from luaflow.store import transitions
+from luaflow.store.chains import continue_slice
 from luaflow.store.keys import Partition
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
@@ -32,9 +32,7 @@ async def carry_over(store: Store, p: Partition, due: Sequence[Date]) -> list[tu
             bytes(f or b"").decode() for f in (*run, *left_to_do)
         )
         route = Route(p, workflow_id, date.run_id, queue)
-        calls.append(
-            transitions.continue_slice(route=route, next_run=next_run, cursor=int(cursor or 0))
-        )
+        calls.append(continue_slice(route=route, next_run=next_run, cursor=int(cursor or 0)))
     left = []
     for date, call, answer in zip(due, calls, await run_apart(store, calls), strict=True):
         if isinstance(answer, LuaflowError):

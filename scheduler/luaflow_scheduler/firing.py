@@ -32,7 +32,7 @@ class Firing:
         match date.kind:
             case "t":
                 return self._timer(date, state, now)
-            case "d" | "f":
+            case "d" | "f" | "g":
                 return Step(
                     date,
                     state.route,

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from luaflow.domain.lanes import base_of
 from luaflow.errors import Unavailable
 from luaflow.service import Service
 from luaflow.store import liveness
@@ -32,12 +33,14 @@ KINDS = ("workflow", "activity")
 
 
 class Reading(NamedTuple):
-    """What the server said: tasks by queue and kind, open runs and jobs, messages, of itself."""
+    """What the server said: tasks by queue and kind, runs and jobs, messages, lines, and itself."""
 
     backlog: dict[tuple[str, str], int]
     running: int
     jobs: int
+    schedules: int
     outbox: int
+    waiting: int
     memory_used: int
     memory_max: int
     evicted: int
@@ -93,12 +96,16 @@ class Gauges(Service, Collector):
             ("INFO", "everything"),
             *(("ZLEXCOUNT", p.vis, low, high) for p in partitions),
             *(("ZCARD", p.jobs) for p in partitions),
+            *(("ZCARD", p.schedules) for p in partitions),
+            *(("HGET", p.meta, "waiting") for p in partitions),
         )
-        info = parse_info(counts[0])
+        info, n = parse_info(counts[0]), len(partitions)
         return Reading(
             backlog=await self._backlog(),
-            running=sum(counts[1 : len(partitions) + 1]),
-            jobs=sum(counts[len(partitions) + 1 :]),
+            running=sum(counts[1 : 1 + n]),
+            jobs=sum(counts[1 + n : 1 + 2 * n]),
+            schedules=sum(counts[1 + 2 * n : 1 + 3 * n]),
+            waiting=sum(int(found or 0) for found in counts[1 + 3 * n :]),
             outbox=await self._outbox(),
             memory_used=int(info.get("used_memory", 0)),
             memory_max=int(info.get("maxmemory", 0)),
@@ -111,9 +118,9 @@ class Gauges(Service, Collector):
         asked: list[tuple[str, str]] = []
         commands: list[tuple[Arg, ...]] = []
         for p, name in product(self._store.partitions, names):
-            asked += [(name, "workflow"), (name, "activity")]
+            asked += [(base_of(name), "workflow"), (base_of(name), "activity")]
             commands += [("XLEN", p.workflow_queue(name)), ("XLEN", p.activity_queue(name))]
-        found = dict.fromkeys(product(names, KINDS), 0)
+        found = dict.fromkeys(product(map(base_of, names), KINDS), 0)
         lengths = await self._store.read(*commands) if commands else []
         for label, length in zip(asked, lengths, strict=True):
             found[label] += length
@@ -159,6 +166,12 @@ def _metrics(reading: Reading) -> Iterator[Metric]:
     for name, text, value in (
         ("luaflow_workflows_running", "Workflows that run.", reading.running),
         ("luaflow_jobs_open", "Plain jobs that have not ended.", reading.jobs),
+        (
+            "luaflow_lock_waiting_runs",
+            "Runs that wait for a lock, or for a slot of a concurrency limit.",
+            reading.waiting,
+        ),
+        ("luaflow_schedules", "Schedules, paused ones too.", reading.schedules),
         ("luaflow_outbox_messages", "Messages on their way between partitions.", reading.outbox),
         ("luaflow_redis_memory_used_bytes", "Memory the server uses.", reading.memory_used),
         ("luaflow_redis_memory_max_bytes", "Memory it may use; 0: no limit.", reading.memory_max),

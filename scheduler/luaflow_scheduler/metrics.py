@@ -44,6 +44,10 @@ class SchedulerMetrics:
         self._requeued = counter("tasks_requeued", "Tasks whose queue entry was lost.")
         self._removed = counter("runs_removed", "Closed runs whose retention was over.")
         self._buried = counter("workers_removed", "Workers that went silent for good.")
+        self._scheduled = counter("schedule_actions", "Workflows that schedules started.")
+        self._missed = counter(
+            "schedule_missed", "Times of schedules later than their catch-up window."
+        )
         self._due_now = Gauge(
             "luaflow_scheduler_due",
             f"Dates due at the last look, at most a slice a partition; set: {', '.join(SETS)}.",
@@ -92,6 +96,11 @@ class SchedulerMetrics:
     def workers_removed(self, workers: int) -> None:
         """Count workers that are gone for good."""
         self._buried.inc(workers)
+
+    def scheduled(self, actions: int, missed: int) -> None:
+        """Count what schedules started, and what came too late for that."""
+        self._scheduled.inc(actions)
+        self._missed.inc(missed)
 
     def due(self, partition: int, timers: int, leases: int, gc: int) -> None:
         """Say what a partition owed at the last look."""

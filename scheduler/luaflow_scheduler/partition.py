@@ -27,6 +27,7 @@ from luaflow_scheduler.expiring import Expiring
 from luaflow_scheduler.firing import Firing
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.removing import remove
+from luaflow_scheduler.schedules import Schedules
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class PartitionWatch(Service):
         self._metrics = metrics
         self._firing = Firing(courier, metrics)
         self._expiring = Expiring(metrics)
+        self._schedules = Schedules(store, courier, metrics)
 
     async def open(self) -> None:
         """Listen to the bell before the first look: nothing rung from now on is missed."""
@@ -86,8 +88,12 @@ class PartitionWatch(Service):
     ) -> None:
         store, p = self._store, self._partition
         await self._relay([d for d in leases if d.kind == "o"])
-        of_runs = [*timers, *(d for d in leases if d.kind not in "onz")]
+        of_runs = [
+            *(d for d in timers if d.kind != "S"),
+            *(d for d in leases if d.kind not in "onz"),
+        ]
         left = await self._transitions(of_runs, now)
+        left += await self._schedules.fire([d for d in timers if d.kind == "S"], now)
         left += await carry_over(store, p, [d for d in leases if d.kind == "n"])
         left += await close_out(store, p, [d for d in leases if d.kind == "z"], self._courier)
         left += await remove(store, p, old, self._metrics)

@@ -88,6 +88,7 @@ def _deployed(one: Deployment) -> DeployedType:
         client=one.client_id,
         versioning=one.versioning,
         input_schema=one.input_schema,
+        flow=one.flow,
     )
 
 

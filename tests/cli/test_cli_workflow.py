@@ -32,6 +32,7 @@ SHAPE = {
     "memo",
     "search_attributes",
     "pending_activities",
+    "locks",
     "health",
 }
 

@@ -72,6 +72,20 @@ CASES: dict[str, tuple[str, Any]] = {
             "Invalid",
         ],
     ),
+    "an empty table is an object, or a list": (
+        """local object, list = { type = "object", minProperties = 1 }, { type = "array" }
+        local open = { type = "object", properties = { a = {} }, patternProperties = {},
+            additionalProperties = {}, allOf = { {} }, required = {} }
+        return { json.validate({ type = "object" }, {}), json.validate(list, {}),
+            json.validate({ properties = { a = { type = "object" } } }, { a = {} }),
+            json.validate({ type = "object", patternProperties = { a = { type = "string" } } }, {}),
+            json.validate(open, { a = 1, b = 2 }), json.validate(open, {}),
+            (json.validate({ type = "string" }, {})), (json.validate(object, {})),
+            (json.validate({ type = "object", required = { "a" } }, {})),
+            (json.validate_string({ type = "object" }, "[]")),
+            json.validate_string({ type = "object" }, "{}") }""",
+        [True] * 6 + [False] * 4 + [True],
+    ),
     "formats are checked": (
         "return (json.validate({ type = 'string', format = 'email' }, 'nobody'))",
         False,
@@ -83,8 +97,9 @@ CASES: dict[str, tuple[str, Any]] = {
             kind(json.validate_string, {}, ""), kind(json.validate_string, {}, "{"),
             kind(json.validate, { ["$ref"] = "#/nowhere" }, 1),
             kind(json.validate, { ["$ref"] = "http://127.0.0.1:1/s.json" }, 1),
-            kind(json.validate, { ["$ref"] = "#" }, 1) }""",
-        [[False, "Invalid"]] * 10,
+            kind(json.validate, { ["$ref"] = "#" }, 1),
+            kind(json.validate, { properties = { 1 } }, 1) }""",
+        [[False, "Invalid"]] * 11,
     ),
     "sizes are bounded": (
         """local ok, err = json.validate({}, ('x'):rep(1048577))

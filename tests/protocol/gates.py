@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 
 began: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 open_: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 calls: list[str] = []
+stamps: list[float] = []
+inside: list[str] = []
 
 
 def reset() -> None:
@@ -15,6 +18,8 @@ def reset() -> None:
     began.clear()
     open_.clear()
     calls.clear()
+    stamps.clear()
+    inside.clear()
 
 
 async def gate(name: str) -> str:
@@ -37,3 +42,18 @@ async def note(name: str) -> int:
     """Count the calls of this name."""
     calls.append(name)
     return calls.count(name)
+
+
+async def alone(name: str) -> int:
+    """Say how many are in here at once, and stay a moment for others to come in."""
+    inside.append(name)
+    there = len(inside)
+    await asyncio.sleep(0.005)
+    inside.remove(name)
+    return there
+
+
+def stamp(name: str) -> str:
+    """Note when it ran."""
+    stamps.append(time.monotonic())
+    return name

@@ -17,6 +17,7 @@ from luaflow.domain.events import CLOSING_EVENT, Event
 from luaflow.domain.ids import new_run_id, partition_of
 from luaflow.store import attempts, transitions
 from luaflow.store.attempts import Proof
+from luaflow.store.chains import continue_slice
 from luaflow.store.link import Arg, Call
 from luaflow.store.store import Store
 from luaflow.store.transitions import COMMIT_KEYS, NO_REQUEST, RequestId, Route
@@ -213,9 +214,7 @@ class Hand:
         next_run = (await self.pending(route, "n:next")).decode()
         if cursor is None:
             cursor = int(await self.pending(route, "n:slices") or 0)
-        return await self.store.one(
-            transitions.continue_slice(route=route, next_run=next_run, cursor=cursor)
-        )
+        return await self.store.one(continue_slice(route=route, next_run=next_run, cursor=cursor))
 
     async def take_activity(
         self, route: Route, seq: int = 1, *, worker: str = "a", token: str = "a.t", attempt: int = 1

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from tests.protocol.job_invariants import job_problems
 
 from luaflow.domain.events import CLOSING, NEWS, STARTED, Event
@@ -42,6 +43,7 @@ class PartitionState:
     workflows: dict[str, dict[str, str]]
     streams: dict[str, list[tuple[str, dict[str, str]]]]
     jobs: list[str]
+    locks: dict[str, set[str]]
 
 
 async def problems_of(store: Store, *, rest: bool = False) -> list[str]:
@@ -61,6 +63,8 @@ async def problems_of(store: Store, *, rest: bool = False) -> list[str]:
         found += [f"partition {p.number}: {x}" for x in _of_dates(state)]
         found += [f"partition {p.number}: {x}" for x in _of_index(p, state)]
         found += [f"partition {p.number}: {x}" for x in _of_outboxes(p, state, rest=rest)]
+    if rest:
+        found += _of_locks(states)
     return found
 
 
@@ -84,6 +88,11 @@ async def read_partition(store: Store, p: Partition) -> PartitionState:
         {w: await _hash(store, p.wf(w)) for w in names.get("wf", ())},
         streams,
         names.get("job", []),
+        {
+            f"{family}:{key}": set(await _scores(store, f"{p.prefix}{family}:{key}"))
+            for family in ("held", "line")
+            for key in names.get(family, ())
+        },
     )
 
 
@@ -126,6 +135,21 @@ async def _scores(store: Store, key: str) -> dict[str, float]:
 def _pairs(flat: Any) -> dict[str, str]:
     texts = [bytes(x).decode(errors="replace") for x in flat]
     return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _of_locks(states: list[PartitionState]) -> Iterator[str]:
+    """Whoever has a lock, or waits for it, is an open run that will give it back."""
+    wants = {
+        record.get("member") or f"{number}|{run.run_id}|{field[2:]}"
+        for number, state in enumerate(states)
+        for run in state.runs.values()
+        for field, value in run.pend.items()
+        if run.open and field[:2] == "c:" and (record := orjson.loads(value))["kind"] == "lock"
+    }
+    for number, state in enumerate(states):
+        for key, members in state.locks.items():
+            for member in members - wants:
+                yield f"partition {number}: {key} is with {member}, who does not know"
 
 
 def _of_run(p: Partition, state: PartitionState, run: RunState) -> Iterator[str]:
@@ -210,7 +234,7 @@ def _of_task(p: Partition, state: PartitionState, run: RunState) -> Iterator[str
     }
     if len(set(continuing.values())) > 1:
         yield f"whether it continues as new is not clear: {continuing}"
-    timer = {"delayed": "d|", "backoff": "f|"}.get(task)
+    timer = {"delayed": "d|", "backoff": "f|", "gated": "g|"}.get(task)
     if timer and timer + run.run_id not in state.timers:
         yield f"its task is {task} and nothing will wake it"
     yield from _of_waiting(state, run)
@@ -218,6 +242,8 @@ def _of_task(p: Partition, state: PartitionState, run: RunState) -> Iterator[str
 
 def _of_waiting(state: PartitionState, run: RunState) -> Iterator[str]:
     """What a run waits for can happen: each has its date or its entry in a queue."""
+    if run.fields["task"] == "waiting" and "c:0" not in run.pend:
+        yield "it waits for a slot that it will never have"
     for field, value in run.pend.items():
         kind, _, seq = field.partition(":")
         tail = f"|{run.run_id}|{seq}"
@@ -234,7 +260,7 @@ def _of_waiting(state: PartitionState, run: RunState) -> Iterator[str]:
             ]
             if a.state == "q" and a.token not in queued:
                 yield f"activity {seq} is queued, but in no queue"
-        if kind in "ohf" and f"a:{seq}" not in run.pend:
+        if kind in "ohfp" and f"a:{seq}" not in run.pend:
             yield f"{field} belongs to no activity"
 
 
@@ -243,7 +269,7 @@ def _of_dates(state: PartitionState) -> Iterator[str]:
     for member in [*state.timers, *state.leases]:
         kind, _, rest = member.partition("|")
         run_id, _, seq = rest.partition("|")
-        if kind == "o" or run_id.startswith(JOB):
+        if kind in "oS" or run_id.startswith(JOB):
             continue
         run = state.runs.get(run_id)
         if run is None:

@@ -16,8 +16,10 @@ from tests.protocol.hand import (
     request,
     timer,
 )
+from tests.protocol.scenes_entity import ENTITY_SCENES
 
 from luaflow.domain.events import CLOSING_EVENT
+from luaflow.domain.schedules import Plan, State
 from luaflow.store import (
     asking,
     attempts,
@@ -30,11 +32,12 @@ from luaflow.store import (
     upkeep,
 )
 from luaflow.store.attempts import Proof
-from luaflow.store.chains import retry_run
+from luaflow.store.chains import continue_slice, retry_run
 from luaflow.store.child_starts import child_start
 from luaflow.store.delivery import Stamp
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call
+from luaflow.store.schedules import Schedule, change_schedule, parent_of, tell_schedule
 from luaflow.store.transitions import Indexed, RequestId, Route
 
 Scene = Callable[[Hand], Awaitable[Call]]
@@ -182,14 +185,14 @@ async def _continue_many(hand: Hand) -> Call:
 async def _slice(hand: Hand) -> Call:
     route, call = await _continuing(hand)
     await hand.store.one(call)
-    return transitions.continue_slice(route=route, next_run=NEXT, cursor=0)
+    return continue_slice(route=route, next_run=NEXT, cursor=0)
 
 
 async def _last_slice(hand: Hand) -> Call:
     route, call = await _continuing(hand)
     await hand.store.one(call)
     assert await hand.slice(route) == [b"ok", 1, 0]
-    return transitions.continue_slice(route=route, next_run=NEXT, cursor=1)
+    return continue_slice(route=route, next_run=NEXT, cursor=1)
 
 
 async def _close_out_half(hand: Hand) -> Call:
@@ -587,7 +590,32 @@ async def _finish_jobs(hand: Hand) -> Call:
     return jobs.finish_jobs(partition=hand.store.partition("w"), ends=ends)
 
 
+async def _scheduled(hand: Hand) -> Schedule:
+    """A schedule one of whose runs runs."""
+    state = State(uid="u", created=0, updated=0, next=1, due=1)
+    state.running = [{"number": 1, "workflow_id": "w", "run_id": "r", "asked": ""}]
+    plan = Plan("t", {"interval": "1h"})
+    made = Schedule("s", hand.store.partition("s"), "", plan, state)
+    call = change_schedule(made, plan=plan, date=1)
+    assert (await hand.store.one(call))[0] == b"ok"
+    return made._replace(version=str(call.args[2]))
+
+
+async def _change_schedule(hand: Hand) -> Call:
+    made = await _scheduled(hand)
+    return change_schedule(made, plan=made.plan, date=-1, latest=1, messages=[(3, b"{}")])
+
+
+async def _to_schedule(hand: Hand) -> Call:
+    made = await _scheduled(hand)
+    texts = (orjson.dumps(one.to_json()).decode() for one in (made.plan, made.state))
+    mail = parent_of(made, 1) | {"type": "ChildWorkflowExecutionCompleted", "body": {}}
+    return tell_schedule(made.partition, STAMP, mail, made.version, *texts)
+
+
 SCENES: dict[str, Scene] = {
+    "change_schedule": _change_schedule,
+    "deliver_to_schedule": _to_schedule,
     "start": _start,
     "message": _message,
     "update": _update,
@@ -645,6 +673,7 @@ SCENES: dict[str, Scene] = {
     "deliver_inbox": _deliver_inbox,
     "register_name": _register_name,
     "unregister_name": _unregister_name,
+    **ENTITY_SCENES,
 }
 """By script name, a word behind it for a second scene of the same script."""
 

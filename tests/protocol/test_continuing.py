@@ -17,6 +17,7 @@ from luaflow.errors import WorkflowFailed
 from luaflow.replay import decider
 from luaflow.replay.recorded import Turn, turns
 from luaflow.store import transitions
+from luaflow.store.chains import continue_slice
 from luaflow.store.courier import Courier
 from luaflow.store.transitions import Route
 from luaflow_scheduler.closing import close_out
@@ -184,7 +185,7 @@ async def test_two_schedulers_double_nothing(hand: Hand) -> None:
     before = await dump(hand)
     assert await hand.slice(route, cursor=0) == [b"changed"]
     assert await dump(hand) == before
-    last = transitions.continue_slice(route=route, next_run=NEXT, cursor=2)
+    last = continue_slice(route=route, next_run=NEXT, cursor=2)
     await finish(hand, route)
     before = await dump(hand)
     assert await hand.store.one(last) == [b"gone"]
@@ -234,7 +235,7 @@ async def test_terminate_in_the_middle(hand: Hand) -> None:
     """The run ends, all it left unread is listed, and nothing of the next run stays."""
     route, _ = await continuing(hand)
     await hand.slice(route)
-    last = transitions.continue_slice(route=route, next_run=NEXT, cursor=1)
+    last = continue_slice(route=route, next_run=NEXT, cursor=1)
     assert (await hand.end(route))[0] == b"ok"
     assert await hand.store.one(last) == [b"gone"]
     *events, end = await hand.events(route)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 from unittest.mock import patch
@@ -19,6 +20,7 @@ from tests.support.mutants import Violation, mutant, patience, proves, replaced
 from luaflow.client import SyncClient, asking
 from luaflow.client.client import Client
 from luaflow.client.handle import Handle
+from luaflow.domain.events import Event
 from luaflow.errors import InvalidArgument, NoAnswer, NotFound, QueryFailed, Refused
 from luaflow.lua.vm import Run
 from luaflow.replay.decider import Execution
@@ -165,9 +167,9 @@ class _Kept(Execution):
             super().replay(events)
 
 
-async def _keep_run(service: Asks, route: Any, started: dict[str, Any]) -> Execution:
+async def _keep_run(service: Asks, route: Any, events: Sequence[Event]) -> Execution:
     if route.run_id not in _Kept.kept:
-        fresh = await _begin(service, route, started)
+        fresh = await _begin(service, route, events)
         _Kept.kept[route.run_id] = _Kept(fresh.run, fresh._make_value)
     return _Kept.kept[route.run_id]
 

@@ -227,9 +227,9 @@ async def test_pinned_runs_read_nothing_more(engine: Engine) -> None:
     asked: list[str] = []
     deployed = worker.workflows._engines.deployed
 
-    async def count(names: set[str], hosts: set[str]) -> Any:
+    async def count(names: set[str], *more: set[str]) -> Any:
         asked.extend(names)
-        return await deployed(names, hosts)
+        return await deployed(names, *more)
 
     worker.workflows._engines.__dict__["deployed"] = count
     handle = await engine.start("words")

@@ -12,7 +12,7 @@ from tools.lua_library import Block, Claim, Row, Section
 
 HERE = Path(__file__).parent
 PRELUDE = (HERE / "claims.lua").read_text()
-CONTEXTS = ("workflow", "function", "activity")
+EXAMPLE_URL = "https://api.example.com"
 _WORD = re.compile(r'^(raises|like) (".*")$')
 _ASSIGNS = re.compile(r"^(local |function |for |if |while |end\b|repeat|until|[\w.\[\]]+ = )")
 
@@ -26,13 +26,13 @@ class Program(NamedTuple):
     modules: tuple[str, ...]
 
 
-def programs(sections: list[Section]) -> Iterator[Program]:
-    """Every program that a definition file asks for."""
+def programs(sections: list[Section], url: str) -> Iterator[Program]:
+    """Every program that a definition file asks for; ``url`` is where the example server is."""
     for section in sections:
         for row in section.rows:
             for block in row.blocks:
                 for context in contexts(row, block):
-                    source = PRELUDE + body(block)
+                    source = PRELUDE + body(block).replace(EXAMPLE_URL, url)
                     yield Program(row.name, context, source, modules_of(source))
 
 
@@ -45,6 +45,8 @@ def contexts(row: Row, block: Block) -> tuple[str, ...]:
         found += ["function", "activity"]
     if row.elsewhere == "activities":
         found.append("activity")
+    if row.elsewhere == "handlers":
+        found.append("handler")
     return tuple(found)
 
 

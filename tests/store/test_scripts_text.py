@@ -172,6 +172,7 @@ LOOPS = {
     r"for n = 1, #(ended|new) do",  # some of what the caller sent
     r"for _, m in ipairs\(r\.own or \{\}\)",  # what this call has written
     r"while i <= #ARGV do i = OPS",
+    r"for granted = 1, 50 do",
 }
 """Every loop there is: over what the caller sent, or over what was read with a bound."""
 

@@ -13,12 +13,14 @@ from luaflow.store import keys
 
 # Of fixed number for each partition or queue: they stay as long as the namespace.
 PERMANENT = {"meta", "timers", "leases", "gc", "vis", "jobs", "tq", "outbox", "mark"}
+# Kept until somebody deletes it, as its index has it.
+PERMANENT |= {"schedule", "schedules"}
 # Deleted together with the key of the same name in another family.
 OWNED_BY = {"hist": "run", "pend": "run"}
 # Deleted by the retention, so their name must be in the partition's gc set once closed.
 LIVING = {"wf", "run"}
 # Of a namespace, outside partitions.
-SHARED = {"types", "hosts", "builds", "workers", "bundle"}
+SHARED = {"types", "hosts", "builds", "workers", "bundle", "lanes"}
 
 
 def leftover_keys(server: Redis, namespace: str) -> list[str]:

@@ -32,3 +32,10 @@ def test_package_says_that_it_is_typed(room: str, package: str) -> None:
     """Type checkers of users read our annotations only with the marker."""
     assert (ROOT / room / package / "py.typed").exists()
     assert (ROOT / room / package / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_image_has_every_room(room: str) -> None:
+    """An image that lacks a package is found here, not in production: it is not built here."""
+    lines = (ROOT / "deploy" / "Dockerfile").read_text().splitlines()
+    assert f"COPY {room} {room}" in lines

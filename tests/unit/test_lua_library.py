@@ -7,13 +7,22 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from tools.lua_library import LibraryError, Row, read_library
+from tools.lua_library import FOLDER, LibraryError, Row, read_library
 from tools.lua_surface import Member, surface
+
+from luaflow.lua.files import ABSENT
 
 ROOT = Path(__file__).parents[2]
 
 # How a class calls itself in messages -> its name in the definition files.
-CLASSES = {"channel": "Channel", "error": "Error", "logger": "Logger", "payload": "Payload"}
+CLASSES = {
+    "channel": "Channel",
+    "error": "Error",
+    "logger": "Logger",
+    "payload": "Payload",
+    "stream": "Stream",
+    "stream.Scanner": "Scanner",
+}
 MODULES_AS_GLOBALS = frozenset(
     {"channel", "coroutine", "errors", "math", "os", "payload", "process", "string", "table"}
 )
@@ -23,7 +32,7 @@ MODULES_AS_GLOBALS = frozenset(
 def rows() -> dict[str, Row]:
     """Every row by its name."""
     sections = [one for file in read_library().values() for one in file]
-    found = [row for section in sections for row in section.rows]
+    found = [row for section in sections if section.kind != "shape" for row in section.rows]
     names = [row.name for row in found]
     assert len(set(names)) == len(names), {name for name in names if names.count(name) > 1}
     return {row.name: row for row in found}
@@ -107,3 +116,19 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "one.lua").write_text("---@meta\n\n" + text)
     with pytest.raises(LibraryError, match=message):
         read_library(tmp_path)
+
+
+def test_the_absent_modules_are_told() -> None:
+    """absent.lua names each module that other runtimes have and luaflow has not."""
+    text = (FOLDER / "absent.lua").read_text()
+    assert set(re.findall(r"^(\w+) = \{\}$", text, re.MULTILINE)) == ABSENT
+
+
+def test_a_shape_has_fields_and_no_members(tmp_path: Path) -> None:
+    """The fields of an (exact) class are described: types with spaces, optional ones."""
+    text = "---@class (exact) a.B\n---@field x? table<string, any> Says it.\nlocal B = {}\n"
+    (tmp_path / "one.lua").write_text("---@meta\n\n" + text)
+    (section,) = read_library(tmp_path)["one"]
+    (row,) = section.rows
+    assert (section.kind, section.name) == ("shape", "a.B")
+    assert (row.name, row.returns, row.text) == ("x?", ["table<string, any>"], "Says it.")

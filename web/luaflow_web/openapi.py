@@ -182,7 +182,7 @@ def _schemas() -> dict[str, Any]:
         **dict.fromkeys(("history_length", "history_size", "attempt"), _INTEGER),
         "parent": {"type": ["object", "null"]},
         **dict.fromkeys(("memo", "search_attributes", "health"), _OBJECT),
-        "pending_activities": {"type": "array", "items": _OBJECT},
+        **{key: {"type": "array", "items": _OBJECT} for key in ("pending_activities", "locks")},
     }
     run = {"workflow_id": _TEXT, "run_id": {"type": ["string", "null"]}}
     return {

@@ -12,6 +12,7 @@ from typing import Any
 
 from luaflow.activity import Context
 from luaflow.domain.failure import Failure, timeout
+from luaflow.domain.lanes import base_of
 from luaflow.domain.options import ActivityOptions
 from luaflow.errors import LuaflowError
 from luaflow.registry.entries import CallableEntry, PythonEntry
@@ -19,13 +20,14 @@ from luaflow.store import attempts, jobs
 from luaflow.store.attempts import Proof
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
+from luaflow_worker import rate
 from luaflow_worker.attempt import Attempt, Outcome, Verdict, context_of, log_failure, verdict
 from luaflow_worker.functions import FunctionHost
+from luaflow_worker.limits import Limits, Rate
 from luaflow_worker.live import Live, Result
 from luaflow_worker.metrics import AttemptOutcome, WorkerMetrics
 from luaflow_worker.proposal import Eager
 from luaflow_worker.python_activities import PythonActivities
-from luaflow_worker.rate import Rate
 from luaflow_worker.renewals import Renewals
 from luaflow_worker.reports import Reports
 from luaflow_worker.taken_activities import ActivityEntry, take_all
@@ -49,6 +51,7 @@ class ActivityTasks:
         eager_slots: int = 0,
         per_second: float = 0.0,
         registered: Callable[[str], CallableEntry | None],
+        limits: Limits,
     ) -> None:
         """``registered(name)`` is the entry this worker runs under an activity name, or None.
 
@@ -65,11 +68,12 @@ class ActivityTasks:
         self._eager_slots = eager_slots
         self._reserved = 0
         self._registered = registered
+        self._limits = limits
         self._numbers = itertools.count(1)
         self.running: dict[str, Attempt] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self.freed = asyncio.Event()
-        self._rate = Rate(per_second, self.freed.set)
+        self._rate = rate.Rate(per_second, self.freed.set)
         self._taking = 0
         self._renewals = Renewals(store, self._spawn)
         self._jobs = Reports(store, self._spawn)
@@ -83,7 +87,8 @@ class ActivityTasks:
         """
         if not self.eager or options.disable_eager_execution or self.free() <= 0:
             return None
-        if self._registered(name) is None or not self._eager_may_start():
+        entry = self._registered(name)
+        if entry is None or self._limits.concern(entry) or not self._eager_may_start():
             return None
         self._reserved += 1
         self._rate.take()
@@ -198,12 +203,31 @@ class ActivityTasks:
                 if isinstance(taken, LuaflowError):
                     raise taken
                 if taken:
-                    self._run_taken(*taken)
+                    self._run_taken(taken.attempt, taken.waited, passes=taken.passes)
             except Exception:  # a bad task hurts only itself; its lease ends, or the sweep finds it
                 log.exception("activity %s of workflow %s cannot be run", e.seq, e.workflow_id)
 
-    def _run_taken(self, attempt: Attempt, waited: int) -> None:
-        self._metrics.waited(attempt.queue, max(0, waited) / 1000)
+    def _run_taken(self, attempt: Attempt, waited: int, *, passes: bool) -> None:
+        self._metrics.waited(base_of(attempt.queue), max(0, waited) / 1000)
+        rates = [] if passes else self._limits.of(attempt)
+        if rates:
+            self._reserved += 1
+            self._spawn(self._admit(attempt, rates))
+        else:
+            self._run_remote(attempt)
+
+    async def _admit(self, attempt: Attempt, rates: Sequence[Rate]) -> None:
+        """Run an attempt when its rate limits allow it; it goes back where that is not soon."""
+        try:
+            if await self._limits.admit(attempt, rates):
+                self._run_remote(attempt)
+            else:
+                self._rate.take(-1)
+        finally:
+            self._reserved -= 1
+            self.freed.set()
+
+    def _run_remote(self, attempt: Attempt) -> None:
         ended = self._begin(attempt, self._remote_ended)
         if ended:
             self._remote_ended(attempt, ended)
@@ -265,7 +289,8 @@ class ActivityTasks:
         """Start an attempt; return its outcome if it ended at once, else ``ended`` is called."""
         entry = self._registered(attempt.activity)
         if entry is None:
-            text = f"no worker of the queue '{attempt.queue}' has the activity {attempt.activity}"
+            queue = base_of(attempt.queue)
+            text = f"no worker of the queue '{queue}' has the activity {attempt.activity}"
             return Outcome(failure=Failure("NotFound", text, retryable=True))
         context = context_of(attempt, functools.partial(self._renewals.beat, attempt))
         if isinstance(entry, PythonEntry):

@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 import orjson
 
 from luaflow.activity import ActivityError, Context, Info
+from luaflow.client.messages import Closed
 from luaflow.domain import values
 from luaflow.domain.failure import Failure, canceled
+from luaflow.domain.lanes import base_of
 from luaflow.domain.retry import RetryPolicy, activity_ended, tried_again
 from luaflow.domain.tokens import Token
 from luaflow.errors import (
@@ -148,6 +150,7 @@ def failure_of_call(error: Exception) -> Failure:
     for kind, name in (
         (NotFound, "NotFound"),
         (AlreadyExists, "AlreadyExists"),
+        (Closed, "NotFound"),  # as workflows see it
         (Refused, "Conflict"),
         (NoAnswer, "Timeout"),
     ):
@@ -220,7 +223,7 @@ def info_of(attempt: Attempt) -> Info:
         workflow_id="" if attempt.job else attempt.workflow_id,
         run_id=attempt.job or attempt.run_id,
         workflow_type=attempt.workflow_type,
-        task_queue=attempt.queue,
+        task_queue=base_of(attempt.queue),
         seq=attempt.seq,
         start_to_close_ms=attempt.start_to_close,
         heartbeat_timeout_ms=attempt.heartbeat,

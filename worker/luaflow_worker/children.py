@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from luaflow.domain.cron import parse_cron
 from luaflow.domain.failure import Failure, Invalid
-from luaflow.domain.ids import Pid, check_workflow_id, new_run_id
+from luaflow.domain.flow import Flow
+from luaflow.domain.ids import Pid, check_name, check_workflow_id, new_run_id
+from luaflow.domain.lanes import base_of, lane_of, suffix_of
 from luaflow.domain.options import StartOptions, parse_start_options
 from luaflow.errors import InvalidArgument
 from luaflow.lua.vm import Command
@@ -23,10 +26,16 @@ FAILED = "StartChildWorkflowExecutionFailed"
 
 
 class Types(NamedTuple):
-    """What is deployed: workflow types (by type name and entry id) and worker entries (by id)."""
+    """What is deployed: workflow types (by type name and entry id) and worker entries (by id).
+
+    ``use_lane`` is told of lanes that tasks are put into, ``pids`` are those of the registered
+    names that messages go to.
+    """
 
     workflows: Mapping[str, Mapping[str, Any]]
     hosts: Mapping[str, Mapping[str, Any]]
+    use_lane: Callable[[str], None] = lambda _: None
+    pids: Mapping[str, str] = MappingProxyType({})
 
 
 def start_child(proposal: Proposal, c: Command) -> None:
@@ -54,6 +63,7 @@ def start_child(proposal: Proposal, c: Command) -> None:
         schema = str(known.get("input_schema") or "")
         check_input(schema, orjson.loads(c.data or b"[]") if schema else (), f"workflow {name}")
         workflow_id = check_workflow_id(options.id or f"{proposal.place.route.run_id}_{c.seq}")
+        queue = _queue(proposal, extra.get("host"), options)
     except (Invalid, InvalidArgument) as error:
         kind = "NotFound" if isinstance(error, _Missing) else "Invalid"
         failure = Failure(kind, error.message, retryable=False).to_json()
@@ -62,8 +72,8 @@ def start_child(proposal: Proposal, c: Command) -> None:
             c.seq, INITIATED, proposal.record(body), FAILED, {"seq": c.seq, "failure": failure}
         )
         return
-    queue = _queue(proposal, extra.get("host"), options)
-    child = _Child(c, extra, options, known, host, workflow_id, queue)
+    lane = _lane(proposal, queue, options, known)
+    child = _Child(c, extra, options, known, host, workflow_id, lane)
     policy = options.parent_close_policy
     body |= {"workflow_id": workflow_id, "task_queue": queue, "parent_close_policy": policy}
     message = orjson.dumps(_start_message(proposal, child))
@@ -73,15 +83,32 @@ def start_child(proposal: Proposal, c: Command) -> None:
 
 
 class _Missing(InvalidArgument):
-    """There is no such workflow type."""
+    """There is no such workflow type, or no such worker entry."""
+
+
+def _lane(proposal: Proposal, queue: str, options: StartOptions, known: Mapping[str, Any]) -> str:
+    """The lane of a child: as asked for, as its type has it, else that of its parent."""
+    given = options.priority.priority_key if options.priority else 0
+    flow = known.get("flow")
+    given = given or (Flow.from_text(flow).priority if flow else 0)
+    lane = lane_of(queue, given) if given else queue + suffix_of(proposal.place.route.queue)
+    proposal.types.use_lane(lane)
+    return lane
 
 
 def _queue(proposal: Proposal, host: str | None, options: StartOptions) -> str:
-    """A worker entry stands for its queue; any other host is the name of a queue (contract 7.4)."""
-    if host:
-        known = proposal.types.hosts.get(host)
-        return str(known["task_queue"]) if known else host
-    return options.task_queue or proposal.place.route.queue
+    """A worker entry stands for its queue; any other host is the name of a queue (contract 7.4).
+
+    An entry id cannot be such a name: nobody would ever run the child.
+    """
+    if not host:
+        queue = options.task_queue or base_of(proposal.place.route.queue)
+        return check_name(queue, "the task queue")
+    if known := proposal.types.hosts.get(host):
+        return str(known["task_queue"])
+    if ":" in host:
+        raise _Missing(f"no deployed temporal.worker is called '{host}': run 'luaflow deploy'")
+    return check_name(host, "the task queue")
 
 
 class _Child(NamedTuple):
@@ -109,7 +136,7 @@ def _started(proposal: Proposal, child: _Child) -> dict[str, Any]:
         "run_id": run_id,
         "first_run_id": run_id,
         "bundle": known["bundle"],
-        "task_queue": queue,
+        "task_queue": base_of(queue),
         "host": host,
         "client": place.client,
         "pid": str(Pid(place.client, host, workflow_id)),
@@ -162,6 +189,7 @@ def _start_message(proposal: Proposal, child: _Child) -> dict[str, Any]:
         "type": known["type"],
         "queue": queue,
         "bundle": known["bundle"],
+        "flow": known.get("flow", ""),
         "pid": started["pid"],
         "parent": orjson.dumps(parent).decode(),
         **_policies(options, wait=bool(extra.get("wait"))),

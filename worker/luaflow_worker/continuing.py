@@ -8,6 +8,7 @@ import orjson
 
 from luaflow.domain.attributes import indexed
 from luaflow.domain.ids import new_run_id
+from luaflow.domain.lanes import base_of
 from luaflow.lua.vm import Command
 from luaflow.replay.decider import Decision
 from luaflow.store import transitions
@@ -91,7 +92,7 @@ def _first_event(place: Place, command: Command, next_run: str, types: Types) ->
         "workflow_id": place.route.workflow_id,
         "run_id": next_run,
         "bundle": known["bundle"] if known else place.bundle,
-        "task_queue": place.route.queue,
+        "task_queue": base_of(place.route.queue),
         "host": place.host,
         "client": place.client,
         "input": orjson.Fragment(command.data or b"[]"),

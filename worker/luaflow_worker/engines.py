@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
 
 from luaflow.domain.events import RUNTIME_VERSION
+from luaflow.domain.lanes import base_of
 from luaflow.errors import LuaflowError
 from luaflow.lua.vm import Engine
 from luaflow.registry.bundle import Bundle
 from luaflow.replay.loading import source_of
 from luaflow.store import keys
+from luaflow.store.inboxes import home
+from luaflow.store.lanes import use_lane
 from luaflow.store.store import Store
 from luaflow_worker.children import Types
+from luaflow_worker.names import known_here
 
 MAX_ENGINES = 200
 
@@ -54,6 +59,7 @@ class Engines:
         self._cpu_seconds = cpu_seconds
         self.log_replay = log_replay
         self._engines: OrderedDict[str, Code] = OrderedDict()
+        self._noting: set[asyncio.Task[None]] = set()
 
     async def get(self, bundle: str) -> Code:
         """Return the code of a bundle; MissingBundle, or LoadError when it does not load."""
@@ -74,22 +80,40 @@ class Engines:
             self._engines.popitem(last=False)
         return code
 
+    def use_lane(self, lane: str) -> None:
+        """Have a lane noted that a task is about to be put into; in the background, once."""
+        if lane != base_of(lane) and lane not in self._store.lanes:
+            task = asyncio.create_task(use_lane(self._store, lane), name="luaflow-lane")
+            self._noting.add(task)
+            task.add_done_callback(self._noting.discard)
+
+    async def close(self) -> None:
+        """Wait until lanes are noted; one that cannot be is noted by a scheduler's sweep."""
+        await asyncio.gather(*self._noting, return_exceptions=True)
+
     def discard(self, engine: Engine) -> None:
         """Forget an engine that cannot be trusted any more."""
         for name, known in list(self._engines.items()):
             if known.engine is engine:
                 del self._engines[name]
 
-    async def deployed(self, names: set[str], hosts: set[str]) -> Types:
-        """Return what is deployed under these workflow types and worker entries."""
-        if not names:
-            return Types({}, {})
+    async def deployed(self, names: set[str], hosts: set[str], called: Iterable[str] = ()) -> Types:
+        """What is deployed as these workflow types and worker entries, and who has these names."""
+        others = sorted(called)
+        if not names and not others:
+            return Types({}, {}, self.use_lane)
         namespace = self._store.namespace
-        wanted, places = sorted(names), sorted(hosts) or ["-"]
-        found, known = await self._store.read(
-            ("HMGET", keys.types(namespace), *wanted), ("HMGET", keys.hosts(namespace), *places)
+        wanted, places = sorted(names) or ["-"], sorted(hosts) or ["-"]
+        found, known, *pids = await self._store.read(
+            ("HMGET", keys.types(namespace), *wanted),
+            ("HMGET", keys.hosts(namespace), *places),
+            *(("HGET", home(self._store, one).name(one), "pid") for one in others),
         )
-        return Types(_table(wanted, found), _table(places, known))
+        named = {}
+        for one, pid in zip(others, pids, strict=True):
+            if at := pid.decode() if pid else known_here(namespace, one):
+                named[one] = at
+        return Types(_table(wanted, found), _table(places, known), self.use_lane, named)
 
 
 def _table(names: list[str], found: list[bytes | None]) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ import orjson
 
 from luaflow.activity import Context
 from luaflow.domain.failure import Failure, canceled
+from luaflow.domain.lanes import base_of
 from luaflow.errors import LuaflowError, MissingLibrary
 from luaflow.lua.vm import Activation, ActivationFault, Command, Engine, LoadError, Run
 from luaflow.registry.app import App
@@ -158,7 +159,7 @@ class FunctionCall:
             "workflow_id": a.workflow_id,
             "run_id": f"{a.run_id}/{a.seq}/{a.number}/{os.getpid()}/{self.pid}",
             "workflow_type": a.workflow_type,
-            "task_queue": a.queue,
+            "task_queue": base_of(a.queue),
             "attempt": a.number,
             "pid": self.pid,
             "entry_id": self.entry.id,

@@ -7,6 +7,7 @@ somebody elsewhere; those of the namespace, too, when the heartbeat of its node 
 from __future__ import annotations
 
 import logging
+import weakref
 from typing import TYPE_CHECKING
 
 from luaflow.domain.ids import parse_pid
@@ -23,14 +24,28 @@ LOCAL, EVENTUAL = 0, 1
 """Scopes: names that only this node knows, and those of the namespace; the others are as EVENTUAL,
 but only their owner frees them."""
 
+_HERE: weakref.WeakSet[Names] = weakref.WeakSet()
+
+
+def known_here(namespace: str, name: str) -> str | None:
+    """The PID of a name that a node of this OS process has: workflows that run here see it, too."""
+    found = (names.local.get(name) for names in _HERE if names.namespace == namespace)
+    return next(filter(None, found), None)
+
 
 class Names:
     """The names that processes of this node hold."""
 
     def __init__(self, world: World) -> None:
         self._world = world
+        _HERE.add(self)
         self.local: dict[str, str] = {}
         self.shared: dict[str, str] = {}
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace of this node, once it has a client."""
+        return self._world.namespace
 
     async def lookup(self, name: str) -> str | None:
         """The PID a name belongs to, in this node or else in the namespace.

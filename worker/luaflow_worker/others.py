@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -33,13 +34,17 @@ _EVENTS = {
     ),
 }
 
+_LETTERS = {"signal": "message", "cancel": "cancel", "terminate": "terminate"}
+"""What a command is called in the letter of a process."""
+
 
 def tell_other(proposal: Proposal, c: Command) -> None:
     """Signal, cancel or terminate another workflow; what cannot be sent is answered as refused."""
     initiated, ok, failed = _EVENTS[c.op]
     to = (c.name or b"").decode(errors="replace")
     extra = orjson.loads(c.extra or b"{}")
-    pid = parse_pid(to)
+    named = proposal.types.pids.get(to, to)
+    pid = parse_pid(named)
     target = pid.uniq if pid else proposal.place.children.get(extra.get("child", 0))
     try:
         if target is None:
@@ -56,6 +61,12 @@ def tell_other(proposal: Proposal, c: Command) -> None:
     if c.op == "signal" and to == proposal.place.pid:
         _tell_myself(proposal, c.seq, said)
         return
+    body = proposal.record({"seq": c.seq, "to": to, **said})
+    if pid and pid.is_process:  # it has a name; PIDs of processes come as ``tell``
+        proposal.answer_myself(c.seq, initiated, body, ok, {"seq": c.seq})
+        letter = {**extra, "kind": _LETTERS[c.op], "to": named, "from": proposal.place.pid}
+        _post(proposal, pid.node, ("", b""), {**letter, **_input(c)})
+        return
     message: dict[str, Any] = {"k": "message", "from": proposal.me, "seq": c.seq}
     message |= {"ok": ok, "failed": failed, "workflow_id": target}
     if c.op == "terminate":
@@ -63,7 +74,6 @@ def tell_other(proposal: Proposal, c: Command) -> None:
     else:
         kind = SIGNALED if c.op == "signal" else "WorkflowExecutionCancelRequested"
         message |= {"type": kind, "body": {**said, "from": proposal.place.pid}}
-    body = proposal.record({"seq": c.seq, "to": to, **said})
     record = {"kind": c.op, "workflow_id": target}
     proposal.request(c.seq, initiated, body, target, orjson.dumps(message), record)
 
@@ -88,12 +98,22 @@ def tell_process(proposal: Proposal, c: Command) -> None:
     """A letter to a process of a node: the code went on already, it leaves with the commit."""
     to = (c.name or b"").decode(errors="replace")
     pid, said = parse_pid(to), orjson.loads(c.extra or b"{}")
-    if c.data is not None:
-        said["input"] = orjson.Fragment(c.data)
+    said |= _input(c)
     body = proposal.record({"seq": c.seq, "marker": "tell", "name": to, "value": said})
     node = pid.node if pid else ""  # (the kernel tells no others)
-    letter = letter_to(node, {**said, "to": to, "from": proposal.place.pid})
+    letter = {**said, "to": to, "from": proposal.place.pid}
+    _post(proposal, node, ("MarkerRecorded", body), letter)
+
+
+def _input(c: Command) -> dict[str, Any]:
+    return {} if c.data is None else {"input": orjson.Fragment(c.data)}
+
+
+def _post(
+    proposal: Proposal, node: str, event: tuple[str, bytes], letter: Mapping[str, Any]
+) -> None:
+    """A letter, and the event that says so; a type '' where another event does."""
     receiver = partition_of(node, proposal.place.partitions)
     key = proposal.key(proposal.place.route.partition.outbox(receiver))
-    proposal.operations += ["M", "MarkerRecorded", body, key, receiver, letter]
+    proposal.operations += ["M", *event, key, receiver, letter_to(node, letter)]
     proposal.receivers.add(receiver)

@@ -30,23 +30,28 @@ class Poller(Service):
         name: str,
         store: Store,
         worker: str,
-        streams: Sequence[str],
+        groups: Sequence[Sequence[str]],
         *,
         free: Callable[[], int],
         freed: asyncio.Event,
         handle: Callable[[list[Found]], None],
     ) -> None:
-        """``free()`` is the number of free slots, ``freed`` is set when one becomes free."""
+        """``groups`` of streams: those of the first are looked at first.
+
+        ``free()`` is the number of free slots, ``freed`` is set when one becomes free.
+        """
         super().__init__(name)
         self._store = store
         self._worker = worker
-        self._streams = list(streams)
+        self._groups = [list(group) for group in groups]
+        self._streams = [stream for group in groups for stream in group]
         self._free = free
         self._freed = freed
         self._handle = handle
         self._reader = Reader(store.url, f"luaflow-{name}")
-        self._turn = 0
+        self._turns = [0] * len(self._groups)
         self._held: list[Found] = []
+        self._retired = False
 
     async def open(self) -> None:
         """Make the consumer groups."""
@@ -56,8 +61,16 @@ class Poller(Service):
         """Drop the connection."""
         await self._reader.close()
 
+    def retire(self) -> None:
+        """Read no more, without cutting a read off: what that brings is still handed over."""
+        self._retired = True
+
     async def round(self) -> None:
         """Wait for slots, read, hand over."""
+        if self._retired and not self._held:
+            await self._reader.close()
+            await self.idle()
+            return
         while (free := self._free()) <= 0:
             self._freed.clear()
             if self._free() <= 0:
@@ -74,15 +87,27 @@ class Poller(Service):
 
     async def _read(self, free: int) -> list[Found]:
         streams = self._streams
-        if free < len(streams):
-            # as many streams as there are slots, then the next ones: nothing is over-read
-            for _ in range(0, len(streams), free):
-                self._turn = (self._turn + free) % len(streams)
-                part = (streams + streams)[self._turn : self._turn + free]
-                found = await read_tasks(
-                    self._store, self._reader, self._worker, part, 1, block=False
-                )
-                if found:
+        if free < len(streams) or len(self._groups) > 1:
+            for i in range(len(self._groups)):
+                if found := await self._look(i, free):
                     return found
         count = max(1, min(MAX_COUNT, free // len(streams)))
         return await read_tasks(self._store, self._reader, self._worker, streams, count)
+
+    async def _look(self, number: int, free: int) -> list[Found]:
+        """Read a group without waiting: as many streams as there are slots, then the next ones.
+
+        So nothing is over-read, and no stream is passed over for ever.
+        """
+        streams = self._groups[number]
+        step = min(free, len(streams))
+        count = max(1, min(MAX_COUNT, free // len(streams)))
+        for _ in range(0, len(streams), step):
+            turn = self._turns[number] = (self._turns[number] + step) % len(streams)
+            part = (streams + streams)[turn : turn + step]
+            found = await read_tasks(
+                self._store, self._reader, self._worker, part, count, block=False
+            )
+            if found:
+                return found
+        return []

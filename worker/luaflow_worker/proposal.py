@@ -17,6 +17,7 @@ from luaflow.domain.attributes import indexed
 from luaflow.domain.chains import End, closing_body
 from luaflow.domain.failure import Failure
 from luaflow.domain.ids import partition_of
+from luaflow.domain.lanes import activity_lane, base_of
 from luaflow.domain.messages import child_outcome, outcome
 from luaflow.domain.options import ActivityOptions, parse_activity_options
 from luaflow.domain.retry import RetryPolicy
@@ -26,6 +27,7 @@ from luaflow.store.transitions import COMMIT_KEYS
 from luaflow_worker import told
 from luaflow_worker.children import Types, start_child
 from luaflow_worker.faults import EngineFault
+from luaflow_worker.locks import ask_for_lock, give_lock_back
 from luaflow_worker.metrics import Outcome
 from luaflow_worker.others import tell_other, tell_process
 from luaflow_worker.place import Place
@@ -108,15 +110,15 @@ class Proposal:
         except failures.Invalid as error:
             return self._refuse_activity(c.seq, name, error.failure())
         body: dict[str, Any] = {"seq": c.seq, "activity": name, "input": orjson.Fragment(data)}
-        queue = options.task_queue or self.place.route.queue
-        if queue != self.place.route.queue:
-            body["task_queue"] = queue
+        queue = activity_lane(options, self.place.route.queue)
+        if base_of(queue) != base_of(self.place.route.queue):
+            body["task_queue"] = base_of(queue)
         if given:
             body["options"] = given
         if context:
             body["context"] = context
         text = self.record(body)
-        stored = _stored_options(options, self.place.route.queue)
+        stored = _stored_options(options, queue if queue != self.place.route.queue else "")
         limits = (options.start_to_close_ms, options.heartbeat_ms or 0)
         token = self._keep(name, options) if queue == self.place.route.queue else None
         if token:
@@ -124,6 +126,7 @@ class Proposal:
             worker = token.partition(".")[0]
             self.operations += ["L", c.seq, text, stored, token, worker, *limits]
         else:
+            self.types.use_lane(queue)
             key = self.key(self.place.route.partition.activity_queue(queue))
             self.operations += [
                 "A",
@@ -310,10 +313,13 @@ class Proposal:
 
 
 def _stored_options(options: ActivityOptions, queue: str) -> bytes:
-    """Return what schedulers must know of an activity; nothing when all is as usual."""
+    """Return what schedulers must know of an activity; nothing when all is as usual.
+
+    ``queue``: where it is when that is not the queue of its run.
+    """
     kept: dict[str, Any] = {}
-    if options.task_queue and options.task_queue != queue:
-        kept["queue"] = options.task_queue
+    if queue:
+        kept["queue"] = queue
     if options.schedule_to_start_ms:
         kept["s2s"] = options.schedule_to_start_ms
     if options.schedule_to_close_ms:
@@ -348,4 +354,6 @@ _SPELL: dict[str, Callable[[Proposal, Command], None]] = {
     "accept_update": told.answer_update,
     "reject_update": told.answer_update,
     "complete_update": told.answer_update,
+    "lock": ask_for_lock,
+    "unlock": give_lock_back,
 }

@@ -127,16 +127,18 @@ async def news_behind(store: Store, step: Step, answer: Sequence[Any]) -> list[E
     return late
 
 
-def names_in(steps: Sequence[Step]) -> tuple[set[str], set[str]]:
-    """The workflow types and the worker entries that decisions name."""
-    names, hosts = set(), set()
+def names_in(steps: Sequence[Step]) -> tuple[set[str], set[str], set[str]]:
+    """The workflow types, the worker entries and the registered names that decisions name."""
+    names, hosts, called = set(), set(), set()
     for step in steps:
         assert step.decision is not None
         for c in step.decision.commands:
             if c.op in ("child", "continue_as_new") and c.name:
                 names.add(c.name.decode(errors="replace"))
                 hosts.add(str(orjson.loads(c.extra or b"{}").get("host") or "-"))
-    return names, hosts
+            elif c.op in ("signal", "cancel", "terminate") and c.name and b"{" not in c.name:
+                called.add(c.name.decode(errors="replace"))
+    return names, hosts, called
 
 
 def _check_many(decision: Decision) -> None:

@@ -17,6 +17,7 @@ from luaflow.store.keys import JOB, Partition
 from luaflow.store.link import Call
 from luaflow.store.store import Store
 from luaflow_worker.attempt import Attempt
+from luaflow_worker.limits import has_moment
 
 USUAL: Final = RetryPolicy()
 
@@ -34,10 +35,14 @@ class ActivityEntry(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """An attempt that was started, and the ms for which its activity had waited."""
+    """An attempt that was started, and the ms for which its activity had waited.
+
+    ``passes``: it comes at the moment that its rate limits reserved for it.
+    """
 
     attempt: Attempt
     waited: int
+    passes: bool
 
 
 Answer = Taken | LuaflowError | None
@@ -107,13 +112,13 @@ def _activity(e: ActivityEntry, token: str, a: list[Any]) -> Taken | None:
     scheduled, now, type_ = int(a[5]), int(a[6]), bytes(a[7]).decode()
     attempt = _attempt(e, token, (a[1], a[2], a[3], a[4], a[8], a[9]))
     attempt.workflow_type = type_
-    return Taken(attempt, now - scheduled)
+    return Taken(attempt, now - scheduled, has_moment(a[10], attempt.number, now))
 
 
 def _job(e: ActivityEntry, token: str, a: list[Any], now: int) -> Taken:
-    body, options, details, number, scheduled, start_to_close, heartbeat = a
+    body, options, details, number, scheduled, start_to_close, heartbeat, moment = a
     attempt = _attempt(e, token, (body, options, details, number, start_to_close, heartbeat))
-    return Taken(attempt, now - int(scheduled))
+    return Taken(attempt, now - int(scheduled), has_moment(moment, attempt.number, now))
 
 
 def _attempt(e: ActivityEntry, token: str, a: tuple[Any, ...]) -> Attempt:

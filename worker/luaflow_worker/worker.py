@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,15 @@ from luaflow.registry.app import App, load_app
 from luaflow.registry.entries import CallableEntry, WorkerOptions
 from luaflow.service import Service
 from luaflow.store.courier import Courier
+from luaflow.store.keys import Partition
+from luaflow.store.lanes import lanes_of
 from luaflow.store.store import Store
 from luaflow.store.tasks import Found
 from luaflow_worker.activity_tasks import ActivityTasks
 from luaflow_worker.asks import Asks
 from luaflow_worker.engines import Engines
+from luaflow_worker.lanes import Lanes, groups
+from luaflow_worker.limits import Limits, queue_rates
 from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.node import Node
 from luaflow_worker.polling import MAX_STREAMS, Poller
@@ -89,9 +92,9 @@ class Worker:
         self.activities = self._make_activities()
         self.workflows = self._make_workflows()
         self._services: list[Service] = []
-        self._queue_of = {
-            p.activity_queue(q): (p, q) for q in config.queues for p in store.partitions
-        }
+        self._kinds: dict[str, dict[str, Any]] = {}
+        self._places: list[str] = []
+        self._queue_of: dict[str, tuple[Partition, str]] = {}
         self.metrics.slots_used("workflow", lambda: self.workflows.active)
         self.metrics.slots_used("activity", lambda: len(self.activities.running))
         self.metrics.sticky_runs(lambda: len(self.workflows.cache))
@@ -120,15 +123,17 @@ class Worker:
             eager=self.config.role == "all" and not options.disable_eager_activities,
             eager_slots=options.max_concurrent_eager_activity_execution_size,
             per_second=options.worker_activities_per_second,
-            registered=self._served().get,
+            registered=(registered := self._served().get),
+            limits=Limits(self.store, queue_rates(self.app, self.config.queues), registered),
         )
 
     def _make_workflows(self) -> WorkflowTasks:
         options = self.options
+        self._engines = self._make_engines()
         return WorkflowTasks(
             self.store,
             self.id,
-            self._engines(),
+            self._engines,
             self.activities,
             self.metrics,
             deliver=self._courier.tell,
@@ -138,7 +143,7 @@ class Worker:
             local_per_second=options.worker_local_activities_per_second,
         )
 
-    def _engines(self) -> Engines:
+    def _make_engines(self) -> Engines:
         replayed = self.options.enable_logging_in_replay
         return Engines(self.store, cpu_seconds=self._cpu, log_replay=replayed)
 
@@ -171,37 +176,32 @@ class Worker:
         """Start to serve; returns when the worker reads its queues."""
         role, options = self.config.role, self.options
         self._turning.start()
-        self._services = [Presence(self.store, self.id, self.config.queues, self._describe)]
+        self._services = [Presence(self.store, self.id, self._places, self._describe)]
         if role != "activity" and not options.disable_workflow_worker:
             slots = options.max_concurrent_workflow_task_execution_size
-            streams = [p.sticky(self.id) for p in self.store.partitions]
-            streams += [
-                p.workflow_queue(q) for q in self.config.queues for p in self.store.partitions
-            ]
             self.metrics.slots("workflow", slots)
             self._services.append(
                 Leases(self.store, self.id, self.workflows.taken, self.workflows.locals.waiting)
             )
             self._services.append(
-                Asks(self.store, self.config.queues, self._engines(), self.metrics)
+                Asks(self.store, self.config.queues, self._make_engines(), self.metrics)
             )
-            self._services += self._pollers(
-                "workflow",
-                streams,
-                free=lambda: slots - self.workflows.active,
-                freed=self.workflows.freed,
-                handle=self._workflow_tasks,
-            )
+            self._kinds["workflow"] = {
+                "free": lambda: slots - self.workflows.active,
+                "freed": self.workflows.freed,
+                "handle": self._workflow_tasks,
+            }
         if role != "workflow" and not options.local_activity_worker_only:
             self.metrics.slots("activity", self.activities.slots)
-            queues = list(self._queue_of)
-            self._services += self._pollers(
-                "activity",
-                queues,
-                free=self._activities_to_read,
-                freed=self.activities.freed,
-                handle=self._activity_tasks,
-            )
+            self._kinds["activity"] = {
+                "free": self._activities_to_read,
+                "freed": self.activities.freed,
+                "handle": self._activity_tasks,
+            }
+        lanes = await lanes_of(self.store, self.config.queues)
+        self._places[:] = sorted({*self.config.queues, *lanes})
+        self._services += self._pollers()
+        self._services.append(Lanes(self.store, self.config.queues, lanes, self._serve_lanes))
         for service in self._services:
             await service.start()
 
@@ -209,11 +209,35 @@ class Worker:
         """A part of the slots at a time: while some activities run, the next ones are taken."""
         return min(self.activities.free(), max(64, self.activities.slots // 4))
 
-    def _pollers(self, name: str, streams: Sequence[str], **how: Any) -> list[Service]:
-        parts = [streams[i : i + MAX_STREAMS] for i in range(0, len(streams), MAX_STREAMS)]
-        return [
-            Poller(f"{name}-{i}", self.store, self.id, part, **how) for i, part in enumerate(parts)
-        ]
+    def _pollers(self) -> list[Service]:
+        """Readers of all streams this worker serves, in connections of 64 at most."""
+        partitions = self.store.partitions
+        self._queue_of = {p.activity_queue(q): (p, q) for q in self._places for p in partitions}
+        found: list[Service] = []
+        for name, how in self._kinds.items():
+            if name == "workflow":
+                own = [p.sticky(self.id) for p in partitions]
+                made = groups(
+                    self._places, lambda q: [p.workflow_queue(q) for p in partitions], own
+                )
+            else:
+                made = groups(self._places, lambda q: [p.activity_queue(q) for p in partitions])
+            parts = -(-sum(map(len, made)) // MAX_STREAMS)
+            for i in range(parts):
+                mine = [part for group in made if (part := group[i::parts])]
+                found.append(Poller(f"{name}-{i}", self.store, self.id, mine, **how))
+        return found
+
+    async def _serve_lanes(self, lanes: set[str]) -> None:
+        """Read more lanes than before: the old readers make room for new ones."""
+        self._places[:] = sorted({*self.config.queues, *lanes})
+        for service in self._services:
+            if isinstance(service, Poller):
+                service.retire()
+        new = self._pollers()
+        self._services += new
+        for poller in new:
+            await poller.start()
 
     async def stop(self) -> None:
         """Drain: read nothing new, finish or hand back what is under way, say good-bye."""
@@ -221,6 +245,7 @@ class Worker:
         end = loop.time() + self.drain_seconds
         self.draining = True
         self.activities.eager = False  # what a run asks for next is for others
+        await asyncio.gather(*(s.stop() for s in self._services if isinstance(s, Lanes)))
         pollers = [s for s in self._services if isinstance(s, Poller)]
         await asyncio.gather(*(p.stop() for p in pollers))
         running = len(self.activities.running)
@@ -229,6 +254,7 @@ class Worker:
         await self.activities.drain(end - loop.time())
         await self.workflows.drain(SETTLE_SECONDS)
         await self.activities.drain(SETTLE_SECONDS)  # what the last decisions let go of
+        await self._engines.close()
         await self._courier.settle()
         await self._courier.close()
         for service in reversed(self._services):

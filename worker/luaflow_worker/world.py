@@ -46,6 +46,11 @@ class World:
         """Whether there is a client already."""
         return self._client is not None
 
+    @property
+    def namespace(self) -> str | None:
+        """The namespace, once there is a client."""
+        return None if self._client is None else self._client.store.namespace
+
     async def store(self) -> Store:
         """The store of the namespace."""
         return (await self.client()).store

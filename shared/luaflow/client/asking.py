@@ -16,6 +16,7 @@ from luaflow.client.payloads import check_size
 from luaflow.domain import values
 from luaflow.domain.events import CLOSING, TASK_COMPLETED
 from luaflow.domain.failure import Failure
+from luaflow.domain.lanes import base_of
 from luaflow.errors import (
     InvalidArgument,
     LuaflowError,
@@ -37,6 +38,12 @@ ASK_SECONDS = 10.0
 """How long an answer may take, unless the caller says otherwise."""
 AGAIN_SECONDS = (5.0, 10.0, 20.0)
 """After how long a question is put again: the worker that took it may be gone."""
+_PAUSES = {
+    b"delayed": "its start delay",
+    b"gated": "the moment at which it may begin",
+    b"waiting": "a slot, its concurrency limit is reached",
+}
+"""Why a run has no workflow task, by its state."""
 PAGE = 100
 
 
@@ -207,7 +214,7 @@ async def settled(store: Store, route: Route) -> int:
 
 async def _queue(store: Store, route: Route) -> str:
     (queue,) = await store.read(("HGET", route.partition.run(route.run_id), "queue"))
-    return bytes(queue or b"").decode()
+    return base_of(bytes(queue or b"").decode())
 
 
 async def _ask(store: Store, queue: str, question: dict[str, Any]) -> dict[str, Any]:
@@ -245,12 +252,12 @@ async def why(store: Store, route: Route, what: str, timeout: float) -> str:
     """Return why nobody answered, in words for people."""
     run = route.partition.run(route.run_id)
     queue, task, stuck = (await store.read(("HMGET", run, "queue", "task", "stuck")))[0]
-    name = bytes(queue or b"").decode()
+    name = base_of(bytes(queue or b"").decode())
     late = f"{what} had no answer within {timeout:g} s"
     if stuck:
         return f"{late}: the workflow is stuck, 'luaflow workflow describe' says why"
-    if task == b"delayed":
-        return f"{late}: the workflow waits for its start delay"
+    if pause := _PAUSES.get(bytes(task or b"")):
+        return f"{late}: the workflow waits for {pause}"
     if not await _polled(store, name):
         return f"{late}: no worker polls the task queue {name!r}; 'luaflow-worker --queue {name}'"
     return f"{late}: the workers of the task queue {name!r} are busy, or just gone"

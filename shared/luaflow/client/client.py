@@ -9,15 +9,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from luaflow.client import deferred, jobs, looking, starting
+from luaflow.client import deferred, jobs, looking, schedules, starting
 from luaflow.client.handle import Handle
 from luaflow.client.jobs import Job, JobHandle, JobHow, Registered
 from luaflow.client.payloads import Message
+from luaflow.client.schedules import ScheduleHandle
 from luaflow.client.session import Session
 from luaflow.domain.failure import Failure
+from luaflow.domain.ids import check_workflow_id
 from luaflow.domain.visibility import parse_query
 from luaflow.errors import InvalidArgument, NotFound
 from luaflow.registry import load_app
+from luaflow.registry.bundle import defaults_of
 from luaflow.registry.schemas import text_of
 from luaflow.store.checks import check_before_start
 from luaflow.store.store import Store
@@ -203,6 +206,41 @@ class Client:
             raise InvalidArgument(f"a page holds 1-{MAX_PAGE} jobs, not {limit}")
         return await jobs.open_jobs(self.store, limit)
 
+    async def create_schedule(
+        self,
+        schedule_id: str,
+        type: str,
+        *args: Any,
+        trigger_immediately: bool = False,
+        **words: Any,
+    ) -> ScheduleHandle:
+        """Start a workflow again and again, as ``cron="0 2 * * *"`` or another word says.
+
+        When: ``cron`` (a text or a list), ``interval`` (``"1h"``, or ``{"every": "1h", "offset":
+        "5m"}``), ``calendar`` (``{"hour": 9, "day_of_week": "MON-FRI"}``), ``timezone``,
+        ``start_at``, ``end_at``, ``jitter``. How: ``overlap`` (skip, buffer_one, buffer_all,
+        cancel_other, terminate_other, allow_all), ``catchup_window`` (a year),
+        ``pause_on_failure``, ``limited_actions``, ``paused``, ``note``, ``schedule_memo``. What:
+        ``workflow_id`` (what the ids of the runs begin with), ``options``, and every start option
+        by its name.
+
+        Raises AlreadyExists, and what ``start`` raises for the workflow itself.
+        """
+        check_workflow_id(schedule_id)
+        await check_before_start(self.store)
+        plan = schedules.plan_of(schedule_id, type, args, words)
+        return await schedules.create_schedule(
+            self.store, schedule_id, plan, words, at_once=trigger_immediately
+        )
+
+    def get_schedule(self, schedule_id: str) -> ScheduleHandle:
+        """The handle of a schedule; nothing is asked of the server yet."""
+        return ScheduleHandle(self.store, check_workflow_id(schedule_id))
+
+    async def list_schedules(self) -> list[dict[str, Any]]:
+        """The descriptions of all schedules, by id."""
+        return await schedules.list_schedules(self.store)
+
     async def complete_activity(self, token: str, result: Any = None) -> None:
         """End an activity that said ``defer()`` with a result; see ``fail_activity``."""
         await deferred.complete(self.store, token, result)
@@ -293,5 +331,5 @@ def _registered(folder: str | Path, names: set[str]) -> dict[str, Registered]:
         if entry is None or worker is None:
             raise NotFound(f"no worker of the app {folder} has registered the function {name!r}")
         schema = text_of(entry.input_schema)
-        found[name] = Registered(worker.task_queue, entry.options, schema)
+        found[name] = Registered(worker.task_queue, defaults_of(entry), schema)
     return found

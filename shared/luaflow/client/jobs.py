@@ -12,13 +12,14 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from luaflow.client.looking import rfc3339
+from luaflow.client.looking import is_put_off, rfc3339
 from luaflow.client.payloads import check_size
 from luaflow.domain import values
 from luaflow.domain.durations import duration_ms
 from luaflow.domain.events import Event
 from luaflow.domain.failure import Failure
 from luaflow.domain.ids import check_name
+from luaflow.domain.lanes import base_of, lane_of
 from luaflow.domain.options import ActivityOptions, parse_activity_options
 from luaflow.domain.retry import RetryPolicy
 from luaflow.errors import InvalidArgument, NotFound, Refused, Unavailable, WorkflowFailed
@@ -27,6 +28,7 @@ from luaflow.store import jobs as store_jobs
 from luaflow.store.attempts import parse_record
 from luaflow.store.jobs import MAX_JOBS, SEQ, NewJob, run_of
 from luaflow.store.keys import Partition
+from luaflow.store.lanes import use_lane
 from luaflow.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -182,7 +184,7 @@ def _described(fields: Mapping[str, bytes]) -> dict[str, Any]:
         "job_id": text("wid"),
         "run_id": text("rid"),
         "activity": text("name"),
-        "task_queue": text("queue"),
+        "task_queue": base_of(text("queue")),
         "status": STATUS[text("status")],
         "start_time": rfc3339(int(text("start"))),
     }
@@ -190,6 +192,8 @@ def _described(fields: Mapping[str, bytes]) -> dict[str, Any]:
         one = parse_record(record)
         state = {"q": "scheduled", "r": "started", "b": "backing_off"}
         found |= {"state": state.get(one.state, "cancel_requested"), "attempt": one.attempt}
+        if one.state == "b" and is_put_off(one, fields.get(f"p:{SEQ}")):
+            found["state"] = "rate_limited"
         if one.state in ("r", "c"):
             found |= {"worker": one.worker, "started_time": rfc3339(one.started)}
         if one.deferred:
@@ -218,6 +222,7 @@ async def enqueue(store: Store, jobs: Iterable[Job], how: JobHow) -> list[JobHan
     for job in jobs:
         if job.entry not in shared:
             shared[job.entry] = _shared(job.entry, how)
+            await use_lane(store, shared[job.entry].queue)
         new = _new_job(store, job, how, context)
         given.setdefault(new.job_id, (new, shared[job.entry]))
     groups: defaultdict[tuple[int, store_jobs.How], list[NewJob]] = defaultdict(list)
@@ -272,10 +277,11 @@ def _shared(entry: str, how: JobHow) -> store_jobs.How:
     queue = how.queue or options.task_queue or (registered.queue if registered else None)
     if not queue:
         raise InvalidArgument("which queue is the job for? give queue=NAME, or the app it is of")
+    level = options.priority.priority_key if options.priority else 0
     keep = KEEP_MS if how.result_ttl is None else duration_ms(how.result_ttl, "result_ttl")
     delay = 0 if how.start_delay is None else duration_ms(how.start_delay, "start_delay")
     return store_jobs.How(
-        check_name(queue, "the task queue"),
+        lane_of(check_name(queue, "the task queue"), level),
         _stored(options),
         options.start_to_close_ms,
         options.heartbeat_ms or 0,

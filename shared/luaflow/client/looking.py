@@ -8,10 +8,12 @@ from typing import Any
 
 import orjson
 
+from luaflow.client.locks import add_locks, wants_of
 from luaflow.domain import visibility
 from luaflow.domain.chains import first_task_at
 from luaflow.domain.events import Event
 from luaflow.domain.ids import Pid
+from luaflow.domain.lanes import base_of
 from luaflow.domain.visibility import Query
 from luaflow.errors import NotFound
 from luaflow.store.attempts import Record, parse_record
@@ -142,7 +144,7 @@ def _compared(place: _Place, answer: Sequence[Any]) -> dict[str, Any]:
         "run_id": visibility.run_of(place[0]),
         "status": bytes(status).decode(),
         "type": bytes(type).decode(),
-        "task_queue": bytes(queue).decode(),
+        "task_queue": base_of(bytes(queue).decode()),
         "start_time": int(start),
         "close_time": None if close is None else int(close),
         "attributes": orjson.loads(attrs) if attrs else {},
@@ -174,7 +176,7 @@ async def describe(
         ]
     answers = await store.read(*commands) if commands else []
     found: list[dict[str, Any] | None] = []
-    pending = []
+    pending, locked = [], []
     for (p, run_id), state, pend, first in zip(
         runs, answers[::3], answers[1::3], answers[2::3], strict=True
     ):
@@ -186,7 +188,9 @@ async def describe(
         found.append(run)
         if run["status"] == "running":
             pending.append((run, p, _table(pend)))
+            locked += wants_of(run, p, pending[-1][2])
     await _add_activities(store, pending)
+    await add_locks(store, locked)
     return found
 
 
@@ -205,20 +209,24 @@ def _description(run_id: str, state: dict[str, bytes], first: dict[str, Any]) ->
         "pid": str(Pid(first.get("client", ""), first.get("host", ""), workflow_id)),
         "type": state["type"].decode(),
         "status": state["status"].decode(),
-        "task_queue": state["queue"].decode(),
+        "task_queue": base_of(state["queue"].decode()),
         "bundle": state.get("bundle", b"").decode(),
         "start_time": rfc3339(state["start"]),
         "close_time": rfc3339(state["close"]) if "close" in state else None,
         "history_length": int(state["len"]),
         "history_size": int(state["size"]),
         "attempt": int(state.get("attempt", b"1")),
-        "parent": parent and {k: parent[k] for k in ("workflow_id", "run_id")},
+        # (a run that a schedule started has a parent that is no run)
+        "parent": {k: parent[k] for k in ("workflow_id", "run_id")}
+        if parent and "k" not in parent
+        else None,
         "memo": first.get("memo", {}) | orjson.loads(state.get("memo") or b"{}"),
         "search_attributes": first.get("search_attributes", {})
         | orjson.loads(state.get("attrs") or b"{}"),
         **{key: first[key] for key in _STARTED_WITH if key in first},
         **_waits(state, first),
         "pending_activities": [],
+        "locks": [],
         "health": _health(state),
     }
 
@@ -277,6 +285,8 @@ def _activity(seq: int, name: str, record: Record, pend: dict[str, bytes]) -> di
         "attempt": record.attempt,
         "scheduled_time": rfc3339(record.scheduled),
     }
+    if record.state == "b" and is_put_off(record, pend.get(f"p:{seq}")):
+        found["state"] = "rate_limited"
     if record.state in {"r", "c"}:
         found |= {"worker": record.worker, "started_time": rfc3339(record.started)}
     if record.deferred:
@@ -286,6 +296,11 @@ def _activity(seq: int, name: str, record: Record, pend: dict[str, bytes]) -> di
     if details := pend.get(f"h:{seq}"):
         found["heartbeat_details"] = orjson.loads(details)
     return found
+
+
+def is_put_off(record: Record, moment: bytes | None) -> bool:
+    """Whether it waits for its rate limit; ``moment``: ``attempt|time``."""
+    return moment is not None and int(moment.partition(b"|")[0]) == record.attempt
 
 
 def rfc3339(ms: int | bytes) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
+from luaflow.client.gates import bring, gate_of
 from luaflow.client.messages import Closed, deliver, terminate
 from luaflow.client.payloads import Message, check_size, dump, identity, signals
 from luaflow.client.session import Session, asked_as
@@ -17,7 +18,9 @@ from luaflow.domain import values
 from luaflow.domain.attributes import indexed
 from luaflow.domain.cron import parse_cron
 from luaflow.domain.events import AUTO_UPGRADE, FORMAT, RUNTIME_VERSION
+from luaflow.domain.flow import Flow
 from luaflow.domain.ids import Pid, check_name, closest, new_run_id
+from luaflow.domain.lanes import base_of, lane_of
 from luaflow.domain.options import (
     START_KEYS,
     TASK_TIMEOUT_MS,
@@ -30,7 +33,9 @@ from luaflow.registry.schemas import check_input
 from luaflow.store import transitions
 from luaflow.store.clock import namespace_now
 from luaflow.store.deployed import DeployedType, host_of, resolve, resolve_build
+from luaflow.store.gate import Gate
 from luaflow.store.keys import Partition
+from luaflow.store.lanes import use_lane
 from luaflow.store.store import Store
 from luaflow.store.transitions import NOT_INDEXED, Indexed, Route
 
@@ -53,6 +58,7 @@ class Request:
     asked: str
     at: int = 0
     indexed: Indexed = NOT_INDEXED
+    gate: Gate | None = None
 
     @property
     def pid(self) -> str:
@@ -106,7 +112,7 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
     """
     for what, value in (("type", type), ("host", how.host), ("request id", how.request_id)):
         _check_text(value, what, optional=what != "type")
-    options, asked = how.read(), asked_as("start", how.request_id)
+    options, asked, args = how.read(), asked_as("start", how.request_id), list(args)
     workflow_id = options.id or _fresh(type, how.request_id)
     partition = store.partition(workflow_id)
     deployed = await _code(store, type, options.versioning_override)
@@ -117,7 +123,9 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
         )
     queue = check_name(options.task_queue or deployed.task_queue, "the task queue")
     run_id = new_run_id() if how.request_id is None else _named(workflow_id, how.request_id)
-    route = Route(partition, workflow_id, run_id, queue)
+    lane = lane_of(queue, _priority(options, deployed))
+    await use_lane(store, lane)
+    route = Route(partition, workflow_id, run_id, lane)
     at = await _first_turn(store, partition, options)
     started = _started(route, deployed, options, args, how)
     if at:
@@ -127,7 +135,16 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
     check_size(body, store.settings, f"the input of workflow {workflow_id!r}")
     messages = signals(how.messages, store.settings, how.sender)
     places = Indexed(*indexed(started.get("search_attributes") or {}))
-    return Request(route, deployed, options, body, messages, asked, at, places)
+    gate = None
+    if deployed.flow:
+        gate = await gate_of(store, deployed.flow, deployed.type, started["input"], route)
+    return Request(route, deployed, options, body, messages, asked, at, places, gate)
+
+
+def _priority(options: StartOptions, deployed: DeployedType) -> int:
+    """The priority of a run: that of its start, else of its type; 0: the usual one."""
+    given = options.priority.priority_key if options.priority else 0
+    return given or (Flow.from_text(deployed.flow).priority if deployed.flow else 0)
 
 
 async def _code(store: Store, type: str, override: VersioningOverride | None) -> DeployedType:
@@ -201,7 +218,7 @@ def _started(
         "run_id": route.run_id,
         "first_run_id": route.run_id,
         "bundle": deployed.bundle,
-        "task_queue": route.queue,
+        "task_queue": base_of(route.queue),
         "host": deployed.host,
         "client": deployed.client,
         "input": [values.encode(arg) for arg in args],
@@ -222,13 +239,16 @@ async def open_run(store: Store, session: Session, request: Request) -> str:
     A run that exists and may be used gets the startup messages instead. Raises AlreadyExists, and
     Refused when the server's memory is nearly full, or when the run that exists takes none.
     """
-    workflow_id, options = request.route.workflow_id, request.options
+    route, options = request.route, request.options
+    workflow_id = route.workflow_id
     ending = options.id_conflict_policy == "terminate_existing"
     ending = ending or options.id_reuse_policy == "terminate_if_running"
     using = options.id_conflict_policy == "use_existing" and not ending
     for _ in range(TRIES):
         kind, run_id, *rest = await _send(store, session, request)
         if kind == "started":
+            if request.gate and request.gate.ask:
+                await bring(store, route.partition.number, request.gate.receiver)
             return run_id
         if kind == "full":  # what stands in the place of the run id is how full
             raise Refused(_full(run_id))
@@ -265,6 +285,7 @@ async def _send(store: Store, session: Session, request: Request) -> list[str]:
             limit=task_limit(options),
             indexed=request.indexed,
             request=number,
+            gate=request.gate,
         )
         answer = await store.one(call)
     return [bytes(part).decode() for part in answer if isinstance(part, bytes)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterable, Iterator
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -12,6 +13,7 @@ from luaflow.client.asking import ASK_SECONDS
 from luaflow.client.client import Client
 from luaflow.client.handle import Handle
 from luaflow.client.jobs import Job, JobHandle
+from luaflow.client.schedules import ScheduleHandle
 from luaflow.client.updates import Update, Wait
 from luaflow.domain.events import Event
 
@@ -183,6 +185,49 @@ class SyncJobHandle:
         self._loop.run(self._handle.cancel())
 
 
+class SyncScheduleHandle:
+    """A ``ScheduleHandle`` whose methods block."""
+
+    def __init__(self, loop: _Loop, handle: ScheduleHandle) -> None:
+        self._loop = loop
+        self._handle = handle
+
+    @property
+    def schedule_id(self) -> str:
+        """The id of the schedule."""
+        return self._handle.schedule_id
+
+    def describe(self) -> dict[str, Any]:
+        """See ``ScheduleHandle.describe``."""
+        return self._loop.run(self._handle.describe())
+
+    def update(self, **words: Any) -> None:
+        """See ``ScheduleHandle.update``."""
+        self._loop.run(self._handle.update(**words))
+
+    def pause(self, note: str = "") -> None:
+        """See ``ScheduleHandle.pause``."""
+        self._loop.run(self._handle.pause(note))
+
+    def unpause(self, note: str = "") -> None:
+        """See ``ScheduleHandle.unpause``."""
+        self._loop.run(self._handle.unpause(note))
+
+    def trigger(self, overlap: str | None = None) -> None:
+        """See ``ScheduleHandle.trigger``."""
+        self._loop.run(self._handle.trigger(overlap))
+
+    def backfill(
+        self, start: datetime | str, end: datetime | str, overlap: str | None = None
+    ) -> int:
+        """See ``ScheduleHandle.backfill``."""
+        return self._loop.run(self._handle.backfill(start, end, overlap))
+
+    def delete(self) -> None:
+        """See ``ScheduleHandle.delete``."""
+        self._loop.run(self._handle.delete())
+
+
 class SyncClient:
     """A ``Client`` whose methods block: ``with SyncClient.connect() as client: ...``.
 
@@ -237,6 +282,21 @@ class SyncClient:
     def list_jobs(self, limit: int = 20) -> list[dict[str, Any]]:
         """See ``Client.list_jobs``."""
         return self._loop.run(self._client.list_jobs(limit))
+
+    def create_schedule(
+        self, schedule_id: str, type: str, *args: Any, **words: Any
+    ) -> SyncScheduleHandle:
+        """See ``Client.create_schedule``."""
+        work = self._client.create_schedule(schedule_id, type, *args, **words)
+        return SyncScheduleHandle(self._loop, self._loop.run(work))
+
+    def get_schedule(self, schedule_id: str) -> SyncScheduleHandle:
+        """See ``Client.get_schedule``."""
+        return SyncScheduleHandle(self._loop, self._client.get_schedule(schedule_id))
+
+    def list_schedules(self) -> list[dict[str, Any]]:
+        """See ``Client.list_schedules``."""
+        return self._loop.run(self._client.list_schedules())
 
     def complete_activity(self, token: str, result: Any = None) -> None:
         """See ``Client.complete_activity``."""

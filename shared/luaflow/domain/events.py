@@ -24,6 +24,9 @@ AUTO_UPGRADE = "auto_upgrade"
 STARTED = "WorkflowExecutionStarted"
 TASK_COMPLETED = "WorkflowTaskCompleted"
 
+SLOT_GRANTED = "ConcurrencySlotGranted"
+"""A run that had to wait for others of its type may begin; not fed, it stands before all else."""
+
 MESSAGES = frozenset(
     {
         "WorkflowExecutionSignaled",
@@ -53,6 +56,8 @@ REST = frozenset(
         "RequestCancelExternalWorkflowExecutionFailed",
         "ExternalWorkflowExecutionTerminated",
         "TerminateExternalWorkflowExecutionFailed",
+        "LockGranted",
+        "LockRefused",
     }
 )
 """Outcomes of what the run asked for."""

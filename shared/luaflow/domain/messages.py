@@ -17,9 +17,12 @@ from luaflow.domain.failure import Failure
 def outcome(
     sender: Mapping[str, Any], type: str, body: Mapping[str, Any], *, final: bool = True
 ) -> bytes:
-    """The answer to a request of ``sender`` (its workflow and run id); ``body`` has its ``seq``."""
+    """The answer to a request of ``sender`` (its workflow and run id); ``body`` has its ``seq``.
+
+    A sender that is no run says so itself (``k``: schedule).
+    """
     message = {
-        "k": "outcome",
+        "k": sender.get("k", "outcome"),
         "workflow_id": sender["workflow_id"],
         "run_id": sender["run_id"],
         "seq": body["seq"],
@@ -62,7 +65,9 @@ def child_outcome(
     return outcome(parent, CHILD_EVENT[status], {**body, **slot})
 
 
-def parent_closed(record: Mapping[str, Any], run_id: str, seq: int) -> bytes | None:
+def parent_closed(
+    record: Mapping[str, Any], run_id: str, seq: int, reason: str = "its parent workflow closed"
+) -> bytes | None:
     """What a child is told when its parent closed; None when that is nothing (``abandon``).
 
     ``record`` is the parent's note of the child, ``run_id`` and ``seq`` are the parent's: the
@@ -70,7 +75,6 @@ def parent_closed(record: Mapping[str, Any], run_id: str, seq: int) -> bytes | N
     """
     head = {"workflow_id": record["workflow_id"], "child_of": {"run_id": run_id, "seq": seq}}
     head |= {"from": None, "seq": seq}
-    reason = "its parent workflow closed"
     if record.get("policy") == "terminate":
         return orjson.dumps({"k": "end", **head, "body": {"reason": reason}})
     if record.get("policy") == "request_cancel":

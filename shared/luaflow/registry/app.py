@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from luaflow.errors import InvalidArgument
-from luaflow.registry import code, http, links, partial, services
+from luaflow.registry import code, http, links, partial, schedules, services
 from luaflow.registry.entries import (
     CallableEntry,
     ClientEntry,
@@ -44,7 +44,6 @@ PLAIN: Final = (
     "process.host",
     "process.service",
     "registry.entry",
-    "schedule",
 )
 _IGNORED: Final = (
     "cloudstorage.",
@@ -164,6 +163,7 @@ def load_app(
         linking = partial.Lenient(warnings=problems.warnings)
     entries = links.link(entries, linking)
     http.link(entries, linking)
+    schedules.link(entries, linking)
     problems.raise_if_any()
     return App(path, entries, problems.warnings, broken)
 
@@ -248,6 +248,8 @@ def _read(raw: RawEntry, folder: Path, env: EnvRegistry, problems: Problems) -> 
             return http.read_router(common, fields)
         case "http.endpoint":
             return http.read_endpoint(common, fields)
+        case "schedule":
+            return schedules.read_schedule(common, fields)
     _warn_kind(raw, problems)
     return GenericEntry(**common)
 

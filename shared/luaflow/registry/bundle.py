@@ -11,7 +11,8 @@ import orjson
 
 from luaflow.domain.failure import Invalid
 from luaflow.registry.app import App
-from luaflow.registry.entries import LuaEntry, WorkerEntry, WorkflowEntry
+from luaflow.registry.entries import CallableEntry, LuaEntry, WorkerEntry, WorkflowEntry
+from luaflow.registry.flow import flow_of
 from luaflow.registry.schemas import text_of
 
 FORMAT: Final = 1
@@ -132,7 +133,8 @@ class Deployment:
 
     `worker_id`, `client_id` and `task_queue` (with the client's prefix) come from the registry.
     `versioning` is "auto_upgrade" where open runs are to move to it; `build` is the deployment and
-    build id of the worker, where it has any. `input_schema` is JSON text, for whoever starts it.
+    build id of the worker, where it has any. `input_schema` is JSON text, for whoever starts it;
+    `flow` is what limits its runs, as JSON.
     """
 
     type_name: str
@@ -144,6 +146,7 @@ class Deployment:
     versioning: str = ""
     build: tuple[str, str] | None = None
     input_schema: str = ""
+    flow: str = ""
 
 
 def bundle_entry(app: App, entry_id: str) -> Bundle:
@@ -164,7 +167,8 @@ def bundle_entry(app: App, entry_id: str) -> Bundle:
         return Bundle(entry.id, entry.id, entry.method, chunks)
     activities = app.activities
     local = (key for key, e in activities.items() if e.activity and e.activity.local)
-    options = {key: e.options for key, e in sorted(activities.items()) if e.options}
+    options = {key: defaults_of(e) for key, e in sorted(activities.items())}
+    options = {key: found for key, found in options.items() if found}
     return Bundle(
         entry.id,
         entry.type_name,
@@ -182,6 +186,12 @@ def _build(worker: WorkerEntry) -> tuple[str, str] | None:
     if not options.use_versioning or not options.build_id:
         return None
     return options.deployment_name or worker.id, options.build_id
+
+
+def defaults_of(entry: CallableEntry) -> dict[str, Any]:
+    """The options of an activity call that gives none: its `meta.options`, its `priority`."""
+    own = {"activity.priority": {"priority_key": entry.priority}} if entry.priority else {}
+    return {**own, **entry.options}
 
 
 def make_bundles(app: App) -> list[Deployment]:
@@ -202,6 +212,7 @@ def make_bundles(app: App) -> list[Deployment]:
                 versioning=entry.versioning or worker.options.default_versioning_behavior or "",
                 build=_build(worker),
                 input_schema=text_of(entry.input_schema),
+                flow=flow_of(entry, worker).to_text(),
             )
         )
     return found

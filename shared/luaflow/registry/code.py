@@ -18,6 +18,7 @@ from luaflow.registry.entries import (
     WorkflowEntry,
 )
 from luaflow.registry.fields import Fields
+from luaflow.registry.flow import read_flow, read_priority, read_rate_limit
 from luaflow.registry.problems import RegistryError
 from luaflow.registry.schemas import mistake
 from luaflow.registry.sources import Source, SourceError
@@ -25,7 +26,7 @@ from luaflow.registry.yamlfile import parse
 
 _HANDLER = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z", re.ASCII)
 # Read by the engine's own limits, or without meaning for luaflow.
-_ELSEWHERE: Final = ("pool", "retention", "concurrency", "priority", "rate_limit", "security")
+_ELSEWHERE: Final = ("pool", "retention", "security")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ def read_workflow(common: dict[str, Any], fields: Fields, place: Place) -> Workf
         type_name=meta.text("name") or common["id"],
         worker=meta.reference("worker"),
         versioning=meta.choice("versioning", ("pinned", "auto_upgrade")),
+        **read_flow(fields),
     )
     if meta.data and entry.worker is None:
         meta.warn("worker", "is missing, so no worker runs this workflow", "add worker: <worker>")
@@ -175,9 +177,17 @@ def _callable(fields: Fields, meta: dict[str, Any]) -> dict[str, Any]:
     if registration.data and worker is None:
         registration.warn("worker", "is missing, so this is no activity", "add worker: <worker>")
     local = registration.flag("local")
+    if local and fields.raw("rate_limit") is not None:
+        fields.warn(
+            "rate_limit",
+            "does not hold for a local activity",
+            "limit them with worker_local_activities_per_second",
+        )
     return {
         "activity": Activity(worker=worker, local=local) if worker else None,
         "options": _call_defaults(fields, meta),
+        "rate_limit": read_rate_limit(fields),
+        "priority": read_priority(fields),
     }
 
 

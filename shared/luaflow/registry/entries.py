@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from luaflow.domain.flow import Concurrency, RateLimit
 from luaflow.registry.sources import Source
 from luaflow.registry.yamlfile import Document, Path
 
@@ -128,6 +129,9 @@ class WorkerEntry(Entry):
     client: str
     task_queue: str
     options: WorkerOptions = WorkerOptions()
+    concurrency: Concurrency | None = None
+    rate_limit: RateLimit | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +168,9 @@ class WorkflowEntry(LuaEntry):
     type_name: str
     worker: str | None = None
     versioning: str | None = None
+    concurrency: Concurrency | None = None
+    rate_limit: RateLimit | None = None
+    priority: int = 0
     input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
 
@@ -173,6 +180,8 @@ class FunctionEntry(LuaEntry):
     """`function.lua` or `process.lua`; `options` are its `meta.options` (call defaults)."""
 
     activity: Activity | None = None
+    rate_limit: RateLimit | None = None
+    priority: int = 0
     options: dict[str, Any] = field(default_factory=dict)
     input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
@@ -184,6 +193,8 @@ class PythonEntry(Entry):
 
     handler: str
     activity: Activity | None = None
+    rate_limit: RateLimit | None = None
+    priority: int = 0
     options: dict[str, Any] = field(default_factory=dict)
     input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None

@@ -16,19 +16,12 @@ from jsonschema.validators import Draft202012Validator, extend, validator_for
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import EMPTY_REGISTRY
 
+from luaflow.domain.emptiness import either, is_object
 from luaflow.domain.failure import Invalid
 
 SHOWN: Final = 200
 """Characters of a message: the library's words may quote the whole value."""
 Path = tuple[str | int, ...]
-
-
-class _Empty(list[Any]):
-    """An empty table of Lua: a list and an object."""
-
-    def items(self) -> Iterator[tuple[str, Any]]:
-        """It has none, whichever it is."""
-        return iter(())
 
 
 def mistake(schema: Mapping[str, Any]) -> tuple[Path, str] | None:
@@ -61,7 +54,7 @@ def problem(schema: str, value: Any) -> tuple[Path, str] | None:
     Raises Invalid for a schema that refers to what it does not hold.
     """
     try:
-        error = best_match(_validator(schema).iter_errors(_both(value)))
+        error = best_match(_validator(schema).iter_errors(either(value)))
     except Unresolvable as missing:
         raise Invalid(f"the schema does not hold what it refers to: {missing.ref!r}") from None
     return None if error is None else (tuple(error.absolute_path), _said(error))
@@ -76,17 +69,8 @@ def _said(error: ValidationError) -> str:
 def _validator(schema: str) -> Validator:
     tree = orjson.loads(schema)
     kind = validator_for(tree, default=Draft202012Validator)
-    checker = kind.TYPE_CHECKER.redefine("object", lambda _, v: isinstance(v, (dict, _Empty)))
+    checker = kind.TYPE_CHECKER.redefine("object", lambda _, v: is_object(v))
     made: Validator = extend(kind, type_checker=checker)(  # type: ignore[no-untyped-call]
         tree, registry=EMPTY_REGISTRY
     )
     return made
-
-
-def _both(value: Any) -> Any:
-    """The value with its empty lists as what may be either."""
-    if isinstance(value, list):
-        return [_both(item) for item in value] if value else _Empty()
-    if isinstance(value, dict):
-        return {key: _both(item) for key, item in value.items()}
-    return value

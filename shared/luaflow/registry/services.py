@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from luaflow.registry.entries import Auth, ClientEntry, Tls, WorkerEntry, WorkerOptions
 from luaflow.registry.fields import Fields
+from luaflow.registry.flow import read_flow
 
 # Read by the engine's own limits; not part of these records.
-_ELSEWHERE: Final = ("lifecycle", "retention", "concurrency", "priority", "rate_limit")
+_ELSEWHERE: Final = ("lifecycle", "retention")
 _SCHEMES: Final = ("redis", "rediss", "unix")
 _LATER: Final = tuple(
     f"redis{secure}+{kind}" for kind in ("sentinel", "cluster") for secure in ("", "s")
@@ -107,6 +108,7 @@ def read_worker(common: dict[str, Any], fields: Fields) -> WorkerEntry:
         client=_required_reference(fields, "client"),
         task_queue=fields.required("task_queue", "orders"),
         options=_options(fields.mapping("worker_options")),
+        **read_flow(fields),
     )
     fields.unknown(*_ELSEWHERE)
     return entry
@@ -154,7 +156,6 @@ def _options(fields: Fields) -> WorkerOptions:
 _NOT_YET = (
     "enable_session_worker",
     "max_concurrent_session_execution_size",
-    "task_queue_activities_per_second",
 )
 
 

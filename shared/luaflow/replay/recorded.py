@@ -21,6 +21,8 @@ _OPS = {
     "WorkflowExecutionUpdateAccepted": ("accept_update", "update_id"),
     "WorkflowExecutionUpdateRejected": ("reject_update", "update_id"),
     "WorkflowExecutionUpdateCompleted": ("complete_update", "update_id"),
+    "LockRequested": ("lock", "key"),
+    "LockReleased": ("unlock", "target"),
 }
 
 

@@ -101,6 +101,15 @@ def retry_activity(
     return Call(load("retry_activity"), keys, [run_id, seq, *proof, delay, failure, details])
 
 
+def postpone_activity(
+    *, partition: Partition, run_id: str, seq: str, token: str, delay: int
+) -> Call:
+    """Give back an attempt that must wait ``delay`` ms for its moment; it is the same one then."""
+    p = partition
+    keys = [p.meta, p.owner(run_id), p.waits(run_id), p.leases, p.timers]
+    return Call(load("postpone_activity"), keys, [run_id, seq, token, delay])
+
+
 def queue_activity(
     *,
     partition: Partition,

@@ -1,4 +1,4 @@
-"""The typed door to the script that ends a run out of its time and opens the next of its chain."""
+"""Typed doors to scripts that open the next run of a chain, where no decision does."""
 
 from __future__ import annotations
 
@@ -27,8 +27,19 @@ def retry_run(
     """
     p, wid, rid, queue, _ = route
     keys = [*p.of_run(wid, rid), p.leases, p.timers, p.vis, p.gc]
-    keys += [p.workflow_queue(queue), p.run(next_run), p.hist(next_run)]
+    keys += [p.workflow_queue(queue), p.run(next_run), p.hist(next_run), p.pend(next_run)]
     status = "timed_out"
     args: list[Arg] = [rid, queue, next_run, type, bundle, attempt, run_timeout, started, closing]
     args += [status, CLOSING_EVENT[status], at, *indexed]
     return Call(load("retry_run"), keys, args)
+
+
+def continue_slice(*, route: Route, next_run: str, cursor: int) -> Call:
+    """Copy a slice of the messages of a run that continues as new; the last one opens the next run.
+
+    ``next_run`` and ``cursor`` are the fields ``n:next`` and ``n:slices`` of ``pend``, as read.
+    """
+    p, wid, rid, queue, _ = route
+    keys = [*p.of_run(wid, rid), p.leases, p.timers, p.vis]
+    keys += [p.gc, p.workflow_queue(queue), p.run(next_run), p.hist(next_run), p.pend(next_run)]
+    return Call(load("continue_slice"), keys, [rid, next_run, queue, cursor])

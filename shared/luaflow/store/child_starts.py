@@ -12,6 +12,7 @@ from luaflow.domain.attributes import indexed
 from luaflow.domain.failure import terminated
 from luaflow.store import delivery
 from luaflow.store.delivery import Stamp
+from luaflow.store.gate import Gate
 from luaflow.store.link import Arg, Call
 from luaflow.store.scripts import load
 from luaflow.store.transitions import Indexed, Route
@@ -27,11 +28,12 @@ def child_start(
     running: bool,
     parent: Mapping[str, Any] | None,
     no: bytes,
+    gate: Gate | None = None,
 ) -> tuple[Call, tuple[int, ...]]:
     """The call for a child's start, and the partitions it may put a message for.
 
-    ``existing`` is the run that has the workflow id, ``parent`` that one's; ``no`` is the answer
-    when the child cannot be.
+    ``existing`` is the run that has the workflow id, ``parent`` that one's; ``gate`` is what the
+    child's first task waits for, ``no`` is the answer when the child cannot be.
     """
     conflict = mail.get("conflict", "fail")
     if running and conflict == "use_existing":
@@ -39,7 +41,8 @@ def child_start(
     if running and conflict == "terminate_existing":
         told = (int(parent["p"]),) if parent else ()
         return _make_way(existing, stamp, parent), told
-    return _start(existing, stamp, mail, no), (stamp.sender,)
+    asked = (gate.receiver,) if gate and gate.ask else ()
+    return _start(existing, stamp, mail, gate, no), (stamp.sender, *asked)
 
 
 def _child(mail: Mapping[str, Any], run_id: str) -> dict[str, Any]:
@@ -55,7 +58,7 @@ def _messages(mail: Mapping[str, Any]) -> list[tuple[str, bytes]]:
     return [(str(kind), orjson.dumps(body)) for kind, body in mail.get("messages", ())]
 
 
-def _start(at: Route, stamp: Stamp, mail: Mapping[str, Any], no: bytes) -> Call:
+def _start(at: Route, stamp: Stamp, mail: Mapping[str, Any], gate: Gate | None, no: bytes) -> Call:
     run_id, started = str(mail["run_id"]), mail["started"]
     child = _child(mail, run_id)
     yes = messages.outcome(mail["from"], "ChildWorkflowExecutionStarted", child, final=False)
@@ -77,6 +80,7 @@ def _start(at: Route, stamp: Stamp, mail: Mapping[str, Any], no: bytes) -> Call:
         no=no,
         started=orjson.dumps(started),
         messages=_messages(mail),
+        gate=gate,
     )
 
 

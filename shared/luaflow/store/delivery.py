@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple
 
+from luaflow.store.gate import Gate, gate_args
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg, Call
 from luaflow.store.scripts import load
@@ -75,6 +76,25 @@ def deliver_end(
     return Call(load("deliver_end"), keys, [*stamp, rid, body, parent, message, yes, no])
 
 
+def deliver_slot(
+    *,
+    route: Route,
+    stamp: Stamp,
+    granted: bool,
+    wait: int,
+    body: bytes,
+    receiver: int | None,
+    message: bytes,
+) -> Call:
+    """Let a run begin that waited for its slot, or end it: it is not to have one."""
+    p, wid, rid, queue, _ = route
+    keys = [*p.of_run(wid, rid), p.leases, p.timers, p.vis, p.gc, p.workflow_queue(queue)]
+    keys += [p.mark(stamp.sender), p.outbox(receiver or 0)]
+    args: list[Arg] = [*stamp, rid, queue, int(granted), wait, body]
+    args += ["" if receiver is None else receiver, message]
+    return Call(load("deliver_slot"), keys, args)
+
+
 def deliver_start(
     *,
     route: Route,
@@ -94,16 +114,18 @@ def deliver_start(
     at: int = 0,
     limit: int = 0,
     indexed: Indexed = NOT_INDEXED,
+    gate: Gate | None = None,
 ) -> Call:
     """Start a child workflow in its partition."""
     p, wid, rid, queue, _ = route
     keys = [*p.of_run(wid, rid), p.workflow_queue(queue)]
     keys += [p.vis, p.timers, p.leases, p.mark(stamp.sender), p.outbox(stamp.sender)]
+    box, waits = gate_args(p, gate)
     args: list[Arg] = [*stamp, rid, wid, type, queue, bundle, parent, conflict, reuse]
-    args += [delay, run_timeout, deadline, at, limit, *indexed, yes, no, started]
+    args += [delay, run_timeout, deadline, at, limit, *indexed, *waits, yes, no, started]
     for name, body in messages:
         args += [name, body]
-    return Call(load("deliver_start"), keys, args)
+    return Call(load("deliver_start"), keys + box, args)
 
 
 def forget_messages(

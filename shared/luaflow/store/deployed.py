@@ -16,7 +16,8 @@ class DeployedType(NamedTuple):
     """A workflow type as ``luaflow deploy`` left it; ``host`` and ``client`` are entry ids.
 
     ``versioning`` is "auto_upgrade" where its runs move to the newest code by themselves.
-    ``input_schema`` is JSON text; '' where the input is not checked.
+    ``input_schema`` is JSON text; '' where the input is not checked. ``flow`` is what limits its
+    runs (``luaflow.domain.flow``), '' for nothing.
     """
 
     type: str
@@ -27,6 +28,7 @@ class DeployedType(NamedTuple):
     client: str
     versioning: str = ""
     input_schema: str = ""
+    flow: str = ""
 
     def to_bytes(self) -> bytes:
         """The JSON that stands in the types table."""
@@ -46,9 +48,12 @@ class DeployedType(NamedTuple):
 async def host_of(store: Store, host: str) -> tuple[str, str]:
     """The client entry and the task queue of a worker entry.
 
-    Any other host is the name of a task queue itself (contract 7.4), with no client.
+    Any other host is the name of a task queue itself (contract 7.4), with no client; an entry id
+    is no such name: NotFound.
     """
     (found,) = await store.read(("HGET", keys.hosts(store.namespace), host))
+    if found is None and ":" in host:
+        raise NotFound(f"there is no temporal.worker {host!r} in '{store.namespace}': deploy it")
     if found is None:
         return "", host
     place = orjson.loads(found)

@@ -17,11 +17,17 @@ key (after the prefix)   type         holds
 ``sticky:<worker>``      stream       workflow tasks for the worker that has the run cached
 ``outbox:<p>``           stream       messages to partition p, ids dense
 ``mark:<p>``             hash         the last message applied from partition p
+``lock:<key>``           hash         of a lock or slot: who has it or waits, and the answers
+``held:<key>``           sorted set   who has the lock, in the order of their requests
+``line:<key>``           sorted set   who waits for the lock, in the order of their requests
+``rate:<key>``           hash         of a rate limit: when the next start is free
 ``vis``                  sorted set   one lexicographic index for list and count
 ``inbox:<node>``         stream       letters to functions and processes of one OS process
 ``name:<name>``          hash         PID of the process that has the registered name
 ``job:<job id>``         hash         a plain job: its state, its record, its outcome
 ``jobs``                 sorted set   open jobs by the time they were asked for (ms)
+``schedule:<id>``        hash         a schedule: its version, its plan, where it stands (JSON)
+``schedules``            sorted set   the ids of the schedules of this partition
 ``sess:<session>``       hash         request numbers of a client session
 ``meta``                 hash         settings, clock, epoch, wake-up time of this partition
 =======================  ===========  ======================================================
@@ -30,9 +36,9 @@ The last 1,000 request ids that callers gave are fields of ``wf``: ``q:<verb>:<i
 done, ``q#`` how many there were, ``q#0`` to ``q#999`` name them (``scripts/includes/asked.lua``).
 
 Outside partitions: ``lf:namespaces`` (hash: name -> settings), ``lf:<ns>:types``,
-``lf:<ns>:hosts``, ``lf:<ns>:builds``, ``lf:<ns>:bundle:<hash>``; and under one hash tag, because
-scripts write them: ``lf:{<ns>}:workers``, ``lf:{<ns>}:worker:<id>``, ``lf:{<ns>}:leader``,
-``lf:{<ns>}:asks:<queue>``.
+``lf:<ns>:hosts``, ``lf:<ns>:lanes``, ``lf:<ns>:builds``, ``lf:<ns>:bundle:<hash>``; and under one
+hash tag, because scripts write them: ``lf:{<ns>}:workers``, ``lf:{<ns>}:worker:<id>``,
+``lf:{<ns>}:leader``, ``lf:{<ns>}:asks:<queue>``.
 """
 
 from __future__ import annotations
@@ -46,7 +52,7 @@ JOB = "j:"
 class Partition:
     """The key names of one partition of one namespace."""
 
-    __slots__ = ("gc", "jobs", "leases", "meta", "number", "prefix", "timers", "vis")
+    __slots__ = ("gc", "jobs", "leases", "meta", "number", "prefix", "schedules", "timers", "vis")
 
     def __init__(self, namespace: str, number: int) -> None:
         """Build the names that every script of the partition needs, once."""
@@ -58,6 +64,7 @@ class Partition:
         self.gc = prefix + "gc"
         self.vis = prefix + "vis"
         self.jobs = prefix + "jobs"
+        self.schedules = prefix + "schedules"
 
     def wf(self, workflow_id: str) -> str:
         """Return the key of a workflow id."""
@@ -124,6 +131,26 @@ class Partition:
         """Return the key of a registered name; it expires with the node of its owner."""
         return f"{self.prefix}name:{name}"
 
+    def lock(self, key: str) -> str:
+        """Return the hash of a lock: who has it, who waits, with which answer."""
+        return f"{self.prefix}lock:{key}"
+
+    def held(self, key: str) -> str:
+        """Return the sorted set of those who have a lock."""
+        return f"{self.prefix}held:{key}"
+
+    def line(self, key: str) -> str:
+        """Return the sorted set of those who wait for a lock."""
+        return f"{self.prefix}line:{key}"
+
+    def rate(self, key: str) -> str:
+        """Return the hash of a rate limit."""
+        return f"{self.prefix}rate:{key}"
+
+    def schedule(self, schedule_id: str) -> str:
+        """Return the key of a schedule."""
+        return f"{self.prefix}schedule:{schedule_id}"
+
     def bell(self) -> str:
         """Return the channel that wakes schedulers: something is due earlier than they think."""
         return self.prefix + "bell"
@@ -150,6 +177,11 @@ def builds(namespace: str) -> str:
 def hosts(namespace: str) -> str:
     """Return the hash: worker entry id -> its client entry and task queue."""
     return f"lf:{namespace}:hosts"
+
+
+def lanes(namespace: str) -> str:
+    """Return the set of lanes in use, and the channel that tells of a new one."""
+    return f"lf:{namespace}:lanes"
 
 
 def bundle(namespace: str, name: str) -> str:

@@ -13,16 +13,18 @@ from typing import Any, NamedTuple
 import orjson
 from redis.exceptions import ResponseError
 
-from luaflow.domain import messages
+from luaflow.domain import locks, messages
 from luaflow.domain.failure import Failure, terminated
 from luaflow.domain.ids import partition_of
 from luaflow.errors import InvalidArgument, LuaflowError
-from luaflow.store import delivery
+from luaflow.store import delivery, entities, gates
 from luaflow.store.child_starts import child_start
 from luaflow.store.delivery import Stamp
+from luaflow.store.entities import Line
 from luaflow.store.inboxes import deliver_inbox
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call, ScriptFailed
+from luaflow.store.schedules import read_schedule, tell_schedule
 from luaflow.store.store import PATIENCE_SECONDS, Store
 from luaflow.store.transitions import Route
 
@@ -75,13 +77,18 @@ class _Letter(NamedTuple):
 
 
 class _Target(NamedTuple):
-    """Where a message is to arrive, as it was read; ``parent`` is who started the run."""
+    """Where a message is to arrive, as it was read; ``parent`` is who started the run.
+
+    ``line`` is that of the lock a message is for; ``wait`` ms has its rate limit a run wait.
+    """
 
     run_id: str
     queue: str
     sticky: str
     parent: Mapping[str, Any] | None = None
     running: bool = False
+    line: Line | None = None
+    wait: int = 0
 
 
 async def deliver(
@@ -92,7 +99,8 @@ async def deliver(
     ``oldest`` is the sender's oldest undeleted number (0: not known). Raises InvalidArgument for a
     message that names no workflow, and what ``Store.run`` raises.
     """
-    workflow_id = _read(message).get("workflow_id")
+    mail = _read(message)
+    workflow_id = mail.get("key") if mail.get("k") in entities.KINDS else mail.get("workflow_id")
     if not isinstance(workflow_id, str):
         raise InvalidArgument(
             f"a message without a workflow id cannot be delivered: {message[:200]!r}"
@@ -156,7 +164,7 @@ async def _carry(
         at = len(verdicts)
         targets = await _find(store, partition, mails[at:])
         made = [
-            _call(partition, stamp, mail, target)
+            _call(store, partition, stamp, mail, target)
             for stamp, mail, target in zip(stamps[at:], mails[at:], targets, strict=True)
         ]
         answers = await store.apart(*(call for call, _ in made))
@@ -190,12 +198,15 @@ def _complain(p: Partition, stamp: Stamp, problem: object) -> None:
     log.error("message %d of partition %d to %d: %s", stamp.number, stamp.sender, p.number, problem)
 
 
-def _verdict(answer: Any, replies: tuple[int, ...]) -> Verdict:
+def _verdict(answer: Any, replies: tuple[int, ...] | None) -> Verdict:
+    """What an answer means; replies None: it names them itself."""
     if isinstance(answer, ScriptFailed):
         return _BROKEN
     if isinstance(answer, LuaflowError):
         raise answer
     word = bytes(answer[0]).decode()
+    if replies is None:
+        replies = tuple(map(int, answer[1:])) if word == "ok" else ()
     return Verdict(word, replies if word in ("ok", "no", "ended") else ())
 
 
@@ -217,7 +228,12 @@ async def _find(store: Store, p: Partition, mails: Sequence[Mapping[str, Any]]) 
     ids = [str(mail.get("workflow_id", "")) for mail in mails]
     # where a key has a wrong type, the message's script says so, and stops nobody else
     found = await store.ask(
-        *(("HMGET", p.wf(id_), "run", "queue", "sticky", "status") for id_ in ids)
+        *(
+            read_schedule(p, id_)
+            if mail.get("k") == "schedule"
+            else ("HMGET", p.wf(id_), "run", "queue", "sticky", "status")
+            for id_, mail in zip(ids, mails, strict=True)
+        )
     )
     targets = [_Target("", "", "") if isinstance(f, ResponseError) else _target(f) for f in found]
     ask = [
@@ -230,18 +246,26 @@ async def _find(store: Store, p: Partition, mails: Sequence[Mapping[str, Any]]) 
         for i, text in zip(ask, parents, strict=True):
             known = text and not isinstance(text, ResponseError)
             targets[i] = targets[i]._replace(parent=_read(text) if known else None)
+    if any(mail.get("k") in entities.KINDS for mail in mails):
+        for i, line in (await entities.lines(store, p, mails)).items():
+            targets[i] = targets[i]._replace(line=line)
+    for i, wait in (await gates.waits(store, mails)).items():
+        targets[i] = targets[i]._replace(wait=wait)
     return targets
 
 
 def _ends(mail: Mapping[str, Any]) -> bool:
-    """Whether a message ends the run it finds, whose parent is told then."""
-    return mail.get("k") == "end" or mail.get("conflict") == "terminate_existing"
+    """Whether a message may end the run it finds, whose parent is told then."""
+    return mail.get("k") in ("end", "slot") or mail.get("conflict") == "terminate_existing"
 
 
 def _call(
-    p: Partition, stamp: Stamp, mail: Mapping[str, Any], target: _Target
-) -> tuple[Call, tuple[int, ...]]:
-    """Return the call that applies a message, and which outboxes of the receiver it may fill."""
+    store: Store, p: Partition, stamp: Stamp, mail: Mapping[str, Any], target: _Target
+) -> tuple[Call, tuple[int, ...] | None]:
+    """Return the call that applies a message, and which outboxes of the receiver it may fill.
+
+    None: its answer says which.
+    """
     answers = (stamp.sender,) if mail.get("from") else ()
     try:
         child_of = mail.get("child_of")
@@ -251,8 +275,11 @@ def _call(
             case "start":
                 no = _refusal(mail, messages.exists_already(str(mail["workflow_id"])))
                 at = Route(p, str(mail["workflow_id"]), *target[:3])
+                gate = gates.of_start(store, p, mail, target.wait)
                 running, parent = target.running, target.parent
-                return child_start(stamp, mail, at, running=running, parent=parent, no=no)
+                return child_start(
+                    stamp, mail, at, running=running, parent=parent, no=no, gate=gate
+                )
             case "message":
                 return _message(p, stamp, mail, target), answers
             case "end":
@@ -260,9 +287,16 @@ def _call(
                 return _end(p, stamp, mail, target), (*answers, *told)
             case "outcome":
                 return _outcome(p, stamp, mail, target), ()
+            case "schedule":  # what it is stands in the place of a run's route
+                return tell_schedule(p, stamp, mail, *target[:3]), ()
             case "letter":  # to a process, whose node stands in the place of a workflow id
                 node, letter = str(mail["workflow_id"]), orjson.dumps(mail["letter"])
                 return deliver_inbox(partition=p, node=node, stamp=stamp, letter=letter), ()
+            case "slot":
+                place = Route(p, str(mail["workflow_id"]), str(mail["run_id"]), target.queue)
+                return gates.of_slot(stamp, mail, place, target.parent, target.wait), None
+            case "lock" | "unlock":
+                return entities.call(store, p, stamp, mail, target.line), None
         problem = f"nobody knows messages of the kind {mail.get('k')!r}"
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         problem = f"the message cannot be read: {error!r}"
@@ -290,6 +324,8 @@ def _refusal(mail: Mapping[str, Any], failure: Failure) -> bytes:
     }
     sender, type_ = mail.get("from"), types.get(str(mail.get("k")))
     try:
+        if mail.get("k") == "lock":
+            return locks.refused(mail, failure)
         body = {"seq": int(mail["seq"]), "failure": failure.to_json()}
         return messages.outcome(sender, type_, body) if sender and type_ else b""
     except (LookupError, TypeError, ValueError):

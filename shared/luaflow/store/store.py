@@ -63,6 +63,8 @@ class Store:
         self.findings: frozenset[str] | None = None
         """What was said about the server when it was found fit (``luaflow.store.checks``)."""
         self.checking = asyncio.Lock()
+        self.lanes: set[str] = set()
+        """Lanes that are known to be noted (``luaflow.store.lanes``)."""
 
     @classmethod
     async def open(cls, url: str, namespace: str, *, name: str = "luaflow") -> Store:

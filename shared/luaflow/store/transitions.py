@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from luaflow.domain.events import CLOSING_EVENT
+from luaflow.store.gate import Gate, gate_args
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg, Call
 from luaflow.store.scripts import load
@@ -69,6 +70,7 @@ def start(
     limit: int = 0,
     indexed: Indexed = NOT_INDEXED,
     request: RequestId = NO_REQUEST,
+    gate: Gate | None = None,
 ) -> Call:
     """Open the first run of a workflow id; ``deadline`` and ``at`` count from now when negative.
 
@@ -79,11 +81,12 @@ def start(
     keys = [*p.of_run(wid, rid), p.workflow_queue(queue)]
     keys += [p.session(request.session), p.vis, p.timers, p.leases]
     args: list[Arg] = [*request, rid, wid, type, queue, bundle]
+    box, waits = gate_args(p, gate)
     args += [parent, conflict, reuse, attempt, delay, run_timeout, deadline, at, limit]
-    args += [*indexed, started]
+    args += [*indexed, *waits, started]
     for name, body in messages:
         args += [name, body]
-    return Call(load("start"), keys, args)
+    return Call(load("start"), keys + box, args)
 
 
 def message(
@@ -205,6 +208,7 @@ def continue_as_new(
     p, wid, rid, queue, sticky = route
     keys = [*p.of_run(wid, rid), p.leases, p.timers, p.vis, p.gc]
     keys += [p.workflow_queue(queue), p.run(next_run), p.hist(next_run), p.sticky(sticky)]
+    keys.append(p.pend(next_run))
     args: list[Arg] = [
         rid,
         cid,
@@ -224,19 +228,8 @@ def continue_as_new(
     return Call(load("continue_as_new"), [*keys, *others], args)
 
 
-CONTINUE_KEYS = 13
+CONTINUE_KEYS = 14
 """The same for ``continue_as_new``."""
-
-
-def continue_slice(*, route: Route, next_run: str, cursor: int) -> Call:
-    """Copy a slice of the messages of a run that continues as new; the last one opens the next run.
-
-    ``next_run`` and ``cursor`` are the fields ``n:next`` and ``n:slices`` of ``pend``, as read.
-    """
-    p, wid, rid, queue, _ = route
-    keys = [*p.of_run(wid, rid), p.leases, p.timers, p.vis]
-    keys += [p.gc, p.workflow_queue(queue), p.run(next_run), p.hist(next_run)]
-    return Call(load("continue_slice"), keys, [rid, next_run, queue, cursor])
 
 
 def renew_task(
@@ -277,7 +270,7 @@ def _wakeable(route: Route) -> list[str]:
 
 
 def wake_run(*, route: Route, kind: str) -> Call:
-    """Give a delayed run (``d``) or one that paused after failures (``f``) its task."""
+    """Give a run its task: it was delayed (``d``), gated by a rate (``g``), or paused (``f``)."""
     _, _, rid, queue, sticky = route
     return Call(load("wake_run"), _wakeable(route), [rid, kind, queue, sticky])
 
@@ -393,7 +386,7 @@ def put_off(*, partition: Partition, set_key: str, member: str, score: str, dela
     """Look again in ``delay`` ms at a date nobody could act on; a date of a closed run goes."""
     p = partition
     kind, _, rest = member.partition("|")
-    bound = set_key != p.gc and kind not in ("o", "z")
+    bound = set_key != p.gc and kind not in ("o", "z", "S")
     run = p.owner(rest.split("|")[0]) if bound else p.meta
     args: list[Arg] = [member, score, delay, int(bound), int(set_key == p.timers)]
     return Call(load("put_off"), [p.meta, run, set_key], args)

@@ -39,4 +39,41 @@ function json.encode(value) end
 ---```
 function json.decode(text) end
 
+---Whether a value keeps to a JSON Schema, given as a table or as JSON text; an error says where it does
+---not. An empty table is a list and an object. References to other documents are not followed.
+---
+---Workflows: recorded.
+---@param schema table|string
+---@param value any
+---@return boolean valid
+---@return Error? err
+---
+---```lua
+---local schema = {type = "object", required = {"total"}, properties = {total = {type = "number"}}}
+---json.validate(schema, {total = 5}) --> true
+---json.validate('{"type":"integer"}', 5) --> true
+---json.validate({type = "object"}, {}) --> true
+---json.validate(schema, {total = "much"}) --> false
+---select(2, json.validate(schema, {total = "much"})):kind() --> "Invalid"
+---tostring(select(2, json.validate(schema, {total = "much"}))) --> like "/total"
+---select(2, json.validate({type = 7}, 5)):kind() --> "Invalid"
+---```
+function json.validate(schema, value) end
+
+---The same, of a value that is a JSON text.
+---
+---Workflows: recorded.
+---@param schema table|string
+---@param text string
+---@return boolean valid
+---@return Error? err
+---
+---```lua
+---json.validate_string({type = "array"}, "[1, 2]") --> true
+---json.validate_string({type = "array"}, "{}") --> false
+---select(2, json.validate_string({type = "array"}, "[")):kind() --> "Invalid"
+---select(2, json.validate_string({type = "array"}, "")):kind() --> "Invalid"
+---```
+function json.validate_string(schema, text) end
+
 return json

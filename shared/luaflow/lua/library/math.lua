@@ -342,3 +342,27 @@ function math.type(x) end
 ---math.ult(1, -1) --> true
 ---```
 function math.ult(a, b) end
+
+---A number as m and e, with x = m * 2^e and m from 0.5 to 1.
+---
+---Workflows: pure.
+---@param x number
+---@return number m
+---@return integer e
+---
+---```lua
+---math.frexp(8) --> 0.5, 4
+---```
+function math.frexp(x) end
+
+---m * 2^e.
+---
+---Workflows: pure.
+---@param m number
+---@param e integer
+---@return number
+---
+---```lua
+---math.ldexp(0.5, 4) --> 8.0
+---```
+function math.ldexp(m, e) end

@@ -12,6 +12,18 @@
 ---@field ERROR string `golang/error`
 payload = {}
 
+---The formats once more, as `payload.format.JSON` and so on.
+---@class payload.format
+---@field JSON string `json/plain`
+---@field YAML string `yaml/plain`
+---@field STRING string `text/plain`
+---@field BYTES string `application/octet-stream`
+---@field MSGPACK string `application/msgpack`
+---@field LUA string `lua/any`
+---@field GOLANG string `golang/any`
+---@field ERROR string `golang/error`
+payload.format = {}
+
 ---A payload of a value, in the format `payload.LUA`.
 ---
 ---Workflows: pure.

@@ -105,6 +105,49 @@ function process.unlisten(channel) end
 ---```
 function process.send(dest, topic, ...) end
 
+---Ask a running workflow for something that changes it, with `workflow.on_update`, and wait for the answer.
+---The update is durable once it is accepted; a validator that refuses it leaves no trace. A workflow
+---asks another one through a function.
+---
+---Workflows: refused.
+---@param dest string
+---@param name string
+---@param ... any
+---@return any value
+---@return Error? err
+---
+---```lua function activity
+---local pid = process.spawn("app:account", "app:worker", 10)
+---process.update(pid, "add", 5) --> 15
+---process.update(pid, "add", -20) --> nil, Invalid
+---process.update("nobody", "add", 5) --> nil, NotFound
+---```
+---```lua workflow
+---process.update("{app:client@app:worker|a}", "add", 5) --> nil, Invalid
+---```
+function process.update(dest, name, ...) end
+
+---Ask a workflow for something that changes nothing, with `workflow.on_query`, and wait for the answer: also
+---one that has ended.
+---
+---Workflows: refused.
+---@param dest string
+---@param name string
+---@param ... any
+---@return any value
+---@return Error? err
+---
+---```lua function activity
+---local pid = process.spawn("app:account", "app:worker", 10)
+---process.query(pid, "total") --> 10
+---process.query(pid, "color") --> nil, NotFound
+---process.query("nobody", "total") --> nil, NotFound
+---```
+---```lua workflow
+---process.query("{app:client@app:worker|a}", "total") --> nil, Invalid
+---```
+function process.query(dest, name, ...) end
+
 ---Start a workflow on a worker, or a process on a host; its PID.
 ---
 ---Workflows: recorded.
@@ -196,7 +239,7 @@ function process.exec(id, host, ...) end
 ---local pid = process.spawn("app:waiting", "app:worker")
 ---process.cancel(pid, "too late") --> true
 ---process.cancel("nobody") --> nil, NotFound
----process.cancel(pid, 7) --> nil, Invalid
+---process.cancel(pid, {}) --> nil, Invalid
 ---```
 function process.cancel(dest, reason) end
 

@@ -170,3 +170,41 @@ function string.reverse(s) end
 ---string.sub("hello", 2, -2) --> "ell"
 ---```
 function string.sub(s, i, j) end
+
+---Values as bytes, by a layout: "<i4" is a little-endian integer of four bytes.
+---
+---Workflows: pure.
+---@param layout string
+---@param ... any
+---@return string
+---
+---```lua
+---string.pack("<I2", 258) --> "\2\1"
+---string.pack("<i1", 300) --> raises "overflow"
+---```
+function string.pack(layout, ...) end
+
+---The values that bytes hold by a layout, then the place behind them.
+---
+---Workflows: pure.
+---@param layout string
+---@param s string
+---@param position? integer
+---@return any ...
+---
+---```lua
+---string.unpack("<I2", "\2\1") --> 258, 3
+---string.unpack("<I2", "\2") --> raises "data string too short"
+---```
+function string.unpack(layout, s, position) end
+
+---How many bytes a layout takes.
+---
+---Workflows: pure.
+---@param layout string
+---@return integer
+---
+---```lua
+---string.packsize("<I2I4") --> 6
+---```
+function string.packsize(layout) end

@@ -98,3 +98,15 @@ function table.sort(t, before) end
 ---table.unpack({1, 2, 3}, 2) --> 2, 3
 ---```
 function table.unpack(t, from, to) end
+
+---An empty table; the sizes are hints for other runtimes.
+---
+---Workflows: pure.
+---@param sequence? integer
+---@param others? integer
+---@return table
+---
+---```lua
+---table.create(10, 2) --> {}
+---```
+function table.create(sequence, others) end

@@ -4,6 +4,7 @@ local N = K.native
 local type, setmetatable = N.type, N.setmetatable
 local format, find, gsub = N.string.format, N.string.find, N.string.gsub
 
+local globals = {} -- alias -> id of what every unit that has this alias imports, else false
 local units = {} -- id -> {make, entry, modules (set), imports (alias -> id), method}
 local L = {units = units}
 K.load = L
@@ -70,6 +71,8 @@ end
 --- Say that unit `id` imports unit `target` as `alias`.
 function L.import(id, alias, target)
   units[id].imports[alias] = target
+  local known = globals[alias]
+  globals[alias] = (known == nil or known == target) and target
 end
 
 -- require --------------------------------------------------------------------------------------
@@ -95,6 +98,15 @@ local function imported(run, id, alias)
   run.loaded[id] = value
   return value
 end
+
+-- A global that is not there may be an import by its alias, as listed modules are globals; not where
+-- two units mean different things by it.
+local absent = N.debug.getmetatable(K.libs.base).__index
+N.setmetatable(K.libs.base, {__index = function(base, name)
+  local target = globals[name]
+  if target and K.run then return imported(K.run, target, name) end
+  return absent(base, name)
+end})
 
 local function missing(unit, name)
   local why = forbidden(name)

@@ -7,18 +7,32 @@ from typing import Any, Final
 
 import orjson
 
+from luaflow.domain.emptiness import either, is_object
 from luaflow.domain.failure import Failure
 from luaflow.lua.services.libraries import library
 
 SCHEMA_BYTES: Final = 256 * 1024
+_SCHEMAS_BY_NAME: Final = frozenset(
+    {"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"}
+)
+_LISTS: Final = frozenset({"allOf", "anyOf", "items", "oneOf", "prefixItems"})
+_SCHEMAS: Final = frozenset(
+    """
+    additionalProperties contains else if items not propertyNames then unevaluatedItems
+    unevaluatedProperties
+    """.split()  # noqa: SIM905
+)
 
 
 class _BadSchema(ValueError):
     """A schema that is none."""
 
 
-def validate(schema: bytes, data: bytes) -> bool | Failure:
-    """True when the JSON ``data`` keeps to the JSON ``schema``; else what is wrong, as Invalid."""
+def validate(schema: bytes, data: bytes, of_lua: bool) -> bool | Failure:
+    """True when the JSON ``data`` keeps to the JSON ``schema``; else what is wrong, as Invalid.
+
+    ``of_lua``: the data is written from a table, in which an empty list may be an empty object.
+    """
     try:
         validator = _validator(schema)
     except _BadSchema as error:
@@ -28,7 +42,7 @@ def validate(schema: bytes, data: bytes) -> bool | Failure:
     except orjson.JSONDecodeError as error:
         return _invalid(f"the data is not JSON: {error}")
     try:
-        found = next(iter(validator.iter_errors(value)), None)
+        found = next(iter(validator.iter_errors(either(value) if of_lua else value)), None)
     except RecursionError:
         return _invalid("the schema refers to itself without end")
     except library("referencing.exceptions", "json", "").Unresolvable as unknown:
@@ -48,17 +62,32 @@ def _validator(schema: bytes) -> Any:
         tree = orjson.loads(schema)
     except orjson.JSONDecodeError as error:
         raise _BadSchema(str(error)) from None
+    tree = _written(tree)
     if not isinstance(tree, (dict, bool)):
-        # An empty table of Lua is a list here: the schema that allows everything.
-        if tree != []:
-            raise _BadSchema("it must be an object")
-        tree = {}
+        raise _BadSchema("it must be an object")
     kind = jsonschema.validators.validator_for(tree, default=jsonschema.Draft202012Validator)
+    checker = kind.TYPE_CHECKER.redefine("object", lambda _, v: is_object(v))
+    kind = jsonschema.validators.extend(kind, type_checker=checker)
     try:
         kind.check_schema(tree)
     except (jsonschema.SchemaError, RecursionError) as error:
         raise _BadSchema(str(getattr(error, "message", error))[:500]) from None
     return kind(tree, registry=registry, format_checker=kind.FORMAT_CHECKER)
+
+
+def _written(node: Any) -> Any:
+    """A schema in which empty tables of Lua, lists here, are the objects that they must be."""
+    if not isinstance(node, dict):
+        return {} if node == [] else node
+    return {key: _member(key, value) for key, value in node.items()}
+
+
+def _member(key: str, value: Any) -> Any:
+    if key in _SCHEMAS_BY_NAME and isinstance(value, dict):
+        return {name: _written(one) for name, one in value.items()}
+    if key in _LISTS and isinstance(value, list) and value:
+        return [_written(one) for one in value]
+    return _written(value) if key in _SCHEMAS or key in _SCHEMAS_BY_NAME else value
 
 
 def _invalid(message: str) -> Failure:

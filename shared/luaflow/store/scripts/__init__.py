@@ -82,10 +82,12 @@ def _bind(keys: tuple[str, ...], args: tuple[str, ...]) -> str:
 
 
 _LENGTH = dict.fromkeys(
-    ("wf", "run", "newrun", "pend", "mark", "sess", "worker", "leader", "name"), "HLEN"
+    ("wf", "run", "newrun", "pend", "newpend", "mark", "sess", "worker", "leader"), "HLEN"
 )
+_LENGTH |= dict.fromkeys(("name", "lock", "rate", "schedule"), "HLEN")
 _LENGTH["asks"] = "LLEN"
 _LENGTH |= dict.fromkeys(("timers", "leases", "gc", "vis", "jobs", "set", "workers"), "ZCARD")
+_LENGTH |= dict.fromkeys(("held", "line", "schedules"), "ZCARD")
 
 
 def _typed(keys: tuple[str, ...]) -> str:

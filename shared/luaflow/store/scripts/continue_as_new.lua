@@ -3,7 +3,7 @@
 -- More than 500 of them: the run is `continuing` from here on, and continue_slice does the rest.
 -- A run that failed and is tried again, and one whose cron goes on, ends so, too: `ended` and `kind` are
 -- then its status and its last event, and the next run begins `at` (see includes/next.lua).
--- KEYS meta wf run hist pend leases timers vis gc tq newrun newhist sticky
+-- KEYS meta wf run hist pend leases timers vis gc tq newrun newhist sticky newpend
 -- ARGV server run_id cid turn:int seen:int worker mode decision closing next_run type queue bundle attempt:int run_timeout:int started ended kind at:int index attrs carried:int rest...
 -- rest: `carried` event ids of unread messages; then operations (see commit)
 -- Returns {'ok', …} as commit does | its refusals

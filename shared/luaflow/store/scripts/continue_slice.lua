@@ -1,7 +1,7 @@
 -- continue_slice: a slice of a continue-as-new with many messages: at most 500 are copied into the next
 -- run's history, those named first, then all after `seen`. The slice that reaches the end closes the
 -- old run and opens the next one, in one step; until then the old one takes messages and can be ended.
--- KEYS meta wf run hist pend leases timers vis gc tq newrun newhist
+-- KEYS meta wf run hist pend leases timers vis gc tq newrun newhist newpend
 -- ARGV server run_id next_run queue cursor:int
 -- cursor: how many slices were made, as it was read together with next_run
 -- What is left to do is in pend (see includes/next.lua).
@@ -63,6 +63,7 @@ rcall('HDEL', pend_key, 'n:next', 'n:slices', 'n:unread', 'n:from', 'n:at', 'n:l
   'n:started', 'n:closing', 'n:type', 'n:bundle', 'n:attempt', 'n:run_timeout', 'n:ended', 'n:kind',
   'n:begin', 'n:index', 'n:attrs')
 o.deadline = tonumber(rcall('ZSCORE', timers_key, 'X|' .. run_id) or '0')
+hand_slot_on(newpend_key)
 close_run(r, n[14], n[15], n[9])
 run_id, run_key, hist_key = next_run, newrun_key, newhist_key
 enter_run(fresh, o)

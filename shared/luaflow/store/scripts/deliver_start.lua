@@ -1,7 +1,8 @@
 -- deliver_start: a run starts a child here; its parent gets exactly one answer.
--- KEYS meta wf run hist pend tq vis timers leases mark outbox
--- ARGV server sender number:int sender_epoch:int oldest:int run_id workflow_id type queue bundle parent conflict reuse delay:int run_timeout:int deadline:int at:int limit:int index attrs yes no started messages...
+-- KEYS meta wf run hist pend tq vis timers leases mark outbox box...
+-- ARGV server sender number:int sender_epoch:int oldest:int run_id workflow_id type queue bundle parent conflict reuse delay:int run_timeout:int deadline:int at:int limit:int index attrs gate:int slot receiver ask yes no started messages...
 -- conflict: fail, or what else is done to a run that has the workflow id (use_existing, terminate_existing)
+-- gate, slot, receiver, ask: what its first task waits for (see open); box: the outbox for `ask`
 -- Returns {'ok', reply number, epoch} | {'no', reply number, epoch} | {'duplicate'} | {'gap'} |
 --   {'moved', run, queue, sticky}: there is a run to be dealt with first
 --- include partition
@@ -28,7 +29,8 @@ for i = messages, #ARGV, 2 do list[#list + 1] = { ARGV[i], ARGV[i + 1] } end
 open_run({
   wid = workflow_id, first = run_id, type = type, queue = queue, bundle = bundle, parent = parent, attempt = 1,
   delay = #list == 0 and delay or 0, run_timeout = run_timeout, at = at, index = index, attrs = attrs, limit = limit,
-  deadline = deadline < 0 and now - deadline or deadline
+  deadline = deadline < 0 and now - deadline or deadline, gate = gate, slot = slot, receiver = receiver, ask = ask,
+  box = KEYS[box]
 }, started, list)
 local n = post(outbox_key, sender, yes)
 arrived()

@@ -27,7 +27,7 @@ for n = 1, #ended do
   local i = ended[n]
   local key, job = KEYS[5 + (i - list) / 7], '|j:' .. ARGV[i] .. '|1'
   local body = ARGV[i + 6]
-  rcall('HDEL', key, 'a:1', 'o:1', 'h:1', 'f:1', 'e:1')
+  rcall('HDEL', key, 'a:1', 'o:1', 'h:1', 'f:1', 'e:1', 'p:1')
   rcall('HSET', key, 'status', ARGV[i + 5], 'close', now, 'body', body)
   rcall('PEXPIRE', key, told[key])
   rcall('PUBLISH', string.sub(meta_key, 1, -5) .. 'done:j:' .. ARGV[i],

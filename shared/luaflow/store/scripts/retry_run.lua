@@ -1,6 +1,6 @@
 -- retry_run: a run that is out of its run timeout closes, and the next run of its chain opens in the same
 -- step: it is tried again, or its cron goes on. Messages nobody took pass on, as in continue_as_new.
--- KEYS meta wf run hist pend leases timers vis gc tq newrun newhist
+-- KEYS meta wf run hist pend leases timers vis gc tq newrun newhist newpend
 -- ARGV server run_id queue next_run type bundle attempt:int run_timeout:int started closing ended kind at:int index attrs
 -- Returns {'ok', event id} | {'closed', status} | {'early'} | {'moved', run, queue, sticky} | {'gone'}
 --- include partition
@@ -49,7 +49,7 @@ local n = {
 }
 if sliced then
   -- its time is over: nobody decides any more, and no timer of it is due
-  rcall('ZREM', timers_key, 'x|' .. run_id, 'd|' .. run_id, 'f|' .. run_id)
+  rcall('ZREM', timers_key, 'x|' .. run_id, 'd|' .. run_id, 'f|' .. run_id, 'g|' .. run_id)
   pass_in_slices(r, n, named, seen)
 else
   pass_on(r, n, list)

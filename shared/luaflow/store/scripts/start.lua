@@ -1,11 +1,12 @@
 -- start: opens the first run of a workflow id, as the id policies allow (contract section 8).
--- KEYS meta wf run hist pend tq sess vis timers leases
--- ARGV server session request:int lowest:int asked run_id workflow_id type queue bundle parent conflict reuse attempt:int delay:int run_timeout:int deadline:int at:int limit:int index attrs started messages...
+-- KEYS meta wf run hist pend tq sess vis timers leases box...
+-- ARGV server session request:int lowest:int asked run_id workflow_id type queue bundle parent conflict reuse attempt:int delay:int run_timeout:int deadline:int at:int limit:int index attrs gate:int slot receiver ask started messages...
 -- messages: type, body, type, body …; deadline and at are namespace time in ms, relative when negative
 -- conflict: fail | use_existing | terminate_existing: what else there is to do, the caller does
 -- Returns {'started', run id, now} (of a repeated `asked` the run that it got) | {'running', run id} |
 --   {'exists', run id, status} | {'full', percent} (see head_room; a run that is to end for the new
 --   one goes on)
+-- gate, slot, receiver, ask: what its first task waits for (see open); box: the outbox for `ask`
 --- include partition
 --- include session
 --- include asked
@@ -41,7 +42,8 @@ for i = messages, #ARGV, 2 do list[#list + 1] = { ARGV[i], ARGV[i + 1] } end
 open_run({
   wid = workflow_id, first = run_id, type = type, queue = queue, bundle = bundle, parent = parent, attempt = attempt,
   delay = #list == 0 and delay or 0, run_timeout = run_timeout, at = at, index = index, attrs = attrs, limit = limit,
-  deadline = deadline < 0 and now - deadline or deadline
+  deadline = deadline < 0 and now - deadline or deadline, gate = gate, slot = slot, receiver = receiver, ask = ask,
+  box = KEYS[box]
 }, started, list)
 note(1, run_id)
 return { 'started', run_id, now }

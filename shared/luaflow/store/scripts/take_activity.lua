@@ -2,7 +2,7 @@
 -- KEYS meta run hist pend leases stream
 -- ARGV server run_id seq attempt:int worker token entry
 -- Returns {'ok', scheduled event body, options JSON, heartbeat details, attempt, scheduled, now,
---   type, start_to_close, heartbeat} | {'gone'}
+--   type, start_to_close, heartbeat, the moment reserved for it by rate limits} | {'gone'}
 --- include partition
 --- include activity
 
@@ -23,10 +23,10 @@ if not again then
   rcall('ZREM', leases_key, 's|' .. run_id .. '|' .. seq)
 end
 watch_activity(seq, a)
-local more = rcall('HMGET', pend_key, 'o:' .. seq, 'h:' .. seq, 'e:' .. seq)
+local more = rcall('HMGET', pend_key, 'o:' .. seq, 'h:' .. seq, 'e:' .. seq, 'p:' .. seq)
 local body = more[3]
 if a.event > 0 then
   local id = string.format('%d-0', a.event)
   body = rcall('XRANGE', hist_key, id, id)[1][2][6]
 end
-return { 'ok', body, more[1], more[2], a.attempt, a.scheduled, server_now, v[2], a.s2c, a.hb }
+return { 'ok', body, more[1], more[2], a.attempt, a.scheduled, server_now, v[2], a.s2c, a.hb, more[4] }

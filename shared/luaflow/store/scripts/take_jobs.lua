@@ -3,14 +3,14 @@
 -- ARGV server worker list...
 -- any: the hash of each job; list: of each its id, attempt, token and the entry of its task
 -- Returns {'ok', now, for each job …}: {what to do, options JSON, heartbeat details, attempt,
---   scheduled, start_to_close, heartbeat} | 'gone'
+--   scheduled, start_to_close, heartbeat, the moment reserved for it by rate limits} | 'gone'
 --- include partition
 --- include activity
 
 local found, entries, taken = {}, {}, {}
 for i = list, #ARGV, 4 do
   local n = (i - list) / 4 + 1
-  found[n] = rcall('HMGET', KEYS[3 + n], 'status', 'a:1', 'e:1', 'o:1', 'h:1')
+  found[n] = rcall('HMGET', KEYS[3 + n], 'status', 'a:1', 'e:1', 'o:1', 'h:1', 'p:1')
   entries[n] = ARGV[i + 3]
 end
 touch()
@@ -36,7 +36,7 @@ for i = list, #ARGV, 4 do
     local due = late(a)
     watched[#watched + 1], watched[#watched + 2] = due, 'a' .. member
     first = math.min(first, due)
-    answers[#answers + 1] = { v[3], v[4], v[5], a.attempt, a.scheduled, a.s2c, a.hb }
+    answers[#answers + 1] = { v[3], v[4], v[5], a.attempt, a.scheduled, a.s2c, a.hb, v[6] }
   end
 end
 if #unwatched > 0 then rcall('ZREM', leases_key, (unpack or table.unpack)(unwatched)) end

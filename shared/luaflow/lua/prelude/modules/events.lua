@@ -24,7 +24,7 @@ local function follow(subscription)
 end
 
 function methods.channel(s) return s.channel.object end
-methods.response = methods.channel
+function methods.response(s) return s.channel.object end
 
 function methods.close(s)
   if s.open then

@@ -32,8 +32,9 @@ local function too_large(what, text, most)
   return invalid(N.string.format("json: the %s has %d bytes, the limit is %d", what, #text, most))
 end
 
--- True, or false and why not. A library judges, so its verdict is recorded.
-local function judge(schema, text)
+-- True, or false and why not. A library judges, so its verdict is recorded. `written`: the text is that
+-- of a table, and an empty one may be an object.
+local function judge(schema, text, written)
   local wrong
   if type(schema) == "table" then
     schema, wrong = codec.encode_plain(schema)
@@ -44,21 +45,22 @@ local function judge(schema, text)
   local err = too_large("schema", schema, MAX_SCHEMA) or too_large("data", text, MAX_DATA)
   if err then return false, err end
   local valid
-  valid, err = A.recorded("json.validate", (#schema + #text) * 10, schema, text)
+  valid, err = A.recorded("json.validate", (#schema + #text) * 10, schema, text,
+    written)
   return valid or false, err
 end
 
 function J.validate(schema, value)
   local text, wrong = codec.encode_plain(value)
   if not text then return false, invalid("json.validate: " .. wrong) end
-  return judge(schema, text)
+  return judge(schema, text, true)
 end
 
 function J.validate_string(schema, text)
   if type(text) ~= "string" or text == "" then
     return false, invalid("json.validate_string expects a non-empty JSON text")
   end
-  return judge(schema, text)
+  return judge(schema, text, false)
 end
 
 K.modules.json = K.readonly("json", J)

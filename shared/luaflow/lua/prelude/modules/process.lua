@@ -59,9 +59,13 @@ local function unresolved(dest)
     "could not resolve '" .. tostring(dest) .. "' as PID or registered name", false)
 end
 
--- The NotFound error of a text that is neither a PID nor a name, or nil.
+-- What is wrong with a destination: Invalid for no text, NotFound for one that is neither a PID nor
+-- a name; nil for nothing.
 local function check_destination(dest)
-  if type(dest) ~= "string" or dest == "" then return unresolved(dest) end
+  if type(dest) ~= "string" then
+    return invalid("a destination is a text, a PID or a registered name, not " .. type(dest))
+  end
+  if dest == "" then return unresolved(dest) end
   if find(dest, "[{}]") and not find(dest, "^{[^{}|]*|[^{}]+}$") then return unresolved(dest) end
 end
 
@@ -95,8 +99,7 @@ end
 
 local STEPS = {
   ack = {admitted = "accepted"}, nak = {admitted = "rejected"},
-  ok = {accepted = "completed", admitted = "completed"},
-  error = {accepted = "completed", admitted = "completed"},
+  ok = {accepted = "completed"}, error = {accepted = "completed"},
 }
 local REPLIES = {
   ack = "accept_update", nak = "reject_update", ok = "complete_update", error = "complete_update",

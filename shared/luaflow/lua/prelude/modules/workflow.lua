@@ -233,6 +233,7 @@ function W.shielded(fn, ...)
   return unshield(task, run.pcall(fn, ...))
 end
 
+W.lock = K.lock
 W.saga = K.saga
 
 K.modules.workflow = K.readonly("workflow", W)

@@ -5,7 +5,8 @@
 -- worker: '@' when none holds it: it was deferred, and is ended from outside or by its time.
 -- Times in ms of server time; event is the id of ActivityTaskScheduled, 0 for a plain job, whose
 -- hash has all this itself, and what it is to do in e:<seq>. What only people and retry rules
--- need is JSON in o:<seq>; heartbeat details are in h:<seq>.
+-- need is JSON in o:<seq>; heartbeat details are in h:<seq>; p:<seq> is the attempt for which
+-- rate limits have reserved a moment, and that moment: attempt|time.
 local function parse_activity(text)
   if not text then return nil end
   local f = {}
@@ -48,7 +49,7 @@ local function watch_activity(seq, a)
 end
 
 local function forget_activity(seq)
-  rcall('HDEL', pend_key, 'a:' .. seq, 'o:' .. seq, 'h:' .. seq, 'f:' .. seq)
+  rcall('HDEL', pend_key, 'a:' .. seq, 'o:' .. seq, 'h:' .. seq, 'f:' .. seq, 'p:' .. seq)
   rcall('ZREM', leases_key, 'a|' .. run_id .. '|' .. seq, 's|' .. run_id .. '|' .. seq)
   rcall('ZREM', timers_key, 'r|' .. run_id .. '|' .. seq, 'c|' .. run_id .. '|' .. seq)
 end

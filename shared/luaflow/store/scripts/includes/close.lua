@@ -9,11 +9,21 @@ local function close_run(r, status, kind, body)
   rcall('ZREM', vis_key, vis_member('status', 'running', r.start))
   rcall('ZADD', vis_key, 0, vis_member('status', status, r.start))
   rcall('ZREM', leases_key, 'w|' .. run_id, 'n|' .. run_id)
-  rcall('ZREM', timers_key, 'x|' .. run_id, 'X|' .. run_id, 'd|' .. run_id, 'f|' .. run_id)
+  rcall('ZREM', timers_key, 'x|' .. run_id, 'X|' .. run_id, 'd|' .. run_id, 'f|' .. run_id,
+    'g|' .. run_id)
   rcall('ZADD', gc_key, server_now + tonumber(M[9] or '604800000'), run_id)
   if rcall('HLEN', pend_key) > 0 then set_lease('z|' .. run_id, server_now) end
   local told = #body <= 65536 and body or ''
   rcall('PUBLISH', string.sub(meta_key, 1, -5) .. 'done:' .. run_id, kind .. '\n' .. told)
+end
+
+-- A run that another one of its chain follows leaves its slot (see domain/flow.py) to that one; before it
+-- closes.
+local function hand_slot_on(to)
+  local slot = rcall('HGET', pend_key, 'c:0')
+  if not slot then return end
+  rcall('HDEL', pend_key, 'c:0')
+  rcall('HSET', to, 'c:0', slot)
 end
 
 -- The fields of a closing event that list messages no code took (design 3, 5): `ids`, those the run

@@ -1,6 +1,7 @@
 -- From a run to the next one of its workflow id: continue-as-new, workflow retry, cron. n is what ends
 -- the one and opens the other: ended kind closing (its status, last event and that one's body); next
 -- type bundle attempt run_timeout started at index attrs (see open.lua; at is absolute here).
+-- Its slot (see close.lua) goes with it: newpend_key is that of the next run.
 -- pend has it while messages pass on in slices, as n:<name>; and n:slices, how many were made; n:unread
 -- (ids, from the byte n:from on); n:at, the last event looked at; n:len and n:size of the new history.
 --- include open
@@ -31,6 +32,7 @@ end
 local function pass_on(r, n, list)
   local deadline, parent = rcall('ZSCORE', timers_key, 'X|' .. run_id), r.parent
   local limit = tonumber(rcall('HGET', run_key, 'limit') or '0')
+  hand_slot_on(newpend_key)
   close_run(r, n.ended, n.kind, n.closing)
   rcall('HSET', run_key, 'next', n.next)
   run_id, run_key, hist_key = n.next, newrun_key, newhist_key

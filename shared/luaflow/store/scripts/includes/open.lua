@@ -2,7 +2,10 @@
 -- o: wid first type queue bundle parent attempt delay run_timeout deadline; messages: list of {type, body}
 -- and, where there are any: at, the namespace time of its first task, relative when negative, which no
 -- message brings forward (delay is what a message ends); index and attrs, its search attributes; limit,
--- the ms that a workflow task of it may take.
+-- the ms that a workflow task of it may take; gate slot ask receiver box, what its first task waits for
+-- (see domain/flow.py): ms, and the record of a slot with the message that asks for it; a message to the
+-- run does not end that wait.
+--- include outbox
 local function new_run(o)
   return {
     wid = o.wid, status = 'running', queue = o.queue, len = 0, size = 0, ts = now, turn = 0, task = '',
@@ -31,10 +34,24 @@ local function enter_run(r, o)
   if o.limit and o.limit > 0 then rcall('HSET', run_key, 'limit', o.limit) end
   local at = o.at or 0
   if at < 0 then at = now - at end
-  -- what waits does not run: its time begins with its first task
-  if o.run_timeout > 0 then set_timer('x|' .. run_id, math.max(now + o.delay, at) + o.run_timeout) end
+  local begin, waits = math.max(now + math.max(o.delay, o.gate or 0), at), (o.slot or '') ~= ''
+  -- what waits does not run: its time begins with its first task (of one that waits for a slot, nobody
+  -- knows yet when that is: see deliver_slot)
+  if o.run_timeout > 0 and waits then
+    rcall('HSET', run_key, 'timeout', o.run_timeout)
+  elseif o.run_timeout > 0 then
+    set_timer('x|' .. run_id, begin + o.run_timeout)
+  end
   if o.deadline > 0 then set_timer('X|' .. run_id, o.deadline) end
-  if at > now then
+  if waits then
+    r.task = 'waiting'
+    rcall('HSET', pend_key, 'c:0', o.slot)
+    post(o.box, o.receiver, o.ask)
+    if begin > now then set_timer('g|' .. run_id, begin) end
+  elseif (o.gate or 0) > 0 then
+    r.task = 'gated'
+    set_timer('g|' .. run_id, begin)
+  elseif at > now then
     r.task = 'backoff'
     set_timer('f|' .. run_id, at)
   elseif o.delay > 0 then

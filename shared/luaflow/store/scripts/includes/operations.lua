@@ -5,7 +5,8 @@
 --   R seq body target                        ask for the cancellation of activity `target`
 --   T seq body ms                            timer            t seq body target   timer canceled
 --   C seq type body key receiver message rec request to another workflow, through the outbox
---   M type body key receiver message         a letter to a process, through the outbox: no answer
+--   M type body key receiver message         a letter to a process, not answered; type '': no event
+--   F seq type body key receiver message target   a message nobody answers; `target` waits no more
 --   S type body                              a message to oneself: an event and news at once
 --   U ids                                    messages up to `seen` that the code has not taken
 --   H field value                            a field of the run that describe shows (attrs, memo, views)
@@ -13,6 +14,7 @@
 --   N update_id state type body              a step of an update; whoever waits for it is woken
 --   Z status type body key receiver message close   the end; key 0: nobody to tell
 --- include activity_operations
+--- include outbox_operations
 
 function OPS.E(r, i)
   append(r, ARGV[i + 1], ARGV[i + 2])
@@ -69,19 +71,6 @@ function OPS.t(r, i)
   rcall('HDEL', pend_key, 't:' .. ARGV[i + 3])
   rcall('ZREM', timers_key, 't|' .. run_id .. '|' .. ARGV[i + 3])
   return i + 4
-end
-
-function OPS.C(r, i)
-  append(r, ARGV[i + 2], ARGV[i + 3])
-  rcall('HSET', pend_key, 'c:' .. ARGV[i + 1], ARGV[i + 7])
-  post(KEYS[tonumber(ARGV[i + 4])], ARGV[i + 5], ARGV[i + 6])
-  return i + 8
-end
-
-function OPS.M(r, i)
-  append(r, ARGV[i + 1], ARGV[i + 2])
-  post(KEYS[tonumber(ARGV[i + 3])], ARGV[i + 4], ARGV[i + 5])
-  return i + 6
 end
 
 function OPS.Z(r, i)

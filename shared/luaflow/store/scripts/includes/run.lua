@@ -5,8 +5,9 @@
 --   status start close                running | completed | …; times in ms
 --   len size ts                       events, bytes of their bodies, time of the last one
 --   turn task worker entry sticky     the right to decide (design 5.1): task is '' | queued |
---                                     sticky | taken | delayed | backoff | continuing (no decisions
---                                     any more, see continue_slice); entry is in its stream
+--                                     sticky | taken | delayed | backoff | waiting (for its slot) |
+--                                     gated (by its rate limit) | continuing (no decisions any
+--                                     more, see continue_slice); entry is in its stream
 --   decided news                      last event seen by a decision; fed events after it
 --   cid ans refused shut lost fails stuck   last commit and its answer; refusals; what went wrong
 --   limit due_task                    ms that a task may take, where the start said so; when it ends

@@ -1,0 +1,178 @@
+---@meta
+
+---What values are promised.
+---@class values
+local values = {}
+
+---Calls that are refused, and one that fails.
+---
+---Workflows: pure.
+---
+---```lua
+---select(2, funcs.call("")):message() --> like "function ID required"
+---funcs.async("x") --> nil, Invalid
+---local f = funcs.async("app:echo", {kind = "Conflict", message = "m", retryable = false})
+---local got, ok = f:response():receive()
+---got:kind(), ok --> "Conflict", true
+---select(2, f:error()) --> true
+---f:result() --> nil, Conflict
+---```
+function values.futures() end
+
+---Capacity, closing, choosing, topics.
+---
+---Workflows: pure.
+---
+---```lua
+---local c = channel.new(1)
+---c:send(nil) --> true
+---c:receive() --> nil, true
+---c:send(1) --> true
+---c:close()
+---c:close()
+---c:send(1) --> raises "send on closed channel"
+---c:receive() --> 1, true
+---c:receive() --> nil, false
+---local d = channel.new(-1)
+---local r = channel.select({d:case_receive(), default = true})
+---r.default, r.ok --> true, true
+---local r2 = channel.select({d:case_receive()}, true)
+---r2.default --> true
+---local r3 = channel.select{c:case_receive(), d:case_receive()}
+---r3.channel == c, r3.ok, r3.value --> true, false, nil
+---local e = channel.new(1)
+---local r4 = channel.select{e:case_send(4), e:case_receive()}
+---r4.channel == e, r4.ok --> true, true
+---e:receive() --> 4, true
+---type(coroutine.spawn(function() end)) --> "thread"
+---local g = channel.new(1)
+---subscribe("sub", g)
+---process.send(process.pid(), "sub", 5)
+---g:receive() --> 5, true
+---unsubscribe(g)
+---require("channel") == channel, require("process") == process, require("errors") == errors, require("os") == os --> true, true, true, true
+---require("nothing") --> raises "module 'nothing' not found"
+---```
+function values.channels() end
+
+---Waiting, timers, texts, dates.
+---
+---Workflows: pure.
+---
+---```lua
+---local time = require("time")
+---time.sleep("x") --> nil, Invalid
+---select("#", time.sleep(0)) --> 0
+---time.after(0) --> nil, Invalid
+---select(2, time.after(0)):message() --> like "duration must be > 0"
+---time.timer("-1s") --> nil, Invalid
+---time.ticker(0) --> nil, Invalid
+---local t = time.timer("1h")
+---t:stop(), t:stop() --> true, false
+---local u = time.timer("1h")
+---u:reset("2h"), u:stop() --> true, true
+---time.timer("1h"):reset(0) --> raises "must be > 0"
+---time.parse(time.RFC3339, "x") --> nil, Invalid
+---time.load_location("Nowhere/None") --> nil, NotFound
+---time.load_location("") --> nil, Invalid
+---time.load_location("America/New_York"):string() --> "America/New_York"
+---time.parse_duration("1d") --> nil, Invalid
+---tostring(time.parse_duration("90m")), tostring(time.parse_duration(1500)), tostring(time.parse_duration("1.5ms")) --> "1h30m0s", "1.5µs", "1.5ms"
+---math.type(time.now():unix_nano()) --> "integer"
+---tostring(time.unix(0, 5):utc()) --> "1970-01-01 00:00:00.000000005 +0000 UTC"
+---time.unix(0):utc():format(time.RFC1123) --> "Thu, 01 Jan 1970 00:00:00 UTC"
+---time.unix(0):utc():round(5) --> raises "Duration"
+---time.date(2024, 1, 31, 0, 0, 0, 0, time.utc):add_date(0, 1, 0):format_rfc3339() --> "2024-03-02T00:00:00Z"
+---time.DATE_TIME, time.JANUARY, time.SATURDAY --> "2006-01-02 15:04:05", 1, 6
+---require("json").encode({t = time.unix(0):utc(), d = time.parse_duration("1s")}) --> '{"d":"1s","t":"1970-01-01T00:00:00Z"}'
+---local k = time.ticker("1ms")
+---k:channel():receive():unix() > 0 --> true
+---k:stop() --> true
+---k:response():receive() --> nil, false
+---local a = time.after("1ms")
+---a:receive():unix() > 0 --> true
+---a:receive() --> nil, false
+---```
+function values.time() end
+
+---Small promises of many modules.
+---
+---Workflows: pure.
+---
+---```lua
+---local ctx = require("ctx")
+---ctx.get("") --> nil, Invalid
+---select(2, ctx.get("k")):message() --> "key not found: k"
+---ctx.get("k") --> nil, NotFound
+---ctx.all() --> {}
+---errors.UNKNOWN --> ""
+---errors.new({message = "m"}):kind(), errors.new("m"):details() --> "", nil
+---local e = errors.new("a")
+---(e .. "x") .. e .. ("y" .. e) --> like "a"
+---e == errors.new("a"), e == e --> false, true
+---e.kind ~= nil --> true
+---select(2, pcall(error, e)) == e --> true
+---errors.is(errors.wrap(errors.new("Timeout", "x"), "c"), "Timeout"), errors.wrap("t", "c"):message() --> true, "t"
+---errors.new({}) --> raises "message"
+---require("json").encode({e = errors.new("m")}) --> like "m"
+---uuid.validate(5) --> false, nil
+---uuid.v3(1, "x") --> nil, Invalid
+---uuid.version("x") --> nil, Invalid
+---select("#", payload.new(1):data()) --> 2
+---tostring(payload.new(1)) --> "payload{format=lua/any}"
+---payload.new(1):transcode("x") --> nil, Internal
+---payload.new({a = 1}):transcode(payload.YAML):data() --> {a = 1}
+---payload.new({a = 1}):transcode(payload.MSGPACK) --> nil, Internal
+---payload.new("x"):unmarshal() --> "x"
+---string(5), number("5"), integer("5"), boolean(1) --> "5", 5, 5, true
+---os.date("!%Y-%m-%d", 0), os.platform, os.time({year = 1970, month = 1, day = 1, hour = 0}), os.difftime(5, 3) --> "1970-01-01", "wippy", 0, 2.0
+---math.pow(2, 3), math.log10(100), math.cosh(0), math.tointeger(3.0), math.ult(1, 2) --> 8.0, 2.0, 1.0, 3, true
+---unpack({1, 2}) --> 1, 2
+---json.decode(1) --> nil, Invalid
+---json.encode({1, nil, 3}) --> nil, Internal
+---logger:with({a = 1}):named("x"):info("m", {b = 2}) --> nil
+---logger:named("") --> raises "text"
+---hash.md5(nil) --> nil, Invalid
+---base64.encode(nil) --> nil, Invalid
+---yaml.encode(nil) --> nil, Invalid
+---```
+---```lua
+---workflow.side_effect(function() return 1 end) --> 1
+---workflow.await(function() return true end) --> true
+---workflow.await(function() return false end, 0) --> false
+---funcs.map("app:echo", {}) --> {}
+---funcs.map("app:echo", {1, 2, 3}, {concurrency = 0}) --> nil, Invalid
+---funcs.map("app:echo", 7) --> nil, Invalid
+---crypto.random.bytes(1.0) --> like "."
+---crypto.jwt.verify("a.b.c", "k", "none") --> nil, Internal
+---crypto.pbkdf2("p", "s", 1, 1048577) --> nil, Invalid
+---crypto.encrypt.aes("", ("k"):rep(24)) --> like "."
+---hash.fnv32("") --> 2166136261
+---hash.sha256("", false) --> "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+---yaml.decode("[1, 2]") --> {1, 2}
+---yaml.encode({}) --> like "."
+---yaml.decode(yaml.encode({s = "5", n = 5, f = 5.0, b = "true"})) --> {s = "5", n = 5, f = 5.0, b = "true"}
+---process.send(process.pid(), "x", print) --> nil, Invalid
+---```
+function values.modules() end
+
+---What crosses a border is the same afterwards, or its text.
+---
+---Workflows: pure.
+---
+---```lua
+---payload.new(errors.new("x")):get_format() --> "golang/error"
+---payload.new("x"):transcode(payload.BYTES):data() --> "x"
+---payload.new({a = 1}):transcode(payload.YAML):transcode(payload.STRING):data() --> "a: 1\n"
+---local t = time.unix(1, 5):utc()
+---funcs.call("app:echo", t) --> "1970-01-01T00:00:01.000000005Z"
+---funcs.call("app:echo", time.parse_duration("90s")) --> "1m30s"
+---funcs.call("app:echo", "\xff\x00") --> "\xff\x00"
+---math.type(funcs.call("app:echo", 3.0)), math.type(funcs.call("app:echo", 3)) --> "float", "integer"
+---funcs.call("app:echo", {1, "x", {a = true}}) --> {1, "x", {a = true}}
+---funcs.call("app:echo", {[1] = 1, x = 2}) --> {[1] = 1, x = 2}
+---funcs.call("app:echo", print) --> nil, Invalid
+---```
+function values.borders() end
+
+return values
