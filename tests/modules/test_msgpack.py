@@ -88,6 +88,16 @@ def test_depth_and_functions_are_refused() -> None:
     assert in_workflow(body, modules=()) == ["Internal", "Internal", 1000]
 
 
+def test_the_deepest_value_comes_back() -> None:
+    """What can be written can be read."""
+    body = """local t = {} for _ = 2, 64 do t = { t } end
+    local bytes = payload.new(t):transcode(payload.format.MSGPACK):transcode("text/plain")
+    local v = payload.new(bytes:data()):transcode("text/plain"):transcode(payload.format.MSGPACK)
+    local n, at = 0, v:data() while at do n, at = n + 1, at[1] end
+    return n"""
+    assert in_workflow(body, modules=()) == 64
+
+
 def test_an_empty_object_stays_one() -> None:
     """It is an object again in JSON."""
     body = """local p = payload.new(json.decode("{}")):transcode(payload.format.MSGPACK)

@@ -38,7 +38,11 @@ CASES: dict[str, tuple[str, Any]] = {
     ),
     "texts that look like something else are quoted": (
         "return yaml.encode({ 'true', '12', '', 'a: b', 'null' })",
-        "- 'true'\n- '12'\n- ''\n- 'a: b'\n- 'null'\n",
+        '- "true"\n- "12"\n- ""\n- \'a: b\'\n- "null"\n',
+    ),
+    "lines are lines, and words of YAML 1.1 are quoted": (
+        "return yaml.encode({ 'a\\nb\\n', 'yes', 'Off', 'n', '12:30', 'not', 'one\\ntwo' })",
+        '- |\n    a\n    b\n- "yes"\n- "Off"\n- "n"\n- "12:30"\n- not\n- |-\n    one\n    two\n',
     ),
     "decoding": (
         r"""local v = yaml.decode([[

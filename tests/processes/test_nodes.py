@@ -336,7 +336,7 @@ async def test_a_function_is_reachable_before_its_pid_leaves(stage: Stage) -> No
             process.send(..., "ask", 1)
             local answer = channel.select({process.inbox():case_receive(),
               time.after("900ms"):case_receive()})
-            return type(answer.value) == "table" and answer.channel == process.inbox()
+            return type(answer.value) == "userdata" and answer.channel == process.inbox()
             """,
         }
     )

@@ -213,7 +213,7 @@ local form, err = req:parse_multipart()
 if err then return res:json({kind = err:kind(), text = err:message()}) end
 local file = form.files.photo[1]
 local s = file:stream()
-local first, rest, last = s:read(3), s:read(100), s:read(100)
+local first, rest, last = s:read(3), s:read(0), s:read(100)
 res:write_json({
   title = form.values.title, tags = form.values.tag, name = file:name(), size = file:size(),
   type = file:header("Content-Type"), first = first, rest = rest, last = last == nil,

@@ -122,7 +122,7 @@ function values.time() end
 ---tostring(payload.new(1)) --> "payload{format=lua/any}"
 ---payload.new(1):transcode("x") --> nil, Internal
 ---payload.new({a = 1}):transcode(payload.YAML):data() --> {a = 1}
----payload.new({a = 1}):transcode(payload.MSGPACK) --> nil, Internal
+---payload.new({a = 1}):transcode(payload.MSGPACK):get_format() --> "application/msgpack"
 ---payload.new("x"):unmarshal() --> "x"
 ---string(5), number("5"), integer("5"), boolean(1) --> "5", 5, 5, true
 ---os.date("!%Y-%m-%d", 0), os.platform, os.time({year = 1970, month = 1, day = 1, hour = 0}), os.difftime(5, 3) --> "1970-01-01", "wippy", 0, 2.0

@@ -85,6 +85,7 @@ function K.class(name)
     __tostring = function() return name end,
   }
   K.plain_of[class] = function(object) return class.__tostring(object) end
+  K.libs.classes[class] = true
   return class, setmetatable({}, {__newindex = function(_, key, f)
     methods[key] = checked(class, name, key, f)
   end})

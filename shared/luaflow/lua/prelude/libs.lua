@@ -181,12 +181,22 @@ local function tonumber_user(value, ...)
   return tonumber(value, ...)
 end
 
+local classes = {}
+--- The metatables of the kernel's objects, such as errors and times: to code they are no tables.
+B.classes = classes
+
+local function type_user(...)
+  local kind = type(...)
+  if kind == "table" and classes[metatable((...))] then return "userdata" end
+  return kind
+end
+
 --- Globals of every environment, for the kernel to add to while it loads.
 B.base = {
   _VERSION = "Lua 5.4", assert = assert_user, error = error_user, getmetatable = N.getmetatable,
   ipairs = N.ipairs, next = S.next, pairs = S.pairs, pcall = G.pcall, rawequal = N.rawequal,
   rawget = rawget_user, rawset = rawset_user, select = N.select, setmetatable = setmetatable_user,
-  tonumber = tonumber_user, tostring = S.tostring, type = type, unpack = K.tables.unpack,
+  tonumber = tonumber_user, tostring = S.tostring, type = type_user, unpack = K.tables.unpack,
   xpcall = G.xpcall,
 }
 for name, module in next, B.modules do B.base[name] = module end

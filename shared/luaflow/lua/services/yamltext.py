@@ -22,6 +22,10 @@ _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9_]*)\Z", re.ASCII)
 _OCTAL: Final = re.compile(r"[-+]?0[0-7]+\Z", re.ASCII)
 _RADIX: Final = re.compile(r"[-+]?0[xob][0-9a-fA-F_]+\Z", re.ASCII)
 _FLOAT: Final = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?\Z", re.ASCII)
+_OLD_WORDS: Final = re.compile(
+    r"(y|yes|n|no|on|off|[-+]?\d[\d_]*(:\d\d?)+)\Z", re.IGNORECASE | re.ASCII
+)
+"""What readers of YAML 1.1 take for a truth value or a time."""
 _BREAKS: Final = re.compile("[\x85\u2028\u2029\ufeff]")
 _WORDS: Final[dict[str, Any]] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -203,8 +207,12 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _write_text(dumper: _Dumper, text: str) -> Any:
-    """Quote what would be read as something else, and what holds line breaks of some readers."""
-    style = '"' if _BREAKS.search(text) else None if _plain(text) is text else "'"
+    """Quote what some reader would take for something else; lines are written as lines."""
+    style = None
+    if _BREAKS.search(text) or _plain(text) is not text or _OLD_WORDS.match(text):
+        style = '"'
+    elif "\n" in text:
+        style = "|"
     return dumper.represent_scalar(f"{_TAG}str", text, style=style)
 
 

@@ -133,7 +133,7 @@ end
 -- The value at a position, and where the next one begins; `unpack` raises where the data ends.
 function take(data, at, depth)
   local code = byte(data, at)
-  if not code or depth > MAX_DEPTH then broken() end
+  if not code or depth > MAX_DEPTH + 1 then broken() end
   charge(20)
   at = at + 1
   if code <= 0x7F then return code, at end
