@@ -54,11 +54,13 @@ def test(
     unless --redis or LUAFLOW_REDIS_URL names one.
     """
     from luaflow.errors import InvalidArgument
+    from luaflow.registry.check import refused
     from luaflow_cli.testing import find_tests
 
     if len(paths) > 1 and not include:
         raise click.UsageError("one app at a time: what else are the paths?")
     app = _load(paths[0] if paths else None, (*include, *paths[1:]))
+    app.leave_out(refused(app))
     _warn(app, verbose=verbose)
     tests = find_tests(app, suites=suites, words=words)
     if not tests:

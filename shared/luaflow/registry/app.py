@@ -111,6 +111,10 @@ class App:
             return self.workflows[name]
         return next((e for e in self.workflows.values() if e.type_name == name), None)
 
+    def leave_out(self, found: Mapping[str, list[RegistryError]]) -> None:
+        """Go on without these entries: a partial load, once their code was looked at."""
+        partial.leave_out(self.entries, self.broken, self.warnings, found)
+
     def faults(self, entry_id: str) -> list[RegistryError]:
         """What is wrong with an entry that a partial load left out, or with what it imports."""
         return partial.faults(entry_id, self.entries, self.broken)

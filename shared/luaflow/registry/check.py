@@ -12,7 +12,7 @@ from luaflow.registry.entries import FunctionEntry, LuaEntry, WorkflowEntry
 from luaflow.registry.links import similar
 from luaflow.registry.lua_scan import Call, Scan, scan
 from luaflow.registry.modules import BUILTINS, CORE, FORBIDDEN, KNOWN, PROVIDED
-from luaflow.registry.problems import Problems, RegistryWarning
+from luaflow.registry.problems import Problems, RegistryError, RegistryWarning
 
 CompileCheck = Callable[[bytes, str], str | None]
 """Given Lua source and a chunk name: the compiler's message, or None when it compiles."""
@@ -53,6 +53,20 @@ def check_app(app: App, compile_check: CompileCheck | None = None) -> list[Regis
     return problems.in_order()
 
 
+def refused(app: App) -> dict[str, list[RegistryError]]:
+    """Workflow id -> the modules it may not use: what its code lists, or that of its imports."""
+    found = {}
+    for workflow in app.workflows.values():
+        problems = Problems()
+        for id_ in _code_of(app, workflow.id):
+            entry = app.entries[id_]
+            assert isinstance(entry, LuaEntry)
+            _Checker(app, entry, workflow.id, problems).modules(scan(entry.source.text))
+        if problems.errors:
+            found[workflow.id] = problems.errors
+    return found
+
+
 def _not_provided(name: str) -> str:
     return f"module '{name}' is not provided by this release of luaflow"
 
@@ -61,15 +75,21 @@ def _workflow_code(app: App) -> dict[str, str]:
     """Entry id -> the workflow whose code it is part of."""
     users: dict[str, str] = {}
     for workflow in app.workflows.values():
-        todo = [workflow.id]
-        while todo:
-            current = todo.pop()
-            entry = app.entries[current]
-            if current in users or not isinstance(entry, LuaEntry):
-                continue
-            users[current] = workflow.id
-            todo.extend(entry.imports.values())
+        for id_ in _code_of(app, workflow.id):
+            users.setdefault(id_, workflow.id)
     return users
+
+
+def _code_of(app: App, workflow: str) -> list[str]:
+    """The entries of a workflow's code: its own, and all that it imports."""
+    found: list[str] = []
+    todo = [workflow]
+    while todo:
+        entry = app.entries[todo.pop()]
+        if entry.id not in found and isinstance(entry, LuaEntry):
+            found.append(entry.id)
+            todo.extend(entry.imports.values())
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +108,7 @@ class _Checker:
             self._syntax(message)
             return
         found = scan(source.text)
-        self._modules(found)
+        self.modules(found)
         self._early(found)
         self._outside(found)
         if self.workflow:
@@ -113,7 +133,7 @@ class _Checker:
 
     # Modules.
 
-    def _modules(self, found: Scan) -> None:
+    def modules(self, found: Scan) -> None:
         for index, name in enumerate(self.entry.modules):
             line = self.entry.line("modules", index)
             if self.workflow and name in FORBIDDEN:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from luaflow.registry.entries import (
@@ -14,7 +15,7 @@ from luaflow.registry.entries import (
     WorkflowEntry,
 )
 from luaflow.registry.links import circles
-from luaflow.registry.problems import Problems, RegistryError
+from luaflow.registry.problems import Problems, RegistryError, RegistryWarning
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,23 @@ def sound(entry: Entry, own: Problems, problems: Problems, broken: dict[str, Bro
     if own.errors:
         broken[entry.id] = Broken(entry, own.errors)
     return not own.errors
+
+
+def leave_out(
+    entries: dict[str, Entry],
+    broken: dict[str, Broken],
+    warnings: list[RegistryWarning],
+    found: Mapping[str, list[RegistryError]],
+) -> None:
+    """Put entries among the broken ones whose code cannot run; the warnings say so."""
+    for id_, errors in found.items():
+        broken[id_] = Broken(entries.pop(id_), errors)
+        warnings += [
+            RegistryWarning(
+                f"{id_} is left out: {error.what}", error.file, error.line, error.remedy
+            )
+            for error in errors
+        ]
 
 
 def faults(
