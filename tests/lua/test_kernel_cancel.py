@@ -236,6 +236,7 @@ def test_commands_that_do_not_wait_still_work_after_a_cancel() -> None:
         local m = process.inbox():receive()
         time.sleep("1h")
         local sent = process.send(process.pid(), "note")
+        process.send(m:from(), "ack")
         local answered = process.send(m:from(), "ok", 1)
         local t = time.timer("1h")
         return { workflow.attrs({ memo = { a = 1 } }), sent, answered, require("uuid").v4(),

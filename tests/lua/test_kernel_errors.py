@@ -45,10 +45,10 @@ CASES: dict[str, tuple[str, Any]] = {
         "local e = errors.new('m') return { e:stack(), errors.call_stack(e).frames[1].line }",
         ["flow.lua:1: in ?", 1],
     ),
-    "objects are read-only and of type table": (
+    "objects are read-only and of type userdata": (
         """local e = errors.new('m') local ok = pcall(function() e.kind = 1 end)
         return { ok, type(e), e.kind ~= nil }""",
-        [False, "table", True],
+        [False, "userdata", True],
     ),
     "inside plain JSON an error is its text": (
         "return require('json').encode({ e = errors.new('m') })",

@@ -242,7 +242,7 @@ async def test_logs_of_a_function(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     return { pcall(logger.named, logger, ""), type(logger) }"""
     with caplog.at_level(logging.DEBUG, logger="luaflow.lua"):
         got = await in_function(tmp_path, body, modules=MODULES)
-    assert (got[0], got[-1]) == (False, "table")
+    assert (got[0], got[-1]) == (False, "userdata")
     lines = [(r.levelname, r.getMessage()) for r in caplog.records]
     assert lines == [
         ("DEBUG", "d"),

@@ -20,7 +20,9 @@ return ok
 
 
 @proves(
-    mutant("includes/operations", "post(KEYS[tonumber(ARGV[i + 3])]", "(function() end)(KEYS[1]"),
+    mutant(
+        "includes/outbox_operations", "post(KEYS[tonumber(ARGV[i + 3])]", "(function() end)(KEYS[1]"
+    ),
     replaced(others, "_LETTERS", {}),
 )
 async def test_a_process_is_told_by_its_name(stage: Stage) -> None:

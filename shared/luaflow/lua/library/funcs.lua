@@ -249,7 +249,8 @@ function Future:is_canceled() end
 ---```
 function Future:result() end
 
----The error and true when it failed, else nil and false.
+---The error and true when it failed, else nil and false. Its kind is Internal: `result` has the
+---kind that the callee gave.
 ---
 ---Workflows: local.
 ---@return Error? err
@@ -260,7 +261,9 @@ function Future:result() end
 ---local future = funcs.async("app:echo", {kind = "Invalid", message = "x", retryable = false})
 ---future:response():receive()
 ---select(2, future:error()) --> true
----future:error():kind() --> "Invalid"
+---future:error():kind() --> "Internal"
+---future:error():message() --> "x"
+---future:result() --> nil, Invalid
 ---```
 function Future:error() end
 

@@ -405,7 +405,7 @@ local Stream = {}
 ---stream:read(3) --> '{"t'
 ---stream:read() --> 'otal": 5}'
 ---stream:read() --> nil, nil
----stream:read(0) --> nil, Invalid
+---stream:read(-1) --> nil, Invalid
 ---```
 function Stream:read(size) end
 

@@ -6,7 +6,8 @@
 ---@field platform string `wippy`
 os = {}
 
----Seconds since 1970, of now or of a table with year, month, day (hour, min, sec).
+---Seconds since 1970, of now or of a table with year, month, day, hour, min, sec: what it leaves out
+---is today, and midnight.
 ---
 ---Workflows: pure.
 ---@param at? table
@@ -15,7 +16,8 @@ os = {}
 ---```lua
 ---os.time({year = 2026, month = 1, day = 2, hour = 3}) --> 1767322800
 ---os.time() > 1700000000 --> true
----os.time({year = 2026}) --> raises "field 'month' missing"
+---os.time({year = 2026, month = 1, day = 2}) --> 1767312000
+---os.time({year = "x"}) --> raises "field 'year' is not an integer"
 ---```
 function os.time(at) end
 

@@ -14,7 +14,7 @@ local yaml = {}
 ---
 ---```lua
 ---yaml.encode({b = 1, a = {true, "x"}}) --> "a:\n    - true\n    - x\nb: 1\n"
----yaml.encode({a = 1, name = "n"}, {field_order = {"name"}}) --> "name: n\na: 1\n"
+---yaml.encode({a = 1, name = "x"}, {field_order = {"name"}}) --> "name: x\na: 1\n"
 ---yaml.encode("x") --> nil, Invalid
 ---yaml.encode({a = 1}, {field_order = "name"}) --> nil, Invalid
 ---yaml.encode({print}) --> nil, Internal

@@ -103,7 +103,11 @@ end
 
 function future_methods.error(f)
   if f.canceled then return make_error("Canceled", "canceled", false), true end
-  if f.done and not f.ok then return f.value, true end
+  if f.done and not f.ok then
+    -- The kind is Internal whatever it was (contract 9.4); result() has it.
+    local e = f.value
+    return make_error("Internal", e:message(), e:retryable(), e:details()), true
+  end
   return nil, false
 end
 
