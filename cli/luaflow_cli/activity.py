@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from luaflow_cli.common import Json, common, connect, parse_inputs, parse_json, run, settings
+from luaflow_cli.options import arguments
 
 if TYPE_CHECKING:
     from luaflow.client import Client, JobHandle
@@ -41,21 +42,8 @@ _TIMEOUTS = ("start_to_close", "schedule_to_close", "schedule_to_start", "heartb
 _RETRY = ("initial_interval", "maximum_interval", "backoff_coefficient", "maximum_attempts")
 
 
-def _input(function: F) -> F:
-    function = click.option(
-        "--input-file", metavar="FILE", help="A file that holds one argument as JSON."
-    )(function)
-    return click.option(
-        *("-i", "--input", "inputs"),
-        type=Json(),
-        multiple=True,
-        metavar="JSON",
-        help="An argument; repeatable.",
-    )(function)
-
-
 def _start_options(function: F) -> F:
-    function = common()(_input(function))
+    function = common()(arguments(function))
     for names, how in reversed(_START_OPTIONS):
         function = click.option(*names, **how)(function)
     return function

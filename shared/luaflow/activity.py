@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from luaflow.errors import LuaflowError
+from luaflow.errors import Failed, LuaflowError
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +44,8 @@ class Info:
         return f"{self.run_id}/{self.seq}"
 
 
-class ActivityError(LuaflowError):
+class ActivityError(Failed):
     """The activity failed; says of what kind, and whether to try again."""
-
-    def __init__(
-        self,
-        message: str | None = None,
-        *,
-        kind: str = "Internal",
-        retryable: bool | None = None,
-        details: dict[str, Any] | None = None,
-    ) -> None:
-        """Keep what the workflow will see: ``err:kind()``, ``:retryable()``, ``:details()``."""
-        super().__init__(message)
-        self.kind = kind
-        self.retryable = retryable
-        self.details = details
 
 
 @dataclass(slots=True)

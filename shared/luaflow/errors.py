@@ -18,8 +18,8 @@ class LuaflowError(Exception):
         return str(self.args[0])
 
 
-class WorkflowFailed(LuaflowError):
-    """The workflow did not complete."""
+class Failed(LuaflowError):
+    """Code failed; says of what kind, whether to try again, and perhaps more."""
 
     def __init__(
         self,
@@ -28,32 +28,25 @@ class WorkflowFailed(LuaflowError):
         kind: str = "Internal",
         retryable: bool | None = None,
         details: dict[str, Any] | None = None,
-        status: str = "failed",
     ) -> None:
-        """Keep the failure as the workflow (or its activity) reported it, and the run's status."""
+        """Keep the failure as the code reported it."""
         super().__init__(message)
         self.kind = kind
         self.retryable = retryable
         self.details = details
+
+
+class WorkflowFailed(Failed):
+    """The workflow did not complete."""
+
+    def __init__(self, message: str | None = None, *, status: str = "failed", **what: Any) -> None:
+        """``status`` is the run's; ``what`` as for ``Failed``."""
+        super().__init__(message, **what)
         self.status = status
 
 
-class HandlerFailed(LuaflowError):
+class HandlerFailed(Failed):
     """The code of the workflow answered with an error."""
-
-    def __init__(
-        self,
-        message: str | None = None,
-        *,
-        kind: str = "Internal",
-        retryable: bool | None = None,
-        details: dict[str, Any] | None = None,
-    ) -> None:
-        """Keep the failure as the code of the workflow reported it."""
-        super().__init__(message)
-        self.kind = kind
-        self.retryable = retryable
-        self.details = details
 
 
 class QueryFailed(HandlerFailed):

@@ -25,14 +25,13 @@ from luaflow.domain.retry import RetryPolicy, activity_ended, tried_again
 from luaflow.domain.tokens import Token
 from luaflow.errors import (
     AlreadyExists,
-    HandlerFailed,
+    Failed,
     InvalidArgument,
     LuaflowError,
     MissingLibrary,
     NoAnswer,
     NotFound,
     Refused,
-    WorkflowFailed,
 )
 from luaflow.store.keys import Partition
 from luaflow.store.namespaces import Settings
@@ -145,7 +144,7 @@ def failure_of(error: BaseException) -> Failure:
 
 def failure_of_call(error: Exception) -> Failure:
     """What the code of a function sees of an error."""
-    if isinstance(error, (ActivityError, HandlerFailed, WorkflowFailed)):
+    if isinstance(error, Failed):
         return Failure(error.kind, error.message, retryable=error.retryable, details=error.details)
     for kind, name in (
         (NotFound, "NotFound"),
