@@ -1,0 +1,86 @@
+"""Entities under fire: moments that are wasted, slots that nobody makes room for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.protocol.test_outbox import to
+from tests.support.mutants import proves, replaced
+
+from luaflow.domain.flow import Flow, RateLimit
+from luaflow.domain.ids import partition_of
+from luaflow.store import gates, relay
+from luaflow.store.transitions import COMMIT_KEYS, Route
+
+STEP = 500
+FLOW = Flow("t", rate_limit=RateLimit(2, 2 * STEP))
+RATE = "start\nt\n"
+
+
+def start(hand: Hand, sender: Route, n: int) -> dict[str, Any]:
+    """The message that starts a child of a type with a rate limit, in partition 5."""
+    workflow_id = next(name for i in range(10_000) if partition_of(name := f"c{n}.{i}", 16) == 5)
+    run_id = f"{n:032}"
+    started = {"v": 1, "type": "t", "workflow_id": workflow_id, "run_id": run_id, "input": []}
+    me = {"p": 0, "workflow_id": sender.workflow_id, "run_id": sender.run_id}
+    where = {"workflow_id": workflow_id, "run_id": run_id, "type": "t", "queue": "q"}
+    more = {"bundle": "b", "flow": FLOW.to_text(), "pid": "p", "started": started}
+    return {"k": "start", "from": me, "seq": n, **where, **more}
+
+
+async def family(hand: Hand, children: int) -> Route:
+    """A run of partition 0 that signals one of partition 5, then starts children there."""
+    target, _ = await hand.idle(hand.id_in(5))
+    route = await hand.start(hand.id_in(0))
+    me = {"p": 0, "workflow_id": route.workflow_id, "run_id": route.run_id}
+    ops = request(1, 5, {**to(target.workflow_id), "from": me})
+    for n in range(2, 2 + children):
+        ops += request(n, 5, start(hand, route, n), COMMIT_KEYS + 1, "child")
+    box = route.partition.outbox(5)
+    answer = await hand.commit(await hand.take(route), *ops, others=[box])
+    assert answer[0] == b"ok", answer
+    return target
+
+
+async def given(hand: Hand) -> int:
+    """How many moments the limit has given away that are not over."""
+    p = hand.store.partitions[partition_of(RATE, 16)]
+    next_, now = await hand.store.read(("HGET", p.rate(RATE), "next"), ("HGET", p.meta, "vtime"))
+    return round((int(next_ or 0) / 1000 - int(now)) / STEP) if next_ else 0
+
+
+async def shut(hand: Hand, route: Route, value: int) -> None:
+    """Shut or open the mailbox of a run, as refused closes do."""
+    await hand.store.read(("HSET", route.partition.run(route.run_id), "shut", value))
+
+
+@proves(replaced(gates, "next_rated", lambda _, start: start + 100))
+async def test_what_must_wait_wastes_no_moments(hand: Hand) -> None:
+    """Starts stand behind a message whose target is busy: however often somebody tries, they ask
+    their rate limit once, when it is their turn."""
+    target = await family(hand, 4)
+    await shut(hand, target, 1)
+    for _ in range(5):
+        done = await relay.drain_outbox(hand.store, 0, 5)
+        assert (done.settled, done.left) == (0, 5)
+    assert await given(hand) == 0
+    await shut(hand, target, 0)
+    assert (await relay.drain_outbox(hand.store, 0, 5)).left == 0
+    assert await given(hand) == 4
+
+
+async def always(*_: Any) -> bool:
+    """Every message is new."""
+    return True
+
+
+@proves(replaced(gates, "_is_new", always))
+async def test_a_start_that_comes_twice_asks_once(hand: Hand) -> None:
+    """Who carried it died before it was forgotten: who carries it again wastes no moment."""
+    await family(hand, 3)
+    (entries,) = await hand.store.read(("XRANGE", hand.store.partitions[0].outbox(5), "-", "+"))
+    letters = [relay._letter(entry) for entry in entries]
+    for word in ("ok", "duplicate"):
+        verdicts = await relay._carry(hand.store, 0, 5, letters, letters[0].number)
+        assert [v.word for v in verdicts] == [word] * 4
+    assert await given(hand) == 3
