@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.protocol.hand import Hand, request
 from tests.protocol.test_outbox import to
 from tests.support.mutants import proves, replaced
 
@@ -56,8 +57,7 @@ async def shut(hand: Hand, route: Route, value: int) -> None:
 
 @proves(replaced(gates, "next_rated", lambda _, start: start + 100))
 async def test_what_must_wait_wastes_no_moments(hand: Hand) -> None:
-    """Starts stand behind a message whose target is busy: however often somebody tries, they ask
-    their rate limit once, when it is their turn."""
+    """Starts behind a message whose target is busy ask their rate limit when it is their turn."""
     target = await family(hand, 4)
     await shut(hand, target, 1)
     for _ in range(5):
