@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from tests.protocol.hand import Hand, request
+from tests.protocol.scenes_entity import asks, brings, gives_back
 from tests.protocol.test_outbox import to
-from tests.support.mutants import proves, replaced
+from tests.support.mutants import mutant, proves, replaced
 
 from luaflow.domain.flow import Flow, RateLimit
 from luaflow.domain.ids import partition_of
-from luaflow.store import gates, relay
+from luaflow.store import entities, gates, relay
+from luaflow.store.entities import Line
 from luaflow.store.transitions import COMMIT_KEYS, Route
 
 STEP = 500
@@ -84,3 +87,66 @@ async def test_a_start_that_comes_twice_asks_once(hand: Hand) -> None:
         verdicts = await relay._carry(hand.store, 0, 5, letters, letters[0].number)
         assert [v.word for v in verdicts] == [word] * 4
     assert await given(hand) == 3
+
+
+NEWEST = {"slot": {"strategy": "cancel_running", "type": "t", "limit": 2}}
+
+
+async def cancels(hand: Hand) -> list[str]:
+    """Whom partition 5 asks to make room."""
+    boxes = [("XRANGE", hand.store.partitions[5].outbox(n), "-", "+") for n in range(16)]
+    letters = [
+        orjson.loads(relay._letter(entry).text)
+        for entries in await hand.store.read(*boxes)
+        for entry in entries
+    ]
+    return [str(letter["workflow_id"]) for letter in letters if letter["k"] == "message"]
+
+
+@proves(
+    mutant("deliver_lock", "not asked[1] or asked[2]", "asked[2]"),
+    mutant("deliver_lock", "not asked[1] or asked[2]", "not asked[1]"),
+)
+async def test_who_makes_room_is_there_and_was_not_asked(hand: Hand) -> None:
+    """As many hold and wait as when it was read, but others: the oldest of these is asked."""
+    hand.excused = True  # these runs are names only
+    for number, run in enumerate("ab", 1):
+        await hand.store.one(brings(hand, number, asks(run, limit=2, **NEWEST)))
+    # read now, and then one goes and another one comes
+    was = Line(there=2, oust="3|a|1", who="w-a")
+    await hand.store.one(brings(hand, 3, gives_back("a")))
+    await hand.store.one(brings(hand, 4, asks("c", limit=2, **NEWEST)))
+    d = asks("d", limit=2, **NEWEST)
+    assert (await hand.store.one(brings(hand, 5, d, was)))[0] == b"moved"
+    mails: list[dict[str, Any]] = [d]
+    now = (await entities.lines(hand.store, hand.store.partitions[5], mails))[0]
+    assert now == Line(there=2, oust="3|b|1", who="w-b")
+    await hand.store.one(brings(hand, 5, d, now))
+    # one leaves the line, another one comes: it is not that one again
+    again = Line(there=3, oust="3|b|1", who="w-b")
+    e = asks("e", limit=2, **NEWEST)
+    assert (await hand.store.one(brings(hand, 6, e, again)))[0] == b"moved"
+    assert await cancels(hand) == ["w-b"]
+
+
+@proves(
+    mutant(
+        "deliver_lock",
+        "  post(outbox_key, sender, yes)\n  return { 'ok', sender }\nend\nif",
+        "end\nif",
+    )
+)
+async def test_who_asks_anew_is_answered_anew(hand: Hand) -> None:
+    """Its primary lost the request after it was granted: the run asks again, and has the lock."""
+    hand.excused = True
+    await hand.store.one(brings(hand, 1, asks("a")))
+    await hand.store.one(brings(hand, 2, asks("b")))
+    box = hand.store.partitions[5].outbox(3)
+    for number, run, answers in ((3, "a", 2), (4, "b", 2), (5, "a", 3)):
+        await hand.store.one(brings(hand, number, asks(run)))
+        (left,) = await hand.store.read(("XLEN", box))
+        assert left == answers
+    held, line = await hand.store.read(
+        ("ZCARD", hand.store.partitions[5].held("k")), ("ZCARD", hand.store.partitions[5].line("k"))
+    )
+    assert (held, line) == (1, 1)

@@ -2,7 +2,7 @@
 -- KEYS meta lock held line leases mark outbox ousted
 -- ARGV server sender number:int sender_epoch:int oldest:int member who limit:int room:int yes no there:int oust receiver cancel
 -- member: <partition>|<run id>|<seq>; who: its workflow id; room: how many may stand in line with it
--- (0: it does not wait). yes, no: complete answers for the sender's outbox; a repeat gets none
+-- (0: it does not wait). yes, no: complete answers for the sender's outbox
 -- there: how many hold and wait, as it was read (-1: no matter); oust: who of them is asked to make
 -- room when there is none ('' = nobody); receiver, cancel: the message that does
 -- Returns {'ok', receivers…} | {'duplicate'} | {'gap'} | {'moved', '', '', ''}
@@ -15,13 +15,20 @@ if verdict then return { verdict } end
 local holding, waiting = rcall('ZCARD', held_key), rcall('ZCARD', line_key)
 local known = rcall('HEXISTS', lock_key, 'i:' .. member) == 1
 local free = holding < limit and waiting == 0
-if there >= 0 and not free and not known and there ~= holding + waiting then
+local asked = rcall('HMGET', lock_key, 'i:' .. oust, 'x:' .. oust)
+local stale = there ~= holding + waiting or (oust ~= '' and (not asked[1] or asked[2]))
+if there >= 0 and not free and not known and stale then
   -- somebody else may be the one to make room
   return { 'moved', '', '', '' }
 end
 touch()
 arrived()
-if known then return { 'ok' } end
+if known then
+  -- it asks again: its primary lost that it did, and the answer may have come before it asked anew
+  if not rcall('ZSCORE', held_key, member) then return { 'ok' } end
+  post(outbox_key, sender, yes)
+  return { 'ok', sender }
+end
 if not free and waiting >= room then
   post(outbox_key, sender, no)
   return { 'ok', sender }
