@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -89,7 +90,7 @@ async def test_a_start_that_comes_twice_asks_once(hand: Hand) -> None:
     assert await given(hand) == 3
 
 
-NEWEST = {"slot": {"strategy": "cancel_running", "type": "t", "limit": 2}}
+NEWEST: dict[str, Any] = {"slot": {"strategy": "cancel_running", "type": "t", "limit": 2}}
 
 
 async def cancels(hand: Hand) -> list[str]:
@@ -150,3 +151,31 @@ async def test_who_asks_anew_is_answered_anew(hand: Hand) -> None:
         ("ZCARD", hand.store.partitions[5].held("k")), ("ZCARD", hand.store.partitions[5].line("k"))
     )
     assert (held, line) == (1, 1)
+
+
+make_room = entities._make_room
+
+
+def careless(mail: Mapping[str, Any], line: Line) -> bytes:
+    """A request to make room that any run of the workflow id takes."""
+    letter = orjson.loads(make_room(mail, line))
+    del letter["chain"]
+    return orjson.dumps(letter)
+
+
+@proves(replaced(entities, "_make_room", careless))
+async def test_only_the_run_in_question_makes_room(hand: Hand) -> None:
+    """It has ended, and another one has its workflow id by now: that one is not canceled."""
+    hand.excused = True
+    old = await hand.start(hand.id_in(3))
+    sender = {"p": 3, "workflow_id": old.workflow_id, "run_id": old.run_id}
+    first = {**asks("a", **NEWEST), "from": sender, "seq": 0}
+    await hand.store.one(brings(hand, 1, first))
+    newer = asks("b", **NEWEST)
+    mails: list[dict[str, Any]] = [newer]
+    line = (await entities.lines(hand.store, hand.store.partitions[5], mails))[0]
+    await hand.store.one(brings(hand, 2, newer, line))
+    await hand.end(old)
+    new = await hand.start(old.workflow_id)
+    assert (await relay.drain_outbox(hand.store, 5, 3)).left == 0
+    assert await hand.types(new) == ["WorkflowExecutionStarted"]

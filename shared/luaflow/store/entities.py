@@ -99,8 +99,9 @@ def call(
 
 
 def _make_room(mail: Mapping[str, Any], line: Line) -> bytes:
-    """What the run is told that is to make room for a newer one."""
+    """What the run is told that is to make room for a newer one; no other one of its id is."""
     newer = mail["from"]["workflow_id"]
     body = {"reason": f"workflow '{newer}' takes its place (concurrency limit {mail['limit']})"}
     cancel = {"k": "message", "workflow_id": line.who, "type": "WorkflowExecutionCancelRequested"}
+    cancel["chain"] = locks.run_of(line.oust)
     return orjson.dumps({**cancel, "body": body, "from": None, "seq": 0, "ok": "", "failed": ""})

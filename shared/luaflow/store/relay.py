@@ -78,6 +78,7 @@ class _Letter(NamedTuple):
 class _Target(NamedTuple):
     """Where a message is to arrive, as it was read; ``parent`` is who started the run.
 
+    ``first`` is the run its chain began with.
     ``line`` is that of the lock a message is for; ``wait`` ms has its rate limit a run wait.
     """
 
@@ -88,6 +89,7 @@ class _Target(NamedTuple):
     running: bool = False
     line: Line | None = None
     wait: int = 0
+    first: str = ""
 
 
 async def deliver(
@@ -219,8 +221,8 @@ def _read(text: bytes) -> dict[str, Any]:
 
 
 def _target(fields: Sequence[bytes | None]) -> _Target:
-    run, queue, sticky, status = (bytes(f or b"").decode(errors="replace") for f in fields)
-    return _Target(run, queue, sticky, running=status == "running")
+    run, queue, sticky, status, first = (bytes(f or b"").decode(errors="replace") for f in fields)
+    return _Target(run, queue, sticky, running=status == "running", first=first)
 
 
 async def _find(
@@ -230,7 +232,7 @@ async def _find(
     ids = [str(mail.get("workflow_id", "")) for mail in mails]
     # where a key has a wrong type, the message's script says so, and stops nobody else
     found = await store.ask(
-        *(("HMGET", p.wf(id_), "run", "queue", "sticky", "status") for id_ in ids)
+        *(("HMGET", p.wf(id_), "run", "queue", "sticky", "status", "first") for id_ in ids)
     )
     targets = [_Target("", "", "") if isinstance(f, ResponseError) else _target(f) for f in found]
     ask = [
@@ -267,6 +269,8 @@ def _call(
     try:
         child_of = mail.get("child_of")
         if child_of and not _is_child(child_of, target.parent):
+            return _to_nobody(p, stamp, b""), ()
+        if mail.get("chain", target.first) != target.first:
             return _to_nobody(p, stamp, b""), ()
         match mail.get("k"):
             case "start":
