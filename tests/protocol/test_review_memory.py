@@ -27,7 +27,7 @@ def letters_allowed() -> Iterator[None]:
 
 @proves(Violation("letters need no memory", letters_allowed))
 async def test_letters_are_refused_without_memory(hand: Hand) -> None:
-    """Ten thousand of them may wait in an inbox; the node itself goes on saying that it is there."""
+    """Ten thousand may wait in an inbox; the node itself goes on saying that it is there."""
     p = inboxes.home(hand.store, "n")
     keep = inboxes.keep_inbox(partition=p, node="n")
     post = inboxes.post_inbox(partition=p, node="n", letter=b"{}", request=NO_REQUEST)
