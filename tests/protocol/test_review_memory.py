@@ -1,4 +1,4 @@
-"""A server out of memory, and letters between processes."""
+"""Growth: letters between processes when memory is out, views that are not shown any more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 from tests.protocol.hand import Hand
 from tests.protocol.test_memory import full
-from tests.support.mutants import Violation, proves
+from tests.support.mutants import Violation, mutant, proves
 
 from luaflow.errors import Refused
 from luaflow.store import inboxes, scripts
@@ -37,3 +37,12 @@ async def test_letters_are_refused_without_memory(hand: Hand) -> None:
         assert await hand.store.one(keep) == [b"kept"]
         with pytest.raises(Refused, match="out of memory"):
             await hand.store.one(post)
+
+
+@proves(mutant("includes/operations", "if ARGV[i + 2] == '' then", "if false then"))
+async def test_a_view_that_is_gone_leaves_nothing(hand: Hand) -> None:
+    """A long run may show a thousand things, one after the other: it keeps those it shows."""
+    route, _ = await hand.idle("w", "H", "v:a", "1", "H", "v:b", "2")
+    await hand.tell(route)
+    await hand.commit(await hand.take(route), "H", "v:a", "")
+    assert [field for field in await hand.state(route) if field[:2] == "v:"] == ["v:b"]
