@@ -203,3 +203,22 @@ async def test_a_long_line_makes_room(hand: Hand) -> None:
         line = (await entities.lines(hand.store, p, mails))[0]
         assert (await hand.store.one(brings(hand, number, mails[0], line)))[0] == b"ok"
     assert sorted(await cancels(hand)) == sorted(f"w-{run}" for run in names[:-1])
+
+
+@proves(replaced(entities.locks, "run_of", lambda _: "n" * 32))
+async def test_a_run_that_goes_on_under_another_id_makes_room(hand: Hand) -> None:
+    """The slot went with its chain, and so does the request to give it back."""
+    hand.excused = True
+    old, task = await hand.idle(hand.id_in(3))
+    sender = {"p": 3, "workflow_id": old.workflow_id, "run_id": old.run_id}
+    await hand.store.one(brings(hand, 1, {**asks("a", **NEWEST), "from": sender, "seq": 0}))
+    await hand.tell(old)
+    task = await hand.take(old)
+    assert (await hand.carry_on(task, "n" * 32))[0] == b"ok"
+    mails: list[dict[str, Any]] = [asks("b", **NEWEST)]
+    line = (await entities.lines(hand.store, hand.store.partitions[5], mails))[0]
+    await hand.store.one(brings(hand, 2, mails[0], line))
+    await relay.drain_outbox(hand.store, 5, 3)
+    assert (await hand.types(old._replace(run_id="n" * 32)))[-1:] == [
+        "WorkflowExecutionCancelRequested"
+    ]
