@@ -11,13 +11,16 @@ from tests.protocol.scenes_entity import asks, brings, gives_back
 from tests.protocol.test_outbox import to
 from tests.support.mutants import mutant, proves, replaced
 
+from luaflow.domain import locks
 from luaflow.domain.flow import Flow, RateLimit
 from luaflow.domain.ids import partition_of
-from luaflow.store import entities, gates, relay
+from luaflow.store import entities, gates, keys, relay
 from luaflow.store.entities import Line
 from luaflow.store.keys import Partition
+from luaflow.store.lanes import lanes_of, use_lane
 from luaflow.store.store import Store
 from luaflow.store.transitions import COMMIT_KEYS, Route
+from luaflow_scheduler import queues
 
 STEP = 500
 FLOW = Flow("t", rate_limit=RateLimit(2, 2 * STEP))
@@ -205,7 +208,7 @@ async def test_a_long_line_makes_room(hand: Hand) -> None:
     assert sorted(await cancels(hand)) == sorted(f"w-{run}" for run in names[:-1])
 
 
-@proves(replaced(entities.locks, "run_of", lambda _: "n" * 32))
+@proves(replaced(locks, "run_of", lambda _: "n" * 32))
 async def test_a_run_that_goes_on_under_another_id_makes_room(hand: Hand) -> None:
     """The slot went with its chain, and so does the request to give it back."""
     hand.excused = True
@@ -222,3 +225,20 @@ async def test_a_run_that_goes_on_under_another_id_makes_room(hand: Hand) -> Non
     assert (await hand.types(old._replace(run_id="n" * 32)))[-1:] == [
         "WorkflowExecutionCancelRequested"
     ]
+
+
+async def once(store: Store, names: list[str]) -> None:
+    """Note lanes unless this process has noted them before."""
+    for name in names:
+        await use_lane(store, name)
+
+
+@proves(replaced(queues, "keep_lanes", once))
+async def test_a_lane_that_a_fail_over_lost_is_noted_again(hand: Hand) -> None:
+    """Tasks lie in it: workers that start later must look there."""
+    await use_lane(hand.store, "q!hi")
+    await hand.store.read(("DEL", keys.lanes(hand.store.namespace)))
+    seen = queues.Queues(hand.store)
+    seen.met("q!hi")
+    assert "q!hi" in await seen.names()
+    assert await lanes_of(hand.store, ["q"]) == {"q!hi"}
