@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from luaflow.store import keys
-from luaflow.store.lanes import use_lane
+from luaflow.store.lanes import keep_lanes
 from luaflow.store.store import Store
 
 MOST = 200
@@ -33,6 +33,5 @@ class Queues:
         tables = await self._store.read(("HVALS", hosts), ("HVALS", types))
         deployed = {orjson.loads(text).get("task_queue") for table in tables for text in table}
         names = sorted({name for name in deployed if name} | set(self._seen))
-        for name in names:
-            await use_lane(self._store, name)  # whoever put a task there may have died before
+        await keep_lanes(self._store, names)  # whoever put a task there may have died before
         return names

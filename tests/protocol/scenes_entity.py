@@ -44,7 +44,7 @@ async def _lock(hand: Hand) -> Call:
 
 async def _lock_held(hand: Hand) -> Call:
     await hand.store.one(brings(hand, 1, asks("a")))
-    line = Line(there=1, oust="3|a|1", who="w-a")
+    line = Line(ousts=True, oust="3|a|1", who="w-a")
     return brings(hand, 2, asks("b", slot={"strategy": "cancel_running", "type": "t"}), line)
 
 

@@ -122,7 +122,7 @@ def test_names_are_bound(files: dict[str, str]) -> None:
 def test_flags(name: str) -> None:
     """The server refuses to start and to signal without memory, and nothing else (design 5.9)."""
     first = load(name).body.splitlines()[0]
-    refused = {"start", "start_jobs", "message", "update", "ask"}
+    refused = {"start", "start_jobs", "message", "update", "ask", "post_inbox"}
     assert first == (b"#!lua" if name in refused else b"#!lua flags=allow-oom")
 
 

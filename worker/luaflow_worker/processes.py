@@ -151,6 +151,8 @@ class Processes:
         """Send a message to a process or a workflow; NotFound where there is none."""
         to, pid = await self._resolve(dest)
         if pid.is_process:
+            if pid.node != self.node:
+                await self.world.check_size(payloads, f"the message {topic!r}")
             letter = {"kind": "message", "topic": topic, "input": orjson.Fragment(payloads)}
             await self.post({**letter, "to": to, "from": call.pid})
         else:

@@ -10,6 +10,7 @@ from typing import Any
 from luaflow.client import deferred
 from luaflow.client.client import Client
 from luaflow.client.handle import Handle
+from luaflow.client.payloads import check_size
 from luaflow.client.session import Session
 from luaflow.domain import values
 from luaflow.domain.failure import Failure
@@ -54,6 +55,10 @@ class World:
     async def store(self) -> Store:
         """The store of the namespace."""
         return (await self.client()).store
+
+    async def check_size(self, payloads: bytes, what: str) -> None:
+        """Raise Refused for what is over the namespace's limit of a payload."""
+        check_size(payloads, (await self.store()).settings, what)
 
     async def spawn(self, command: Command, extra: dict[str, Any], sender: str) -> Handle:
         """Start a workflow, or find the one that its id policies say."""

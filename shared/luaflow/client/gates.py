@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from luaflow.domain.flow import plan
@@ -19,13 +19,27 @@ log = logging.getLogger(__name__)
 PATIENCE_SECONDS: Final = 5.0
 
 
-async def gate_of(
+def gate_of(
     store: Store, flow: str, type: str, args: Sequence[Any], route: Route
-) -> Gate | None:
-    """The gate of a run that is about to be started; ``args`` as its first event has them."""
+) -> tuple[Gate | None, Mapping[str, Any] | None]:
+    """The gate of a run that is about to be started, and the rate limit to ask for its moment.
+
+    ``args`` as its first event has them.
+    """
     wanted = plan(flow, type, args)
-    wait = await wait_of(store, wanted.rate) if wanted and wanted.rate else 0
-    return slot_gate(store, wanted, route, wait)
+    return slot_gate(store, wanted, route), wanted.rate if wanted else None
+
+
+async def moment_of(store: Store, rate: Mapping[str, Any]) -> Gate | None:
+    """The gate of a run whose rate limit has given it a moment; it is gone if nothing starts."""
+    wait = await wait_of(store, rate)
+    return Gate(wait) if wait else None
+
+
+async def is_known(store: Store, route: Route) -> bool:
+    """Whether there is a run of the workflow id, so that a start may well start nothing."""
+    (run,) = await store.read(("HGET", route.partition.wf(route.workflow_id), "run"))
+    return run is not None
 
 
 async def bring(store: Store, sender: int, receiver: int) -> None:

@@ -6,11 +6,11 @@ import hashlib
 import logging
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
-from luaflow.client.gates import bring, gate_of
+from luaflow.client.gates import bring, gate_of, is_known, moment_of
 from luaflow.client.messages import Closed, deliver, terminate
 from luaflow.client.payloads import Message, check_size, dump, identity, signals
 from luaflow.client.session import Session, asked_as
@@ -48,7 +48,10 @@ _SIGNALED: Final = "WorkflowExecutionSignaled"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One start, checked and written out; sending it again changes nothing."""
+    """One start, checked and written out; sending it again changes nothing.
+
+    ``rate`` is the limit that was not asked yet when it may begin.
+    """
 
     route: Route
     deployed: DeployedType
@@ -59,6 +62,7 @@ class Request:
     at: int = 0
     indexed: Indexed = NOT_INDEXED
     gate: Gate | None = None
+    rate: Mapping[str, Any] | None = None
 
     @property
     def pid(self) -> str:
@@ -135,10 +139,8 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
     check_size(body, store.settings, f"the input of workflow {workflow_id!r}")
     messages = signals(how.messages, store.settings, how.sender)
     places = Indexed(*indexed(started.get("search_attributes") or {}))
-    gate = None
-    if deployed.flow:
-        gate = await gate_of(store, deployed.flow, deployed.type, started["input"], route)
-    return Request(route, deployed, options, body, messages, asked, at, places, gate)
+    gate, rate = gate_of(store, deployed.flow, deployed.type, started["input"], route)
+    return Request(route, deployed, options, body, messages, asked, at, places, gate, rate)
 
 
 def _priority(options: StartOptions, deployed: DeployedType) -> int:
@@ -244,7 +246,11 @@ async def open_run(store: Store, session: Session, request: Request) -> str:
     ending = options.id_conflict_policy == "terminate_existing"
     ending = ending or options.id_reuse_policy == "terminate_if_running"
     using = options.id_conflict_policy == "use_existing" and not ending
+    sure = False
     for _ in range(TRIES):
+        if request.rate and (sure or not await is_known(store, route)):
+            # a start that starts nothing would waste the moment: it asks when it is about to
+            request = replace(request, gate=await moment_of(store, request.rate), rate=None)
         kind, run_id, *rest = await _send(store, session, request)
         if kind == "started":
             if request.gate and request.gate.ask:
@@ -258,10 +264,20 @@ async def open_run(store: Store, session: Session, request: Request) -> str:
         elif kind == "running" and ending:
             reason = "a new run of its workflow id was started"
             await terminate(store, session, await store.route(workflow_id, run_id), reason)
+            sure = True
+        elif request.rate and rest and _may_reuse(options, rest[0]):
+            sure = True
         else:
             status = rest[0] if rest else "running"
             raise AlreadyExists(_exists(workflow_id, run_id, status, options), run_id=run_id)
     raise Refused(f"the runs of {workflow_id!r} end before they can be used or ended: try again")
+
+
+def _may_reuse(options: StartOptions, status: str) -> bool:
+    """Whether a workflow id whose last run ended so may be used again."""
+    if options.id_reuse_policy == "allow_duplicate_failed_only":
+        return status not in ("running", "completed")
+    return status != "running" and options.id_reuse_policy != "reject_duplicate"
 
 
 async def _send(store: Store, session: Session, request: Request) -> list[str]:
@@ -269,6 +285,8 @@ async def _send(store: Store, session: Session, request: Request) -> list[str]:
     conflict, reuse = options.id_conflict_policy, options.id_reuse_policy
     if reuse == "terminate_if_running":
         conflict, reuse = "terminate_existing", "allow_duplicate"
+    if request.rate:
+        reuse = "reject_duplicate"  # nothing may start before its limit was asked
     with session.request(route.partition.number, request.asked) as number:
         call = transitions.start(
             route=route,

@@ -11,7 +11,7 @@ import orjson
 
 from luaflow.client import asking
 from luaflow.client.looking import event_of
-from luaflow.client.messages import Closed, closed, reach_open_mailbox
+from luaflow.client.messages import Closed, closed, present, reach_open_mailbox
 from luaflow.client.payloads import check_size, dump
 from luaflow.domain import values
 from luaflow.domain.events import Event
@@ -122,7 +122,9 @@ async def send(
         raise InvalidArgument("an update needs a name")
     check_update_id(update_id)
     given = asking.encoded(store, args, f"the update {name!r}")
-    route = await asking.follow(store, workflow_id, run_id)
+    route = await store.route(workflow_id, run_id)
+    if run_id is not None:  # where its chain is now: updates go where signals go
+        route = await present(store, route) or route
     known = await _known(store, route, update_id)
     if known.run_id:
         return Update(store, workflow_id, update_id, known.run_id, sure=True)
@@ -208,8 +210,8 @@ async def _wait(
                 return await _event(store, route, run_id, int(state[1:]))
             if not state and not handed_on:
                 raise NotFound(f"the run {run_id!r} knows no update {update_id!r}")
-            if status == "continued_as_new" and state[:1] != "k":
-                return following
+            if status != "running" and following and state[:1] != "k":
+                return following  # continued as new, tried again, or by cron: what it had not taken
             if status != "running":
                 raise Closed(
                     f"the workflow {route.workflow_id!r} is {status}: it did not answer the update"

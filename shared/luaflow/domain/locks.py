@@ -28,6 +28,11 @@ def member_of(sender: Mapping[str, Any], seq: int | str) -> str:
     return f"{sender['p']}|{sender['run_id']}|{seq}"
 
 
+def run_of(member: str) -> str:
+    """The run that asked; of a slot, the first one of its chain."""
+    return member.split("|")[1]
+
+
 def ask(sender: Mapping[str, Any], seq: int, key: str, limit: int, *, wait: bool) -> bytes:
     """A request for a lock that ``limit`` runs may have at once; ``wait``: it stands in line."""
     mail = {"k": "lock", "key": key, "from": sender, "seq": seq, "limit": limit, "wait": int(wait)}

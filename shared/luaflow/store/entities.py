@@ -30,11 +30,11 @@ FIRST = 64
 class Line(NamedTuple):
     """A lock as it was read: who may be next, and who is to make room for a newcomer.
 
-    ``there``: how many have it or wait, -1 where that does not matter.
+    ``ousts``: somebody is to make room, and ``oust`` is who ('' = nobody is left to be asked).
     """
 
     receivers: tuple[int, ...] = ()
-    there: int = -1
+    ousts: bool = False
     oust: str = ""
     who: str = ""
 
@@ -58,24 +58,24 @@ async def lines(store: Store, p: Partition, mails: Sequence[Mapping[str, Any]]) 
 
 async def _oldest(store: Store, p: Partition, key: str) -> Line:
     """Who is to make room: the oldest not asked yet, of those that run, then of the line."""
-    sets = (p.held(key), p.line(key))
-    counts = await store.ask(
-        *(("ZCARD", name) for name in sets), *(("ZRANGE", name, 0, FIRST - 1) for name in sets)
-    )
-    if any(isinstance(answer, ResponseError) for answer in counts):
+    (asked,) = await store.ask(("HGET", p.lock(key), "x"))
+    if isinstance(asked, ResponseError):
         return Line()  # the message's script says what is wrong, and stops nobody else
-    members = [bytes(m).decode() for m in (*counts[2], *counts[3])]
-    there = int(counts[0]) + int(counts[1])
-    if not members:
-        return Line(there=there)
-    fields = [f"{letter}:{member}" for letter in "xi" for member in members]
-    (values,) = await store.ask(("HMGET", p.lock(key), *fields))
-    if isinstance(values, ResponseError):
+    behind = f"({int(asked or 0)}"
+    found = await store.ask(
+        *(
+            ("ZRANGEBYSCORE", name, behind, "+inf", "LIMIT", 0, 1)
+            for name in (p.held(key), p.line(key))
+        )
+    )
+    if any(isinstance(answer, ResponseError) for answer in found):
         return Line()
-    for member, asked, who in zip(members, values, values[len(members) :], strict=False):
-        if asked is None and who is not None:
-            return Line(there=there, oust=member, who=bytes(who).decode())
-    return Line(there=there)
+    first = found[0] or found[1]
+    if not first:
+        return Line(ousts=True)
+    oust = bytes(first[0]).decode()
+    (who,) = await store.ask(("HGET", p.lock(key), f"i:{oust}"))
+    return Line(ousts=True, oust=oust, who=bytes(who or b"").decode())
 
 
 def call(
@@ -93,14 +93,15 @@ def call(
     receiver = partition_of(line.who, len(store.partitions)) if line.oust else stamp.sender
     names += [p.outbox(stamp.sender), p.outbox(receiver)]
     args = [*stamp, locks.member_of(sender, int(mail["seq"])), str(sender["workflow_id"]), limit]
-    args += [room, locks.granted(mail), locks.refused(mail, locks.not_free(mail)), line.there]
+    args += [room, locks.granted(mail), locks.refused(mail, locks.not_free(mail)), int(line.ousts)]
     args += [line.oust, receiver, _make_room(mail, line) if line.oust else b""]
     return Call(load("deliver_lock"), names, args)
 
 
 def _make_room(mail: Mapping[str, Any], line: Line) -> bytes:
-    """What the run is told that is to make room for a newer one."""
+    """What the run is told that is to make room for a newer one; no other one of its id is."""
     newer = mail["from"]["workflow_id"]
     body = {"reason": f"workflow '{newer}' takes its place (concurrency limit {mail['limit']})"}
     cancel = {"k": "message", "workflow_id": line.who, "type": "WorkflowExecutionCancelRequested"}
+    cancel["chain"] = locks.run_of(line.oust)
     return orjson.dumps({**cancel, "body": body, "from": None, "seq": 0, "ok": "", "failed": ""})

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
+from redis.exceptions import ResponseError
 
 from luaflow.domain import locks, messages
 from luaflow.domain.flow import Plan
@@ -45,25 +46,46 @@ async def wait_of(store: Store, rate: Mapping[str, Any]) -> int:
     return (await reserve(store, rate)).wait
 
 
-async def waits(store: Store, mails: Sequence[Mapping[str, Any]]) -> dict[int, int]:
-    """How long runs wait that are to be started, or have their slot, for their rate limit.
+def next_rated(mails: Sequence[Mapping[str, Any]], start: int) -> int:
+    """The place, from ``start`` on, of the next message that asks a rate limit, or the end.
 
-    The moment is theirs from now on, so it stands in the message: that may be looked at again.
+    A moment is given away for good, so a message asks when it is first of those to be applied:
+    what stands behind one that must wait would ask again and again.
     """
-    found = {}
-    for i, mail in enumerate(mails):
-        try:
-            rate = _rate_of(mail)
-            if rate is not None and isinstance(mail, dict):
-                if "wait" not in mail:
-                    mail["wait"] = await wait_of(store, rate)
-                found[i] = int(mail["wait"])
-        except (LookupError, TypeError, ValueError, AttributeError):
-            continue  # it cannot be read, and will be answered so
-        except ScriptFailed as error:
-            # a limit whose key is broken holds nobody up, least of all those behind this message
-            log.error("a rate limit cannot be kept: %s", error)  # noqa: TRY400
-    return found
+    return next((i for i in range(start, len(mails)) if _rated(mails[i])), len(mails))
+
+
+async def wait_of_first(store: Store, p: Partition, stamp: Stamp, mail: Mapping[str, Any]) -> int:
+    """How long a run waits for its rate limit that is to be started, or has its slot.
+
+    The moment is its own from now on, so it stands in the message: that may be looked at again.
+    """
+    rate = _rated(mail)
+    if rate is None or not isinstance(mail, dict):
+        return 0
+    try:
+        if "wait" not in mail and await _is_new(store, p, stamp):
+            mail["wait"] = await wait_of(store, rate)
+    except ScriptFailed as error:
+        # a limit whose key is broken holds nobody up, least of all those behind this message
+        log.error("a rate limit cannot be kept: %s", error)  # noqa: TRY400
+    return int(mail.get("wait", 0))
+
+
+async def _is_new(store: Store, p: Partition, stamp: Stamp) -> bool:
+    """Whether nobody has brought a message yet; where that is not known its script decides."""
+    (found,) = await store.ask(("HMGET", p.mark(stamp.sender), "e", "n"))
+    if isinstance(found, ResponseError) or found[0] is None:
+        return True
+    return (stamp.epoch, stamp.number) > (int(found[0]), int(found[1]))
+
+
+def _rated(mail: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The rate limit a message asks; None for nearly all."""
+    try:
+        return _rate_of(mail)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return None  # it cannot be read, and will be answered so
 
 
 def _rate_of(mail: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -18,6 +18,17 @@ async def use_lane(store: Store, lane: str) -> None:
     store.lanes.add(lane)
 
 
+async def keep_lanes(store: Store, queues: Iterable[str]) -> None:
+    """Note all lanes among queues that are in use: a fail-over may have lost that they were."""
+    lanes = [queue for queue in queues if queue != base_of(queue)]
+    if not lanes:
+        return
+    key = keys.lanes(store.namespace)
+    (added,) = await store.read(("SADD", key, *lanes))
+    if added:
+        await store.read(("PUBLISH", key, lanes[0]))
+
+
 async def lanes_of(store: Store, queues: Iterable[str]) -> set[str]:
     """The lanes of these queues that have ever been used."""
     (members,) = await store.read(("SMEMBERS", keys.lanes(store.namespace)))

@@ -79,6 +79,7 @@ class _Letter(NamedTuple):
 class _Target(NamedTuple):
     """Where a message is to arrive, as it was read; ``parent`` is who started the run.
 
+    ``first`` is the run its chain began with.
     ``line`` is that of the lock a message is for; ``wait`` ms has its rate limit a run wait.
     """
 
@@ -89,6 +90,7 @@ class _Target(NamedTuple):
     running: bool = False
     line: Line | None = None
     wait: int = 0
+    first: str = ""
 
 
 async def deliver(
@@ -150,7 +152,7 @@ def _letter(entry: Any) -> _Letter:
 async def _carry(
     store: Store, sender: int, receiver: int, letters: Sequence[_Letter], oldest: int
 ) -> list[Verdict]:
-    """Deliver messages in one round trip; the verdicts go up to the first that must wait.
+    """Deliver messages together; the verdicts go up to the first that must wait.
 
     The mark keeps the order: once one must wait, the server answers ``gap`` to those behind it. One
     that its target's keys make fail is answered and skipped: others wait behind it.
@@ -162,10 +164,11 @@ async def _carry(
     moves = 0
     while len(verdicts) < len(letters):
         at = len(verdicts)
-        targets = await _find(store, partition, mails[at:])
+        part = slice(at, gates.next_rated(mails, at + 1))
+        targets = await _find(store, partition, stamps[at], mails[part])
         made = [
             _call(store, partition, stamp, mail, target)
-            for stamp, mail, target in zip(stamps[at:], mails[at:], targets, strict=True)
+            for stamp, mail, target in zip(stamps[part], mails[part], targets, strict=True)
         ]
         answers = await store.apart(*(call for call, _ in made))
         got = [_verdict(a, replies) for a, (_, replies) in zip(answers, made, strict=True)]
@@ -219,19 +222,21 @@ def _read(text: bytes) -> dict[str, Any]:
 
 
 def _target(fields: Sequence[bytes | None]) -> _Target:
-    run, queue, sticky, status = (bytes(f or b"").decode(errors="replace") for f in fields)
-    return _Target(run, queue, sticky, running=status == "running")
+    run, queue, sticky, status, first = (bytes(f or b"").decode(errors="replace") for f in fields)
+    return _Target(run, queue, sticky, running=status == "running", first=first)
 
 
-async def _find(store: Store, p: Partition, mails: Sequence[Mapping[str, Any]]) -> list[_Target]:
-    """Return where each message is to arrive."""
+async def _find(
+    store: Store, p: Partition, first: Stamp, mails: Sequence[Mapping[str, Any]]
+) -> list[_Target]:
+    """Return where each message is to arrive; ``first`` is the stamp of the first one."""
     ids = [str(mail.get("workflow_id", "")) for mail in mails]
     # where a key has a wrong type, the message's script says so, and stops nobody else
     found = await store.ask(
         *(
             read_schedule(p, id_)
             if mail.get("k") == "schedule"
-            else ("HMGET", p.wf(id_), "run", "queue", "sticky", "status")
+            else ("HMGET", p.wf(id_), "run", "queue", "sticky", "status", "first")
             for id_, mail in zip(ids, mails, strict=True)
         )
     )
@@ -249,8 +254,8 @@ async def _find(store: Store, p: Partition, mails: Sequence[Mapping[str, Any]]) 
     if any(mail.get("k") in entities.KINDS for mail in mails):
         for i, line in (await entities.lines(store, p, mails)).items():
             targets[i] = targets[i]._replace(line=line)
-    for i, wait in (await gates.waits(store, mails)).items():
-        targets[i] = targets[i]._replace(wait=wait)
+    if wait := await gates.wait_of_first(store, p, first, mails[0]):
+        targets[0] = targets[0]._replace(wait=wait)
     return targets
 
 
@@ -270,6 +275,8 @@ def _call(
     try:
         child_of = mail.get("child_of")
         if child_of and not _is_child(child_of, target.parent):
+            return _to_nobody(p, stamp, b""), ()
+        if mail.get("chain", target.first) != target.first:
             return _to_nobody(p, stamp, b""), ()
         match mail.get("k"):
             case "start":

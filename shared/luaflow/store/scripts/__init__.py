@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 
 _LINE = re.compile(r"--- include (\w+)\s*$")
-_OOM_REFUSED = frozenset({"start", "start_jobs", "message", "update", "ask"})
+_OOM_REFUSED = frozenset({"start", "start_jobs", "message", "update", "ask", "post_inbox"})
 """Scripts the server refuses when memory is out (design 5.9); all others must go on."""
 
 

@@ -1,10 +1,10 @@
 -- deliver_lock: a run asks for a lock, or for a slot to run in: it gets it, stands in line, or is refused.
 -- KEYS meta lock held line leases mark outbox ousted
--- ARGV server sender number:int sender_epoch:int oldest:int member who limit:int room:int yes no there:int oust receiver cancel
+-- ARGV server sender number:int sender_epoch:int oldest:int member who limit:int room:int yes no ousts:int oust receiver cancel
 -- member: <partition>|<run id>|<seq>; who: its workflow id; room: how many may stand in line with it
--- (0: it does not wait). yes, no: complete answers for the sender's outbox; a repeat gets none
--- there: how many hold and wait, as it was read (-1: no matter); oust: who of them is asked to make
--- room when there is none ('' = nobody); receiver, cancel: the message that does
+-- (0: it does not wait). yes, no: complete answers for the sender's outbox
+-- ousts 1: when there is no room, the oldest that was not asked yet is asked to make some; oust: who
+-- that was when it was read ('' = nobody); receiver, cancel: the message that does
 -- Returns {'ok', receivers…} | {'duplicate'} | {'gap'} | {'moved', '', '', ''}
 --- include partition
 --- include arrival
@@ -15,13 +15,26 @@ if verdict then return { verdict } end
 local holding, waiting = rcall('ZCARD', held_key), rcall('ZCARD', line_key)
 local known = rcall('HEXISTS', lock_key, 'i:' .. member) == 1
 local free = holding < limit and waiting == 0
-if there >= 0 and not free and not known and there ~= holding + waiting then
-  -- somebody else may be the one to make room
-  return { 'moved', '', '', '' }
+local theirs
+if ousts == 1 and not free and not known then
+  -- who makes room is asked in the order of the requests: all up to number `x` were
+  local behind = '(' .. (rcall('HGET', lock_key, 'x') or '0')
+  local first = rcall('ZRANGEBYSCORE', held_key, behind, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  if not first[1] then
+    first = rcall('ZRANGEBYSCORE', line_key, behind, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  end
+  -- somebody else may be the one by now
+  if (first[1] or '') ~= oust then return { 'moved', '', '', '' } end
+  theirs = first[2]
 end
 touch()
 arrived()
-if known then return { 'ok' } end
+if known then
+  -- it asks again: its primary lost that it did, and the answer may have come before it asked anew
+  if not rcall('ZSCORE', held_key, member) then return { 'ok' } end
+  post(outbox_key, sender, yes)
+  return { 'ok', sender }
+end
 if not free and waiting >= room then
   post(outbox_key, sender, no)
   return { 'ok', sender }
@@ -37,6 +50,6 @@ rcall('ZADD', line_key, ticket, member)
 rcall('HINCRBY', meta_key, 'waiting', 1)
 rcall('HSET', lock_key, 'w:' .. member, limit .. '|' .. yes)
 if oust == '' then return { 'ok' } end
-rcall('HSET', lock_key, 'x:' .. oust, 1)
+rcall('HSET', lock_key, 'x', theirs)
 post(ousted_key, receiver, cancel)
 return { 'ok', receiver }

@@ -21,7 +21,7 @@ else
   rcall('ZREM', held_key, member)
   local left = rcall('ZREM', line_key, member)
   if left == 1 then rcall('HINCRBY', meta_key, 'waiting', -1) end
-  rcall('HDEL', lock_key, 'i:' .. member, 'w:' .. member, 'x:' .. member)
+  rcall('HDEL', lock_key, 'i:' .. member, 'w:' .. member)
 end
 local holding = rcall('ZCARD', held_key)
 for granted = 1, 50 do

@@ -20,8 +20,8 @@ if rcall('HEXISTS', run_key, 'u:' .. update_id) == 1 then return { 'known', run_
 asked = 'update:' .. r.first .. ':' .. update_id
 local _, got = done_before()
 if got then return { 'known', got } end
-local follow = r.status == 'continued_as_new' or r.status == 'running'
-if w[1] ~= run_id and follow and (w[4] or '') == r.first then
+-- its chain goes on: continued as new, tried again, by cron
+if w[1] ~= run_id and (w[4] or '') == r.first then
   return { 'moved', w[1], w[2], w[3] }
 end
 if r.status ~= 'running' then return { 'closed', r.status } end

@@ -15,7 +15,6 @@ local function pass_in_slices(r, n, named, seen)
   r.task, r.entry = 'continuing', ''
   if r.sticky ~= '' then rcall('HSET', wf_key, 'sticky', '') end
   r.sticky = ''
-  rcall('HSET', run_key, 'next', n.next)
   rcall('HDEL', run_key, 'refused', 'shut', 'lost', 'fails', 'stuck', 'unread')
   rcall('HSET', pend_key, 'n:next', n.next, 'n:slices', 0, 'n:from', 1, 'n:at', seen, 'n:len', 0,
     'n:size', 0, 'n:started', n.started, 'n:closing', n.closing, 'n:type', n.type, 'n:bundle', n.bundle,

@@ -9,7 +9,8 @@
 --   F seq type body key receiver message target   a message nobody answers; `target` waits no more
 --   S type body                              a message to oneself: an event and news at once
 --   U ids                                    messages up to `seen` that the code has not taken
---   H field value                            a field of the run that describe shows (attrs, memo, views)
+--   H field value                            a field of the run that describe shows (attrs, memo, views);
+--                                            '' = not any more
 --   I index                                  its search attributes are these now (see visible.lua)
 --   N update_id state type body              a step of an update; whoever waits for it is woken
 --   Z status type body key receiver message close   the end; key 0: nobody to tell
@@ -40,7 +41,11 @@ function OPS.U(r, i)
 end
 
 function OPS.H(_, i)
-  rcall('HSET', run_key, ARGV[i + 1], ARGV[i + 2])
+  if ARGV[i + 2] == '' then
+    rcall('HDEL', run_key, ARGV[i + 1])
+  else
+    rcall('HSET', run_key, ARGV[i + 1], ARGV[i + 2])
+  end
   return i + 3
 end
 
