@@ -54,8 +54,8 @@ def parent_of(schedule: Schedule, number: int) -> dict[str, Any]:
 
 
 def read_schedule(p: Partition, name: str) -> tuple[Arg, ...]:
-    """The command that reads a schedule: its version, plan and state, and nothing."""
-    return ("HMGET", p.schedule(name), "v", "plan", "state", "-")
+    """The command that reads a schedule: as many fields as one of a run, the last two nothing."""
+    return ("HMGET", p.schedule(name), "v", "plan", "state", "-", "-")
 
 
 def understood(p: Partition, name: str, found: Sequence[Any]) -> Schedule | None:
