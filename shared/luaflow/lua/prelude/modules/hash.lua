@@ -68,7 +68,7 @@ function A.pbkdf2(what, password, salt, iterations, length, digest)
   if work > WORKFLOW_ITERATIONS then
     return nil, invalid(what .. ": more than 1000000 iterations in a workflow: do it in an activity")
   end
-  return (A.compute("pbkdf2", work * 100, digest, password, salt, rounds, size))
+  return (A.compute("pbkdf2", work * 90, digest, password, salt, rounds, size))
 end
 
 function H.pbkdf2(...) return A.pbkdf2("hash.pbkdf2", ...) end
