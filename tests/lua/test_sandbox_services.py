@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from tests.modules.support_modules import in_function, in_workflow, play
 
+from luaflow.domain.failure import Failure
 from luaflow.errors import WorkflowFailed
 from luaflow.lua import vm
+from luaflow.lua.services import tokens
 from luaflow.lua.vm import ActivationFault
 from luaflow_worker.function_services import SERVICES
 
@@ -85,6 +87,19 @@ def test_a_million_iterations_are_allowed() -> None:
     """What the refusal names as the limit of a workflow is the limit."""
     body = 'return #hash.pbkdf2("p", "s", 1000000, 32, "sha512")'
     assert in_workflow(body, modules=("hash",)) == 32
+
+
+async def test_a_key_of_days_is_refused(tmp_path: Path) -> None:
+    """No thread can be stopped: what a long key multiplies counts."""
+    body = 'return select(2, hash.pbkdf2("p", "s", 10000000, 1048576)):kind()'
+    assert await in_function(tmp_path, body, modules=("hash",)) == "Invalid"
+
+
+def test_a_private_key_of_seconds_is_refused() -> None:
+    """Before it is read: reading checks that its numbers are prime."""
+    found = tokens.encode(b"{}", b"{}", b"-----BEGIN PRIVATE KEY-----" + b"A" * 5000, b"RS256")
+    assert isinstance(found, Failure)
+    assert "more than 4096 bytes" in found.message
 
 
 async def test_a_mistake_of_a_service_ends_the_call(
