@@ -20,10 +20,12 @@ class Inside:
         """Nobody came."""
         self.port = 0
         self.visits = 0
+        self.told: dict[str, str] = {}
 
-    async def answer(self, _request: web.BaseRequest) -> web.StreamResponse:
-        """Count who comes."""
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Count who comes, and keep what the last one said."""
         self.visits += 1
+        self.told = {name.lower(): value for name, value in request.headers.items()}
         return web.Response(text="secret")
 
 
@@ -69,3 +71,25 @@ def test_addresses_that_lead_inside(monkeypatch: pytest.MonkeyPatch, text: str) 
     monkeypatch.delenv(egress.VARIABLE, raising=False)
     with pytest.raises(WorkflowFailed, match="not allowed"):
         egress.check_address(text)
+
+
+async def test_a_redirect_takes_nothing_along(
+    tmp_path: Path, inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was meant for one host is not told to the next one, nor where the first one lies."""
+    monkeypatch.setenv(egress.VARIABLE, "allow")
+
+    async def leads_away(_request: web.BaseRequest) -> web.StreamResponse:
+        where = f"http://localhost:{inside.port}/"
+        return web.Response(status=302, headers={"Location": where})
+
+    runner = web.ServerRunner(web.Server(leads_away))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    body = """return http_client.get(..., {headers = {Authorization = "s", Cookie = "s", Host = "h",
+        ["Proxy-Authorization"] = "s"}}).body"""
+    assert await in_function(tmp_path, body, url, modules=["http_client"]) == "secret"
+    await runner.cleanup()
+    assert not {"authorization", "cookie", "proxy-authorization"} & set(inside.told)
+    assert inside.told["host"] == f"localhost:{inside.port}"

@@ -33,7 +33,7 @@ MAX_CHUNK: Final = 1024 * 1024
 STREAMS: Final = 20
 """That a call may have open at a time."""
 
-_SECRETS: Final = ("authorization", "cookie", "proxy-authorization")
+_SECRETS: Final = ("authorization", "cookie", "host", "proxy-authorization")
 _CONTENT: Final = ("content-type", "content-length", "content-encoding", "transfer-encoding")
 
 _numbers = itertools.count(1)
