@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -11,6 +12,8 @@ from aiohttp import web
 
 from luaflow.domain.durations import duration_ms
 from luaflow.domain.failure import Invalid
+
+log = logging.getLogger(__name__)
 
 MAX_AGE: Final = 86400
 _METHODS: Final = "GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS"
@@ -41,24 +44,29 @@ class Cors:
         """Read ``cors.allow.origins`` (`*`, or a list) and its kin; what is absent is open.
 
         An origin is a whole one, or `*.example.com` for all hosts below a domain.
+        Credentials need a list: with `*` any page could read what a visitor may see here.
         """
+        origins = _words(_option(options, "allow.origins", "*"))
+        credentials = str(_option(options, "allow.credentials", False)).lower() == "true"
+        if credentials and "*" in origins:
+            log.warning("cors.allow.credentials is off: name the sites in cors.allow.origins")
+            credentials = False
         return cls(
-            origins=_words(_option(options, "allow.origins", "*")),
+            origins=origins,
             methods=", ".join(_words(_option(options, "allow.methods", _METHODS))).upper(),
             headers=", ".join(_words(_option(options, "allow.headers", "*"))),
-            credentials=str(_option(options, "allow.credentials", False)).lower() == "true",
+            credentials=credentials,
             max_age=_seconds(_option(options, "max.age", MAX_AGE)),
         )
 
     def apply(self, visit: Visit) -> None:
         """Add the headers of every answer."""
         origin = visit.request.headers.get("Origin")
-        if "*" not in self.origins or self.credentials:
+        anyone = "*" in self.origins
+        if not anyone:
             visit.headers["Vary"] = "Origin"
         if not origin or not (self.allows(origin)):
             return
-        # A browser takes no "*" where it sends cookies.
-        anyone = "*" in self.origins and not self.credentials
         visit.headers["Access-Control-Allow-Origin"] = "*" if anyone else origin
         if self.credentials:
             visit.headers["Access-Control-Allow-Credentials"] = "true"

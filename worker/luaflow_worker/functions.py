@@ -252,6 +252,10 @@ class FunctionCall:
         except MissingLibrary as error:
             self.end(Outcome(failure=Failure("Unavailable", error.message, retryable=False)))
             return
+        except Exception as error:  # a service's own mistake: whoever waits must hear of an end
+            log.exception("a question of %s failed in a way nobody foresaw", self.entry.id)
+            self.end(Outcome(failure=failure_of_call(error)))
+            return
         self._carry_out(out)
         if out.status == "done":
             self.end(self._done(out.result or b"null"))

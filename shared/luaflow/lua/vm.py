@@ -16,11 +16,14 @@ from lupa import lua54 as _lupa
 
 from luaflow.errors import LuaflowError
 from luaflow.lua import files
+from luaflow.lua.crossing import FAULTS, PREPARE
 from luaflow.lua.values import PURE_SERVICES, to_json
 
 MEMORY_BYTES: Final = 64 * 1024 * 1024
 TOTAL_BYTES: Final = 256 * 1024 * 1024
 CPU_SECONDS: Final = 1.0
+ANSWERING_SECONDS: Final = 2.0
+"""Of CPU time, for all that one activation asks Python and does with the answers."""
 
 # native empties the real globals, so it comes first; each file uses only those before it.
 ORDER: Final = """
@@ -193,7 +196,17 @@ class Run:
     begins.
     """
 
-    __slots__ = ("_line", "_stack", "_step", "_unread", "engine", "fresh", "log", "replaying")
+    __slots__ = (
+        "_line",
+        "_since",
+        "_stack",
+        "_step",
+        "_unread",
+        "engine",
+        "fresh",
+        "log",
+        "replaying",
+    )
 
     def __init__(
         self,
@@ -209,6 +222,7 @@ class Run:
         self.replaying = False
         self.fresh = True
         self.log: Log | None = None
+        self._since = 0.0
         self._step = step
         self._stack = stack
 
@@ -217,7 +231,11 @@ class Run:
 
         Values are JSON text (bytes) or JSON-shaped Python values. Raises ActivationFault.
         """
-        prepare = _PREPARE.get(op)
+        if op == b"reply":
+            self._answered()
+        else:
+            self._since = 0.0
+        prepare = PREPARE.get(op)
         if prepare is not None:
             args = prepare(*args)
         commands: list[Command] = []
@@ -245,6 +263,7 @@ class Run:
             name, *rest = out[end : end + values]
             if name not in PURE_SERVICES:
                 return Activation("service", commands, None, None, (_text(name), *rest), ahead)
+            self._answered()
             op, args = b"reply", (to_json(list(PURE_SERVICES[name](*rest))),)
 
     def stack(self) -> str:
@@ -263,6 +282,13 @@ class Run:
     def close(self) -> None:
         """Forget the run; its memory goes with the next collection."""
         self._step = self._stack = self._line = self._unread = _closed
+
+    def _answered(self) -> None:
+        # Each answer begins a new budget, and making it is in none.
+        now = time.thread_time()
+        self._since = self._since or now
+        if now - self._since > ANSWERING_SECONDS:
+            self._fault(b"cpu", None)
 
     def _read(self, out: tuple[Any, ...], end: int, commands: list[Command]) -> None:
         for i in range(6, end, 5):
@@ -292,7 +318,7 @@ class Run:
 
     def _fault(self, reason: bytes, message: bytes | None) -> NoReturn:
         word = _text(reason)
-        text = _FAULTS.get(word) or f"the engine failed: {_text(message or b'')}"
+        text = FAULTS.get(word) or f"the engine failed: {_text(message or b'')}"
         if word in {"cpu", "weak"}:
             self.close()
             raise ActivationFault(word, f"{self.engine.source.entry_id}: {text}")
@@ -311,32 +337,6 @@ class Run:
 
 _PLAIN: Final = frozenset((bytes, int, bool, type(None)))
 _TEXT: Final = frozenset((bytes, type(None)))
-
-_FAULTS: Final = {
-    "cpu": "the code ran too long without waiting: move heavy work to an activity",
-    "memory": "the code used too much memory: keep large data outside, pass references",
-    "weak": (
-        "a metatable got __mode after setmetatable: weak tables are not available, because what "
-        "they lose differs from run to run; remove entries yourself"
-    ),
-}
-
-_PREPARE: Final[dict[bytes, Callable[..., tuple[Any, ...]]]] = {
-    b"start": lambda args, ctx: (to_json(args), to_json(ctx)),
-    b"ahead": lambda rows: (to_json(rows),),
-    b"resolve": lambda seq, ok, value: (seq, ok, to_json(value)),
-    b"child_started": lambda seq, pid, failure: (
-        seq,
-        pid.encode() if isinstance(pid, str) else pid,
-        None if failure is None else to_json(failure),
-    ),
-    b"exit": lambda pid, ok, value: (
-        pid.encode() if isinstance(pid, str) else pid,
-        ok,
-        to_json(value),
-    ),
-    b"reply": lambda *values: (to_json(list(values)),),
-}
 
 _WORDS: Final[dict[bytes, str]] = {}
 

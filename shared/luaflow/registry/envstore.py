@@ -57,6 +57,14 @@ class _Fixed:
         raise EnvFailure("PermissionDenied", f"the storage {self.id} is read-only")
 
 
+class _Process(_Fixed):
+    """The variables of this process: what is no UTF-8 there is read as if it were, nearly."""
+
+    def read(self, name: str) -> str | None:
+        found = self.values.get(name)
+        return found and found.encode(errors="surrogateescape").decode(errors="replace")
+
+
 @dataclass(slots=True)
 class _Memory:
     """Values that end with the process."""
@@ -75,6 +83,7 @@ class _File:
     """Lines NAME=VALUE of a file; what stands behind a ``#`` is a comment."""
 
     id: str
+    root: Path
     path: Path
     create: bool
     file_mode: int
@@ -88,7 +97,8 @@ class _File:
         return None
 
     def write(self, name: str, value: str) -> None:
-        if value != value.strip() or any(c in value for c in "#\n\r\0"):
+        # (a line of a file ends at more characters than "\n": those of str.splitlines)
+        if value != value.strip() or "#" in value or "\0" in value or len(value.splitlines()) > 1:
             raise EnvFailure(
                 "Invalid",
                 f"the storage {self.id} is a file of lines: a value there has no '#', no line "
@@ -102,6 +112,12 @@ class _File:
         self._replace([*lines, f"{name}={value}"])
 
     def _lines(self) -> list[str]:
+        if not self.path.resolve().is_relative_to(self.root.resolve()):
+            raise EnvFailure(
+                "PermissionDenied",
+                f"the storage {self.id} is a file outside of the app folder: file_path must lead "
+                "to one inside",
+            )
         try:
             if self.path.stat().st_size > MAX_FILE_BYTES:
                 raise EnvFailure("Internal", f"{self.path} has more than {MAX_FILE_BYTES} bytes")
@@ -262,13 +278,14 @@ class EnvStore:
         data = entry.data
         match entry.kind.removeprefix("env.storage."):
             case "os":
-                return _Fixed(entry.id, self._environment)
+                return _Process(entry.id, self._environment)
             case "static":
                 values = data.get("values") or {}
                 return _Fixed(entry.id, {str(k): text_of(v) for k, v in values.items()})
             case "file":
                 return _File(
                     entry.id,
+                    self._root,
                     self._root / str(data.get("file_path") or ""),
                     create=data.get("auto_create") is True,
                     file_mode=_mode(data.get("file_mode"), 0o644),

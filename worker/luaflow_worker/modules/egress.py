@@ -49,7 +49,8 @@ def check_address(text: str) -> None:
         or (address.is_reserved and not address.is_loopback)
     ):
         raise denied(f"not allowed: the address {text} is link-local, multicast or reserved")
-    if not address.is_global and not private_allowed():
+    inside = not address.is_global or getattr(address, "is_site_local", False)
+    if inside and not private_allowed():
         raise denied(
             f"not allowed: private IP {text}: set {VARIABLE}=allow where functions may reach "
             "addresses inside your network"
@@ -80,6 +81,17 @@ def check_host(host: str) -> None:
 def denied(message: str) -> WorkflowFailed:
     """The refusal that the code sees."""
     return WorkflowFailed(message, kind="PermissionDenied", retryable=False)
+
+
+def checked_socket(found: tuple[Any, ...]) -> socket.socket:
+    """The socket of a connection, whose address is checked once more.
+
+    Hosts that the library takes for addresses are not looked up, and some become one only there:
+    IDNA makes plain digits of full-width ones.
+    """
+    family, kind, proto, _, (address, *_) = found
+    check_address(str(address))
+    return socket.socket(family=family, type=kind, proto=proto)
 
 
 async def look_up(host: str, port: int, family: int) -> list[ResolveResult]:

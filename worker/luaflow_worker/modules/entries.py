@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from luaflow.domain import values
 from luaflow.domain.failure import Failure
+from luaflow.patience import OutOfTime, at_most
 from luaflow.registry import sources
 from luaflow.registry.entries import CallableEntry, Entry, LuaEntry
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("luaflow.lua")
 
+SECONDS: Final = 1.0
+"""Of CPU time, for one search: a regular expression may ask for years."""
 PATTERN_CHARACTERS: Final = 500
 """Of a regular expression in a filter."""
 
@@ -33,13 +36,20 @@ def _get(call: FunctionCall, id_: bytes) -> tuple[Any, ...]:
 def _find(call: FunctionCall, text: bytes) -> tuple[Any, ...]:
     conditions = values.loads(text)
     wanted = conditions.items() if isinstance(conditions, dict) else ()
+    everything = sorted(call.host.app.entries.items())
     try:
-        tests = [test for key, value in wanted if (test := _test(str(key), value))]
-    except re.error as error:
-        wrong = Failure("Invalid", f"registry.find: {error}", retryable=False)
-        return None, values.encode(wrong)
-    found = [e for _, e in sorted(call.host.app.entries.items()) if all(t(e) for t in tests)]
+        with at_most(SECONDS):
+            tests = [test for key, value in wanted if (test := _test(str(key), value))]
+            found = [entry for _, entry in everything if all(test(entry) for test in tests)]
+    except (re.error, OverflowError, RecursionError) as error:
+        return _refused(f"the pattern cannot be used: {error}")
+    except OutOfTime:
+        return _refused(f"the conditions need more than {SECONDS:g} s: make the pattern simpler")
     return ([_shape(call, entry) for entry in found],)
+
+
+def _refused(why: str) -> tuple[Any, ...]:
+    return None, values.encode(Failure("Invalid", f"registry.find: {why}", retryable=False))
 
 
 def _shape(call: FunctionCall, entry: Entry) -> Any:

@@ -22,6 +22,8 @@ BUFFER: Final = 64
 SUBSCRIPTIONS: Final = 100
 """Of one call."""
 PATTERN_CHARACTERS: Final = 200
+WILDCARDS: Final = 10
+"""In one pattern: each costs a look at the whole name, at every event."""
 NAME_BYTES: Final = 500
 
 _TOKEN: Final = re.compile(r"\*\*|\*|\([^()]*\)|[^*(]+|\(")
@@ -59,6 +61,10 @@ def pattern_of(text: str) -> Pattern:
     return tuple(tuple(t[1:-1].split("|")) if t[0] == "(" and t[-1] == ")" else (t,) for t in found)
 
 
+def _wildcards(pattern: Pattern) -> int:
+    return sum(choice in (("*",), ("**",)) for choice in pattern)
+
+
 def matches(pattern: Pattern, text: str) -> bool:
     """Whether a text keeps to a pattern: by the set of places where it may go on, never back."""
     places = {0}
@@ -89,6 +95,8 @@ def _subscribe(call: FunctionCall, system: bytes, kind: bytes) -> tuple[Any, ...
     number = max(mine, default=0) + 1
     names = pattern_of(system.decode(errors="replace"))
     kinds = pattern_of(kind.decode(errors="replace")) if kind else None
+    if max(_wildcards(names), _wildcards(kinds or ())) > WILDCARDS:
+        return _refused(f"a pattern has at most {WILDCARDS} of * and **")
     mine[number] = _Subscription(names, kinds)
     return (number,)
 

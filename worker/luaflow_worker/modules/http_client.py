@@ -15,7 +15,13 @@ import luaflow
 from luaflow.domain.failure import Invalid
 from luaflow.errors import WorkflowFailed
 from luaflow.lua.services.libraries import library
-from luaflow_worker.modules.egress import check_host, denied, look_up, private_allowed
+from luaflow_worker.modules.egress import (
+    check_host,
+    checked_socket,
+    denied,
+    look_up,
+    private_allowed,
+)
 from luaflow_worker.modules.http_options import Request, check_url, read_request, ssl_context
 
 if TYPE_CHECKING:
@@ -27,7 +33,7 @@ MAX_CHUNK: Final = 1024 * 1024
 STREAMS: Final = 20
 """That a call may have open at a time."""
 
-_SECRETS: Final = ("authorization", "cookie", "proxy-authorization")
+_SECRETS: Final = ("authorization", "cookie", "host", "proxy-authorization")
 _CONTENT: Final = ("content-type", "content-length", "content-encoding", "transfer-encoding")
 
 _numbers = itertools.count(1)
@@ -124,7 +130,10 @@ def _session(aiohttp: Any, request: Request) -> Any:
         connector = aiohttp.UnixConnector(request.unix_socket)
     else:
         connector = aiohttp.TCPConnector(
-            resolver=_resolver(aiohttp), use_dns_cache=False, ssl=ssl_context(request.tls)
+            resolver=_resolver(aiohttp),
+            use_dns_cache=False,
+            ssl=ssl_context(request.tls),
+            socket_factory=checked_socket,
         )
     return aiohttp.ClientSession(
         connector=connector,

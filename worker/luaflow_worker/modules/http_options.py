@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import ssl
 import tempfile
 from collections.abc import Mapping
@@ -18,6 +19,11 @@ TIMEOUT_SECONDS: Final = 30.0
 MAX_BODY: Final = 10 * 1024 * 1024
 """Of a response that is not streamed, where nothing else is asked for: a function's memory."""
 HIGHEST_BODY: Final = 120 * 1024 * 1024
+
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_OURS: Final = frozenset({"content-length", "transfer-encoding"})
+"""Headers that are written as the body is: others could hide a second request in it."""
 
 
 @dataclass(slots=True)
@@ -43,7 +49,8 @@ def read_request(method: str, url: str, options: Mapping[str, Any]) -> Request:
     if options.get("overlay_network"):
         raise Invalid("http_client: overlay_network is not provided by luaflow: use a proxy host")
     body = options.get("body")
-    headers = {_text(k, "headers"): _text(v, "headers") for k, v in _map(options, "headers")}
+    given = {_text(k, "headers"): _text(v, "headers") for k, v in _map(options, "headers")}
+    headers = {name: value for name, value in given.items() if name.lower() not in _OURS}
     known = {name.lower() for name in headers}
     if options.get("cookies") and "cookie" not in known:
         pairs = (
@@ -53,7 +60,9 @@ def read_request(method: str, url: str, options: Mapping[str, Any]) -> Request:
     if options.get("auth") is not None and "authorization" not in known:
         headers["Authorization"] = _basic(options["auth"])
     for name, value in headers.items():
-        if any(c in name + value for c in "\r\n\0") or not name:
+        if not _TOKEN.match(name):
+            raise Invalid(f"http_client: {name[:80]!r} is not the name of a header")
+        if any(c in value for c in "\r\n\0"):
             raise Invalid(f"http_client: the header {name!r} must not hold line breaks")
     return Request(
         method=_method(method),

@@ -21,17 +21,14 @@ def random_string(length: int, alphabet: bytes) -> bytes:
     """Bytes of an alphabet, each as likely as the others."""
     limit = 256 - 256 % len(alphabet) if len(alphabet) <= 256 else 0
     if not limit:
-        return bytes(alphabet[_below(len(alphabet))] for _ in range(length))
+        # numbers of 64 bits, where the bias cannot be measured
+        numbers = memoryview(os.urandom(8 * length)).cast("Q")
+        return bytes(alphabet[n % len(alphabet)] for n in numbers)
     out = bytearray()
     while len(out) < length:
         drawn = os.urandom(length - len(out) + 16)
         out += bytes(alphabet[n % len(alphabet)] for n in drawn if n < limit)
     return bytes(out[:length])
-
-
-def _below(limit: int) -> int:
-    """A random number below ``limit``: of 64 bits, where the bias cannot be measured."""
-    return int.from_bytes(os.urandom(8), "big") % limit
 
 
 def encrypt(cipher: bytes, data: bytes, key: bytes, aad: bytes | None) -> bytes:

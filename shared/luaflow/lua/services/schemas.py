@@ -10,7 +10,10 @@ import orjson
 from luaflow.domain.emptiness import either, is_object
 from luaflow.domain.failure import Failure
 from luaflow.lua.services.libraries import library
+from luaflow.patience import OutOfTime, at_most
 
+SECONDS: Final = 1.0
+"""Of CPU time, for one value."""
 SCHEMA_BYTES: Final = 256 * 1024
 _SCHEMAS_BY_NAME: Final = frozenset(
     {"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"}
@@ -34,21 +37,33 @@ def validate(schema: bytes, data: bytes, of_lua: bool) -> bool | Failure:
     ``of_lua``: the data is written from a table, in which an empty list may be an empty object.
     """
     try:
-        validator = _validator(schema)
+        with at_most(SECONDS):
+            validator = _validator(schema)
+            value = orjson.loads(data)
+            found = _first(validator, either(value) if of_lua else value)
     except _BadSchema as error:
         return _invalid(f"the schema is not a JSON schema: {error}")
-    try:
-        value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         return _invalid(f"the data is not JSON: {error}")
+    except OutOfTime:
+        text = f"json: the schema needs more than {SECONDS:g} s for this data: make either simpler"
+        return Failure("Timeout", text, retryable=False)
+    return found or True
+
+
+def _first(validator: Any, value: Any) -> Failure | None:
+    """What is wrong with a value first."""
+    unknown_type = library("jsonschema.exceptions", "json", "").UnknownType
     try:
-        found = next(iter(validator.iter_errors(either(value) if of_lua else value)), None)
+        found = next(iter(validator.iter_errors(value)), None)
     except RecursionError:
         return _invalid("the schema refers to itself without end")
+    except unknown_type as unknown:
+        return _invalid(f"the schema has the type {unknown.type!r}, which is none")
     except library("referencing.exceptions", "json", "").Unresolvable as unknown:
         return _invalid(f"the schema refers to {unknown.ref!r}, which is not in it")
     if found is None:
-        return True
+        return None
     where = "/".join(str(step) for step in found.absolute_path)
     return _invalid(f"validation failed at '/{where}': {found.message[:500]}")
 
@@ -62,9 +77,14 @@ def _validator(schema: bytes) -> Any:
         tree = orjson.loads(schema)
     except orjson.JSONDecodeError as error:
         raise _BadSchema(str(error)) from None
-    tree = _written(tree)
+    try:
+        tree = _written(tree)
+    except RecursionError:
+        raise _BadSchema("it is nested too deep") from None
     if not isinstance(tree, (dict, bool)):
         raise _BadSchema("it must be an object")
+    if isinstance(tree, dict) and not isinstance(tree.get("$schema", ""), str):
+        raise _BadSchema("$schema must be text")
     kind = jsonschema.validators.validator_for(tree, default=jsonschema.Draft202012Validator)
     checker = kind.TYPE_CHECKER.redefine("object", lambda _, v: is_object(v))
     kind = jsonschema.validators.extend(kind, type_checker=checker)

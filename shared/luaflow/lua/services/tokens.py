@@ -14,6 +14,8 @@ from luaflow.lua.services.libraries import library
 
 HASHES: Final = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 VERIFIED: Final = (*HASHES, "RS256")
+LONGEST_KEY: Final = 4096
+"""Bytes of a private key in PEM: checking one of 16,384 bits keeps the worker busy for long."""
 # Only what has to do with time: who a token is for is for the code to judge.
 _CHECKS: Final = {
     "verify_aud": False,
@@ -47,16 +49,18 @@ def _sign(key: bytes, body: bytes) -> bytes | Failure:
     padding = library(f"{asymmetric.__name__}.padding", "crypto", "crypto")
     rsa = library(f"{asymmetric.__name__}.rsa", "crypto", "crypto")
     hashes = library("cryptography.hazmat.primitives.hashes", "crypto", "crypto")
+    unknown = library("cryptography.exceptions", "crypto", "crypto").UnsupportedAlgorithm
+    if len(key) > LONGEST_KEY:
+        text = f"jwt.encode: the key has more than {LONGEST_KEY} bytes: use RSA of up to 4096 bits"
+        return Failure("Internal", text, retryable=False)
     try:
         private = serialization.load_pem_private_key(key, None)
-    except (ValueError, TypeError):
-        private = None
-    if not isinstance(private, rsa.RSAPrivateKey):
-        return Failure(
-            "Internal", "jwt.encode: RS256 needs an RSA private key in PEM", retryable=False
-        )
-    signature: bytes = private.sign(body, padding.PKCS1v15(), hashes.SHA256())
-    return signature
+        if isinstance(private, rsa.RSAPrivateKey):
+            signature: bytes = private.sign(body, padding.PKCS1v15(), hashes.SHA256())
+            return signature
+    except (ValueError, TypeError, unknown):
+        pass
+    return Failure("Internal", "jwt.encode: RS256 needs an RSA private key in PEM", retryable=False)
 
 
 def verify(token: bytes, key: bytes, algorithm: bytes, require_exp: bool) -> Any:

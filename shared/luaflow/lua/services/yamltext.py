@@ -163,7 +163,12 @@ def _integer(text: str, base: int) -> Any:
         number = int(text.replace("_", ""), base)
     except ValueError:
         return text
-    return number if -(2**63) <= number < 2**63 else float(number)
+    if -(2**63) <= number < 2**63:
+        return number
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 # Encoding -------------------------------------------------------------------------------------
@@ -191,7 +196,7 @@ def encode(data: bytes, order: bytes | None) -> str | Failure:
             sort_keys=False,
             width=1 << 30,
         )
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, Invalid) as error:
         return _broken(f"yaml.encode: {error}")
     return text.removesuffix("...\n")
 

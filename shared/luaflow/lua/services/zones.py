@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from luaflow.domain.failure import Failure
 
+LONGEST: Final = 100
+"""Characters of a name; those of the list have fewer than 40."""
 _HEADER: Final = struct.Struct(">4sc15x6l")
 _TYPE: Final = struct.Struct(">lbB")
 
@@ -28,7 +30,7 @@ def _zone(name: str) -> Any:
     if raw is None or raw[:4] != b"TZif":
         return Failure(
             "NotFound",
-            f"time zone '{name}' is not known: use a name of the IANA list, such as "
+            f"time zone '{name[:LONGEST]}' is not known: use a name of the IANA list, such as "
             "'Europe/Berlin', or time.fixed_zone(name, offset_seconds)",
             retryable=False,
         )
@@ -36,6 +38,8 @@ def _zone(name: str) -> Any:
 
 
 def _read(name: str) -> bytes | None:
+    if len(name) > LONGEST:
+        return None
     parts = name.split("/")
     if not all(
         part

@@ -115,7 +115,9 @@ function C.jwt.encode(claims, key, algorithm)
   for name, value in K.stable.pairs(claims) do
     if name ~= "_header" then body[name] = value end
   end
-  if type(claims._header) == "table" then header = claims._header end
+  if type(claims._header) == "table" then
+    for name, value in K.stable.pairs(claims._header) do header[K.stable.tostring(name)] = value end
+  end
   local text, wrong = object(body)
   local head, bad = object(header)
   if not text or not head then

@@ -61,14 +61,18 @@ function A.pbkdf2(what, password, salt, iterations, length, digest)
   if not size then return nil, invalid(what .. ": the key length must be 1 to 1048576") end
   digest = digest == nil and "sha256" or digest
   if not DIGESTS[digest] then return nil, invalid(what .. ': the hash is "sha256" or "sha512"') end
+  -- Each piece of the key takes all iterations.
+  local work = rounds * ((size - 1) // DIGESTS[digest] + 1)
   if K.kind ~= "workflow" then
+    if work > MAX_ITERATIONS then
+      return nil, invalid(what .. ": so long a key takes more than 10000000 iterations in all")
+    end
     return A.io("pbkdf2", digest, password, salt, rounds, size)
   end
-  local work = rounds * ((size - 1) // DIGESTS[digest] + 1)
   if work > WORKFLOW_ITERATIONS then
     return nil, invalid(what .. ": more than 1000000 iterations in a workflow: do it in an activity")
   end
-  return (A.compute("pbkdf2", work * 100, digest, password, salt, rounds, size))
+  return (A.compute("pbkdf2", work * 90, digest, password, salt, rounds, size))
 end
 
 function H.pbkdf2(...) return A.pbkdf2("hash.pbkdf2", ...) end

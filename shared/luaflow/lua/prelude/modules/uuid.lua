@@ -36,7 +36,7 @@ for _, version in N.ipairs({"v3", "v5"}) do
     if not hex or type(name) ~= "string" then
       return nil, invalid("uuid." .. version .. " expects a namespace UUID and a name")
     end
-    return (K.scheduler.service("uuid", version, hex, name))
+    return (K.calls.compute("uuid", #name, version, hex, name))
   end
 end
 
