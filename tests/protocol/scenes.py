@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import orjson
 from tests.protocol.hand import (
@@ -700,6 +701,21 @@ async def dump(hand: Hand) -> dict[str, bytes]:
     ordered = sorted(names)
     contents = await store.read(*(("DUMP", key) for key in ordered)) if ordered else []
     return {key: bytes(content) for key, content in zip(ordered, contents, strict=True)}
+
+
+async def contents(hand: Hand) -> dict[str, Any]:
+    """Every key of the namespace with its content, to be compared.
+
+    Fields of a hash have no order: a look at a large one moves them in what DUMP says of it.
+    """
+    store, found = hand.store, dict[str, Any](await dump(hand))
+    kinds = await store.read(*(("TYPE", key) for key in found)) if found else []
+    hashes = [key for key, kind in zip(found, kinds, strict=True) if bytes(kind) == b"hash"]
+    for key in hashes:
+        fields, ttl = await store.read(("HGETALL", key), ("PTTL", key))
+        flat = [bytes(one) for one in fields]
+        found[key] = sorted(zip(flat[::2], flat[1::2], strict=True)), ttl > 0
+    return found
 
 
 async def fail_over(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.protocol.hand import LEASE, QUEUE, Hand, activity, completed, eager
-from tests.protocol.scenes import dump
+from tests.protocol.scenes import contents
 from tests.support.mutants import mutant, proves, replaced
 
 from luaflow.domain.failure import timeout
@@ -242,11 +242,11 @@ async def test_a_result_without_an_event_keeps_its_activity(hand: Hand) -> None:
     route, task = await hand.idle("w", *eager(1))
     history = route.partition.hist(route.run_id)
     await hand.store.read(("XADD", history, "99-0", "a", "b"))
-    before = await dump(hand)
+    before = await contents(hand)
     now = int((await hand.state(route))["ts"])
     with pytest.raises(LuaflowError, match="XADD"):
         await hand.commit(task, fused=True, results=[completed(1, "a.t", now)])
     with pytest.raises(LuaflowError, match="XADD"):
         await hand.finish(route, 1, "a.t")
-    assert await dump(hand) == before
+    assert await contents(hand) == before
     await hand.store.read(("XDEL", history, "99-0"))

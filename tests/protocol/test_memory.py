@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import pytest
 from tests.protocol.hand import QUEUE, Hand
-from tests.protocol.scenes import SCENES, dump
+from tests.protocol.scenes import SCENES, contents
 from tests.support.engine import Engine, Make
 from tests.support.mutants import Violation, mutant, patience, proves
 
@@ -146,9 +146,9 @@ async def test_a_refused_start_leaves_no_trace(hand: Hand) -> None:
     """Not even its number: what is asked again later is judged afresh."""
     await told(hand, 90)
     call = await SCENES["start"](hand)
-    before = await dump(hand)
+    before = await contents(hand)
     assert await hand.store.one(call) == [b"full", b"90"]
-    assert await dump(hand) == before
+    assert await contents(hand) == before
     await told(hand, 10)
     assert (await hand.store.one(call))[0] == b"started"
 

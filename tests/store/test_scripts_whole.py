@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.protocol.conftest import hand
 from tests.protocol.hand import Hand
-from tests.protocol.scenes import SCENES, dump, script_of
+from tests.protocol.scenes import SCENES, contents, script_of
 from tests.support.mutants import mutant, proves
 
 from luaflow.errors import LuaflowError
@@ -50,10 +50,10 @@ async def write_nothing(hand: Hand, call: Call) -> None:
         if there:
             await store.read(("RENAME", key, f"{key}~"))
         await store.read(("SET", key, "of a wrong type"))
-        before = await dump(hand)
+        before = await contents(hand)
         with pytest.raises(LuaflowError, match="WRONGTYPE"):
             await store.one(call)
-        after = await dump(hand)
+        after = await contents(hand)
         changed = sorted(k for k in before | after if before.get(k) != after.get(k))
         assert not changed, f"{call.script.name} with a wrong {key} wrote {changed}"
         await store.read(("DEL", key))
