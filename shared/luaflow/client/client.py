@@ -331,7 +331,7 @@ def _registered(folder: str | Path, names: set[str]) -> dict[str, Registered]:
         if entry is None or worker is None:
             raise NotFound(
                 f"no worker of the app {folder} has registered the function {name!r}: look at"
-                " its id and its meta.temporal.activity.worker, name another app folder, or name a queue"
+                " its id and its meta.temporal.activity.worker, or name another app or a queue"
             )
         schema = text_of(entry.input_schema)
         found[name] = Registered(worker.task_queue, defaults_of(entry), schema)
