@@ -29,5 +29,5 @@ def arguments(function: F) -> F:
         type=Json(),
         multiple=True,
         metavar="JSON",
-        help="An argument; repeatable.",
+        help='An argument, such as \'{"name": "Ada"}\' or \'"text"\'; repeatable.',
     )(function)

@@ -47,7 +47,13 @@ _WORDS: Final[tuple[tuple[tuple[str, ...], dict[str, Any]], ...]] = (
     (("--start-time",), {"metavar": "TIME", "help": "Not before: 2030-01-31T09:00:00Z."}),
     (("--end-time",), {"metavar": "TIME", "help": "Not after."}),
     (("--jitter",), {"metavar": "TIME", "help": "Later by up to so much."}),
-    (("--overlap-policy",), {"help": "Skip, BufferOne, BufferAll, CancelOther, …"}),
+    (
+        ("--overlap-policy",),
+        {
+            "help": "When the run before goes on: Skip (the default), BufferOne, BufferAll,"
+            " CancelOther, TerminateOther, AllowAll."
+        },
+    ),
     (("--catchup-window",), {"metavar": "TIME", "help": "How late a time may be acted on."}),
     (("--pause-on-failure",), {"is_flag": True, "default": None, "help": "When a run failed."}),
     (("--remaining-actions",), {"type": int, "metavar": "N", "help": "How often; 0: no limit."}),
@@ -252,7 +258,7 @@ def _pause(schedule_id: str, reason: str, *, pause: bool) -> None:
     _ask(schedule_id, verb, "paused" if pause else "unpaused")
 
 
-_OVERLAP: Final[dict[str, Any]] = {"help": "Other than the schedule's: AllowAll, BufferAll, …"}
+_OVERLAP: Final[dict[str, Any]] = {"help": "Other than the schedule's; words as for create."}
 
 
 @schedule.command()

@@ -21,8 +21,17 @@ _OPTIONS: Final[tuple[tuple[tuple[str, ...], dict[str, Any]], ...]] = (
     (("-t", "--type"), {"required": True, "help": "The workflow type, or its entry id."}),
     (("-w", "--workflow-id"), {"metavar": "ID", "help": "Its id; a generated one without."}),
     (("-q", "--task-queue"), {"metavar": "NAME", "help": "Not the queue of its worker entry."}),
-    (("--id-conflict-policy",), {"help": "When the id runs: fail, use_existing, …"}),
-    (("--id-reuse-policy",), {"help": "When the id ran: allow_duplicate, reject_duplicate, …"}),
+    (
+        ("--id-conflict-policy",),
+        {"help": "When the id runs: use_existing (the default), fail, terminate_existing."},
+    ),
+    (
+        ("--id-reuse-policy",),
+        {
+            "help": "When the id ran: allow_duplicate (the default), allow_duplicate_failed_only,"
+            " reject_duplicate, terminate_if_running."
+        },
+    ),
     (("--fail-existing",), {"is_flag": True, "default": None, "help": "Fail when the id runs."}),
     (("--execution-timeout",), {**_TIME, "help": "For all its runs together: 1h30m."}),
     (("--run-timeout",), {**_TIME, "help": "For one run."}),

@@ -98,7 +98,9 @@ def _show_outcome(work: Callable[[], Any]) -> None:
 
 
 @workflow.command("list")
-@click.option("--query", metavar="QUERY", help="ExecutionStatus='Running' AND amount > 100")
+@click.option(
+    "--query", metavar="QUERY", help="Such as: ExecutionStatus='Running' AND amount > 100."
+)
 @click.option("--limit", type=int, default=20, show_default=True, help="How many at most.")
 @click.option("--page", metavar="TEXT", help="The next_page of the page before.")
 @common()

@@ -329,7 +329,10 @@ def _registered(folder: str | Path, names: set[str]) -> dict[str, Registered]:
         entry = loaded.activities.get(name)
         worker = loaded.workers.get(entry.activity.worker) if entry and entry.activity else None
         if entry is None or worker is None:
-            raise NotFound(f"no worker of the app {folder} has registered the function {name!r}")
+            raise NotFound(
+                f"no worker of the app {folder} has registered the function {name!r}: look at"
+                " its id and its meta.temporal.activity.worker, or name another app or a queue"
+            )
         schema = text_of(entry.input_schema)
         found[name] = Registered(worker.task_queue, defaults_of(entry), schema)
     return found
