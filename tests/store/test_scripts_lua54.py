@@ -9,7 +9,7 @@ import redis
 from lupa import lua54
 from tests.protocol.conftest import hand
 from tests.protocol.hand import Hand
-from tests.protocol.scenes import SCENES, dump, partition_of_call
+from tests.protocol.scenes import SCENES, contents, dump, partition_of_call
 
 from luaflow.store import delivery
 from luaflow.store.delivery import Stamp
@@ -78,10 +78,10 @@ def run_in_54(server: redis.Redis, call: Call, first: str) -> Any:
 
 
 async def the_same(hand: Hand, redis_url: str, call: Call) -> None:
-    """A call gets the same answer, and leaves the same state byte for byte."""
+    """A call gets the same answer, and leaves the same state, byte for byte."""
     before = await dump(hand)
     answer = await hand.store.one(call)
-    expected = await dump(hand)
+    expected = await contents(hand)
     for key in expected:
         await hand.store.read(("DEL", key))
     for key, content in before.items():
@@ -90,7 +90,7 @@ async def the_same(hand: Hand, redis_url: str, call: Call) -> None:
         server.response_callbacks.clear()
         again = run_in_54(server, call, hand.store.link.server)
     assert again == answer
-    after = await dump(hand)
+    after = await contents(hand)
     assert set(after) == set(expected)
     changed = {k for k in after if after[k] != expected[k]}
     # the moment is in them: the server names the entries of queues by it, workers were seen then
