@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -118,6 +119,8 @@ def report(error: Exception) -> int:
         for warning in getattr(error, "warnings", ()):  # of an app that does not load
             click.echo(f"warning: {warning}", err=True)
         click.echo(f"error: {error.message}", err=True)
+        if "cannot reach Redis" in error.message and "LUAFLOW_REDIS_URL" not in os.environ:
+            click.echo("LUAFLOW_REDIS_URL says where it is: luaflow dev prints the line", err=True)
         return exit_code(error)
     if isinstance(error, OSError):
         click.echo(f"error: {error}", err=True)

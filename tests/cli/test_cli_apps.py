@@ -274,3 +274,13 @@ def test_version() -> None:
     command = [sys.executable, "-m", "luaflow_cli.main", "--version"]
     done = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("luaflow ")
+
+
+def test_no_server_says_where_the_address_comes_from(luaflow: Commands) -> None:
+    """In a terminal that was not told the address, the commonest mistake, a line says how."""
+    told = luaflow("namespace", "list", "--redis", "redis://127.0.0.1:1")
+    assert "LUAFLOW_REDIS_URL says" not in told.err
+    untold = luaflow(
+        *("namespace", "list", "--redis", "redis://127.0.0.1:1"), env={"LUAFLOW_REDIS_URL": None}
+    )
+    assert (untold.code, "luaflow dev prints the line" in untold.err) == (3, True)
