@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from tests.modules.support_modules import in_function, play
-
-from luaflow.errors import LuaflowError
+from tests.modules.support_modules import play
 
 
 def test_what_a_date_leaves_out() -> None:
@@ -28,19 +24,12 @@ def test_what_is_no_number_is_refused(value: str) -> None:
     assert run.result == [False, "flow.lua:1: field 'year' is not an integer"]
 
 
-def test_a_wrapped_error_keeps_its_context_outside() -> None:
-    """There its message has all of it; kind and the rest are those of the inner one."""
+def test_a_wrapped_error_crosses_as_the_inner_one() -> None:
+    """Message and kind are preserved (contract 9.3); what it was wrapped in stays behind."""
     run = play(
         """local inner = errors.new({ message = "in", kind = errors.NOT_FOUND, retryable = false })
         return nil, errors.wrap(errors.wrap(inner, "mid"), "out")""",
         modules=(),
     )
-    assert (run.failure["kind"], run.failure["message"]) == ("NotFound", "out: mid: in")
+    assert (run.failure["kind"], run.failure["message"]) == ("NotFound", "in")
     assert run.failure["retryable"] is False
-
-
-async def test_a_caller_in_python_sees_it(tmp_path: Path) -> None:
-    """As the text of the exception."""
-    body = 'return nil, errors.wrap(errors.new("in"), "out")'
-    with pytest.raises(LuaflowError, match="out: in"):
-        await in_function(tmp_path, body, modules=())

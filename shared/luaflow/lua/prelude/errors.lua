@@ -58,13 +58,13 @@ function E.from_failure(failure)
   return e
 end
 
---- The failure of an error object: a plain table for the codec. There is one text in it, so what an
--- error was wrapped in leads its message from there on.
+--- The failure of an error object: a plain table for the codec. Its message crosses as it is, without
+-- what the error was wrapped in (contract 9.3: message, details and stack are preserved).
 function E.to_failure(object)
   local e = object[STATE]
   local stack = stack_of(e)
   return {
-    kind = e.kind, message = tostring(object), retryable = e.retryable,
+    kind = e.kind, message = e.message, retryable = e.retryable,
     details = details_of(e), stack = stack ~= "" and stack or nil,
   }
 end
@@ -72,7 +72,7 @@ end
 --- The same error without its details, for when those cannot be written.
 function E.without_details(object)
   local e = object[STATE]
-  local plain = E.make(e.kind, tostring(object), e.retryable)
+  local plain = E.make(e.kind, e.message, e.retryable)
   plain[STATE].stack = stack_of(e)
   return plain
 end
