@@ -30,22 +30,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from luaflow.domain.failure import KINDS
 from tools.programs import ROOT
 
 FOLDER: Final = ROOT / "shared" / "luaflow" / "lua" / "library"
 
-KINDS: Final = (
-    "NotFound",
-    "AlreadyExists",
-    "Invalid",
-    "PermissionDenied",
-    "Unavailable",
-    "Internal",
-    "Canceled",
-    "Conflict",
-    "Timeout",
-    "RateLimited",
-)
 IN_WORKFLOWS: Final = {
     "pure": "the same answer on every replay, no event",
     "recorded": "in the history; a replay takes it from there",
@@ -60,7 +49,7 @@ _FIELD: Final = re.compile(r"@field (\w+) (\S+)(?: `(.*?)`)?(?: (.*))?$")
 _SHAPED: Final = re.compile(r"@field (\w+\??) (.+)$")
 _WORKFLOWS: Final = re.compile(r"Workflows: (\w+)\.(?: Elsewhere: ([\w ]+)\.)?$")
 _PROOF: Final = re.compile(r"Proof: (\S+::\S+)$")
-_KIND: Final = re.compile(rf"nil, ({'|'.join(KINDS)})$")
+_KIND: Final = re.compile(rf"nil, ({'|'.join(filter(None, KINDS))})$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ async def _enqueue(client: Client, given: dict[str, Any]) -> JobHandle:
 @_start_options
 def start(**given: Any) -> None:
     """Put a function into a task queue and return at once."""
-    from luaflow_cli.output import show_fields, show_json
+    from luaflow_cli.output import show_started
 
     async def work() -> JobHandle:
         async with await connect() as client:
@@ -106,12 +106,8 @@ def start(**given: Any) -> None:
 
     job = run(work())
     found = {"job_id": job.job_id}
-    if settings().json:
-        show_json(found | ({"existed": True} if job.existed else {}))
-        return
-    show_fields(found)
-    if job.existed:
-        click.echo("it is there already: nothing new was started")
+    already = "it is there already" if job.existed else ""
+    show_started(found, already, as_json=settings().json)
 
 
 @activity.command()

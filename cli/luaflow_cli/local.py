@@ -97,10 +97,7 @@ async def running(app: App, url: str, namespace: str) -> AsyncIterator[Running]:
 
 
 async def parts(app: App, connect: Callable[[], Awaitable[Store]]) -> list[Part]:
-    """What runs for an app, in the order it is started: each part has connections of its own.
-
-    This is the one place to name another: whatever an app's entries ask to run beside them.
-    """
+    """What workflows need, in the order it is started: each part has connections of its own."""
     from luaflow_scheduler.scheduler import Scheduler
     from luaflow_worker.worker import Worker, WorkerConfig
 

@@ -52,6 +52,16 @@ def show_fields(fields: Mapping[str, Any]) -> None:
         click.echo(f"{name:<{width}}  {text}")
 
 
+def show_started(found: Mapping[str, Any], already: str, *, as_json: bool) -> None:
+    """Write what a start led to; ``already``: it was there, in words ('' where it was not)."""
+    if as_json:
+        show_json({**found, **({"existed": True} if already else {})})
+        return
+    show_fields(found)
+    if already:
+        click.echo(f"{already}: nothing new was started")
+
+
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table: with rich where it is installed and somebody looks, plain text else."""
     if sys.stdout is not None and sys.stdout.isatty() and _rich_table(columns, rows):

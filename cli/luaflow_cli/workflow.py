@@ -38,7 +38,7 @@ def _start_options(function: F) -> F:
 @_start_options
 def start(**given: Any) -> None:
     """Start a workflow and return at once."""
-    from luaflow_cli.output import show_fields, show_json
+    from luaflow_cli.output import show_started
 
     async def work() -> Handle:
         args, how = parse_inputs(given["inputs"], given["input_file"]), how_to_start(given)
@@ -47,12 +47,8 @@ def start(**given: Any) -> None:
 
     handle = run(work())
     found = {"workflow_id": handle.workflow_id, "run_id": handle.run_id, "pid": handle.pid}
-    if settings().json:
-        show_json(found | ({"existed": True} if handle.existed else {}))
-        return
-    show_fields(found)
-    if handle.existed:
-        click.echo("already running: nothing new was started")
+    already = "already running" if handle.existed else ""
+    show_started(found, already, as_json=settings().json)
 
 
 @workflow.command()

@@ -3,10 +3,9 @@
 ``timers`` (namespace time): ``t|run|seq`` timer, ``r|run|seq`` retry, ``c|run|seq``
 schedule-to-close, ``x|run`` run timeout, ``X|run`` execution timeout, ``d|run`` start delay,
 ``g|run`` wait for its rate limit, ``f|run`` pause after failed tasks, ``S|id`` schedule. ``leases``
-(server time):
-``w|run`` workflow task, ``a|run|seq`` attempt, ``s|run|seq`` schedule-to-start, ``n|run`` next
-slice of a continue-as-new, ``z|run`` closing task, ``o|partition`` outbox. ``gc``: run ids. The run
-of a plain job is ``j:<job id>``.
+(server time): ``w|run`` workflow task, ``a|run|seq`` attempt, ``s|run|seq`` schedule-to-start,
+``n|run`` next slice of a continue-as-new, ``z|run`` closing task, ``o|partition`` outbox. ``gc``:
+run ids. The run of a plain job is ``j:<job id>``.
 """
 
 from __future__ import annotations

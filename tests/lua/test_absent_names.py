@@ -23,6 +23,7 @@ SAID = {
     "put the code in a library entry and require it",
     "os.getenv('HOME')": "flow.lua:1: os.getenv is not available in workflows: "
     "pass it as an argument",
+    "local own = {} own.remove()": "flow.lua:1: attempt to call a nil value (field 'remove')",
     "local t = {} t.other()": "flow.lua:1: attempt to call a nil value (field 'other')",
     "nothing()": "flow.lua:1: attempt to call a nil value (global 'nothing')",
 }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 from tests.lua.support_kernel import Play, source
 
 from luaflow.client.client import Client
@@ -65,3 +66,21 @@ async def in_function(
     """What a function returns, called as ``luaflow call`` does."""
     app = write_function(folder, body, modules, entries)
     return await call_function(app, app.functions["app:f"], list(args), no_world)
+
+
+def in_both_contexts(
+    cases: Mapping[str, tuple[str, Any]], modules: Sequence[str]
+) -> tuple[Callable[..., None], Callable[..., Any]]:
+    """Two tests of these cases (name -> body, what it returns): in workflows and in functions."""
+
+    @pytest.mark.parametrize("name", cases)
+    def in_workflows(name: str) -> None:
+        body, expected = cases[name]
+        assert in_workflow(body, modules=modules) == expected
+
+    @pytest.mark.parametrize("name", cases)
+    async def in_functions(tmp_path: Path, name: str) -> None:
+        body, expected = cases[name]
+        assert await in_function(tmp_path, body, modules=modules) == expected
+
+    return in_workflows, in_functions

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 from tests.lua.support_kernel import source
 from tests.modules.support_modules import in_function, in_workflow
 
-from luaflow.lua.files import ABSENT, LATER, prelude_file
+from luaflow.lua.files import ABSENT, LATER
 from luaflow.lua.vm import Engine, LoadError
 from luaflow.registry.modules import FORBIDDEN, KNOWN, PROVIDED, WORKFLOW
 
@@ -45,10 +44,6 @@ def test_the_lists_agree() -> None:
     assert PROVIDED.isdisjoint(ABSENT)
     assert ABSENT < KNOWN
     assert LATER.keys() - ABSENT < PROVIDED
-    said = prelude_file("load").decode()
-    listed = re.search(r'gmatch\(\s*"([^"]+)"', said)
-    assert listed
-    assert sorted(listed[1].split()) == sorted(LATER.keys() - ABSENT)
 
 
 def test_what_is_not_listed_says_so() -> None:

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.modules.support_modules import in_function, in_workflow, no_world, play, write_function
+from tests.modules.support_modules import (
+    in_both_contexts,
+    in_function,
+    no_world,
+    play,
+    write_function,
+)
 
 from luaflow.domain import values
 from luaflow_worker.node import Node
@@ -175,18 +181,7 @@ CASES: dict[str, tuple[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_in_workflows(name: str) -> None:
-    """What the case says."""
-    body, expected = CASES[name]
-    assert in_workflow(body, modules=MODULES) == expected
-
-
-@pytest.mark.parametrize("name", CASES)
-async def test_in_functions(tmp_path: Path, name: str) -> None:
-    """The same there."""
-    body, expected = CASES[name]
-    assert await in_function(tmp_path, body, modules=MODULES) == expected
+test_in_workflows, test_in_functions = in_both_contexts(CASES, MODULES)
 
 
 async def test_fresh_uuids(tmp_path: Path) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import pytest
-from tests.modules.support_modules import in_function, in_workflow, play
+from tests.modules.support_modules import in_both_contexts, play
 
 MODULES = ("json", "payload", "time")
 
@@ -168,18 +166,7 @@ CASES: dict[str, tuple[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_in_workflows(name: str) -> None:
-    """Everything there is."""
-    body, expected = CASES[name]
-    assert in_workflow(body, modules=MODULES) == expected
-
-
-@pytest.mark.parametrize("name", CASES)
-async def test_in_functions(tmp_path: Path, name: str) -> None:
-    """The same."""
-    body, expected = CASES[name]
-    assert await in_function(tmp_path, body, modules=MODULES) == expected
+test_in_workflows, test_in_functions = in_both_contexts(CASES, MODULES)
 
 
 def test_the_verdict_of_a_library_is_recorded() -> None:

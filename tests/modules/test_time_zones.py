@@ -6,13 +6,11 @@ import datetime as dt
 import importlib.resources
 import io
 import zoneinfo
-from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.modules.support_modules import in_function, in_workflow, play
+from tests.modules.support_modules import in_both_contexts, in_workflow, play
 from tests.support.mutants import kernel_mutant, proves
 
 MODULES = ("time", "workflow")
@@ -97,18 +95,7 @@ CASES: dict[str, tuple[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_in_workflows(name: str) -> None:
-    """Everything there is."""
-    body, expected = CASES[name]
-    assert in_workflow(body, modules=MODULES) == expected
-
-
-@pytest.mark.parametrize("name", CASES)
-async def test_in_functions(tmp_path: Path, name: str) -> None:
-    """The same."""
-    body, expected = CASES[name]
-    assert await in_function(tmp_path, body, modules=MODULES) == expected
+test_in_workflows, test_in_functions = in_both_contexts(CASES, MODULES)
 
 
 ZONES = (

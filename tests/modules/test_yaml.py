@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.modules.support_modules import in_function, in_workflow, play
+from tests.modules.support_modules import in_both_contexts, play
 
 from luaflow.domain import values
 from luaflow.domain.failure import Failure
@@ -107,18 +106,7 @@ other: 1
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_in_workflows(name: str) -> None:
-    """Everything there is."""
-    body, expected = CASES[name]
-    assert in_workflow(body, modules=MODULES) == expected
-
-
-@pytest.mark.parametrize("name", CASES)
-async def test_in_functions(tmp_path: Path, name: str) -> None:
-    """The same."""
-    body, expected = CASES[name]
-    assert await in_function(tmp_path, body, modules=MODULES) == expected
+test_in_workflows, test_in_functions = in_both_contexts(CASES, MODULES)
 
 
 HOSTILE = {

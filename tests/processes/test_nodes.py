@@ -385,19 +385,22 @@ async def test_the_heartbeat_keeps_names(stage: Stage) -> None:
     """A name would expire; one that somebody else got meanwhile is not taken back."""
     await stage.app(
         {
+            "hears": "return process.inbox():receive():topic()",
             "f": """
             process.registry.register("kept", nil, 1)
             process.registry.register("lost", nil, 1)
+            process.send((...), "registered")
             process.inbox():receive()
-            """
+            """,
         }
     )
     node = await stage.node()
-    task = asyncio.create_task(node.call("app:f", []))
+    hears = asyncio.create_task(node.call("app:hears", []))
+    await asyncio.sleep(0)
+    (hearing,) = node.processes.calls.values()
+    task = asyncio.create_task(node.call("app:f", [hearing.pid]))
     store, names = stage.engine.store, node.processes.names
-    async with asyncio.timeout(5):
-        while len(names.shared) < 2:
-            await asyncio.wait({task}, timeout=0.01)
+    assert await within(hears) == "registered"
     kept, lost = (inboxes.home(store, n).name(n) for n in ("kept", "lost"))
     await store.read(("PEXPIRE", kept, 5000), ("HSET", lost, "pid", "{n000000000009@h|1}"))
     await node.processes._beat()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import redis
@@ -11,11 +12,26 @@ from tests.support.engine import engine, make_engine
 from tests.support.keys import forget
 from tests.support.linting import linted
 
+from luaflow.store.gates import Reservation, reserve
 from luaflow.store.link import Link
 from luaflow.store.namespaces import Settings, create_namespace
 from luaflow.store.store import Store
+from luaflow_worker import limits
 
 __all__ = ["engine", "hand", "make_engine"]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """The questions for moments of rate limits that workers ask from now on."""
+    found: list[tuple[Any, ...]] = []
+
+    async def counted(*args: Any) -> Reservation:
+        found.append(args)
+        return await reserve(*args)
+
+    monkeypatch.setattr(limits, "reserve", counted)
+    return found
 
 
 @pytest.fixture

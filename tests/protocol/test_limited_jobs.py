@@ -15,7 +15,6 @@ from tests.support.mutants import mutant, proves, replaced
 from luaflow.client import Job, asking
 from luaflow.client import jobs as client_jobs
 from luaflow.errors import NoAnswer
-from luaflow.store.gates import Reservation, reserve
 from luaflow_worker import lanes, limits
 
 LIMIT = {"stamp": {"rate_limit": {"limit": 2, "per": "600ms"}}}
@@ -34,16 +33,9 @@ async def enqueue(engine: Engine, name: str, number: int, **how: Any) -> None:
     replaced(limits.Limits, "of", lambda _self, _attempt: []),
 )
 async def test_jobs_obey_the_rate_of_their_function(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, asked: list[tuple[Any, ...]]
 ) -> None:
     """Each asks once: what was put off comes back at its moment, and passes."""
-    asked = []
-
-    async def counted(*args: Any) -> Reservation:
-        asked.append(args)
-        return await reserve(*args)
-
-    monkeypatch.setattr(limits, "reserve", counted)
     await ready(engine, entries=LIMIT, workers=1)
     began = time.monotonic()
     await enqueue(engine, "stamp", 6)

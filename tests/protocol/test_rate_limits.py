@@ -13,7 +13,7 @@ from tests.protocol.hand import Hand
 from tests.support.engine import Engine, within
 from tests.support.mutants import mutant, proves, replaced
 
-from luaflow.store.gates import Reservation, reserve
+from luaflow.store.gates import reserve
 from luaflow_worker import limits
 
 MANY = """
@@ -89,16 +89,9 @@ async def test_each_value_of_the_key_has_a_rate_of_its_own(engine: Engine) -> No
 
 @proves(mutant("take_activity", "v[2], a.s2c, a.hb, more[4] }", "v[2], a.s2c, a.hb, false }"))
 async def test_a_reserved_moment_is_asked_for_once(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, asked: list[tuple[Any, ...]]
 ) -> None:
     """An activity that was put off runs when it comes back: it has paid, and nobody spins."""
-    asked = []
-
-    async def counted(*args: Any) -> Reservation:
-        asked.append(args)
-        return await reserve(*args)
-
-    monkeypatch.setattr(limits, "reserve", counted)
     entries = {"stamp": {"rate_limit": {"limit": 2, "per": "600ms"}}}
     await ready(engine, entries=entries, workers=1)
     run = await engine.start("many", ACTIVITY, 6)
@@ -108,16 +101,9 @@ async def test_a_reserved_moment_is_asked_for_once(
 
 @proves(replaced(limits, "KEPT_SECONDS", 0.0))
 async def test_a_worker_asks_for_many_starts_at_once(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, asked: list[tuple[Any, ...]]
 ) -> None:
     """Where a tenth of a second is worth many starts, one question is enough for all of them."""
-    asked = []
-
-    async def counted(*args: Any) -> Reservation:
-        asked.append(args)
-        return await reserve(*args)
-
-    monkeypatch.setattr(limits, "reserve", counted)
     await ready(engine, options={"task_queue_activities_per_second": 5000}, workers=1)
     run = await engine.start("many", ACTIVITY, 100)
     assert await within(run.result()) == 100

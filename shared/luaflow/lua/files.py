@@ -32,6 +32,9 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
 }
 """Module -> the files below `modules` that an engine loads when its code lists that module."""
 
+LISTED: Final = " ".join(sorted(LATER.keys() - ABSENT)).encode()
+"""Those that are there once they are listed, for the messages of `require`."""
+
 
 @cache
 def prelude_file(name: str) -> bytes:

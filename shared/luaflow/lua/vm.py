@@ -356,7 +356,8 @@ class _Door(NamedTuple):
 
 
 _DOOR: Final = b"""
-local K = ...
+local K, listed = ...
+for name in K.native.string.gmatch(listed, "%S+") do K.load.later(name) end
 return K.load.compile, K.load.allow, K.load.import, K.open, K.check
 """
 
@@ -382,7 +383,7 @@ def _boot(
             runtime.execute(_LEND, kernel, runtime.set_max_memory, time.thread_time)
     configure = b"local K = ...; return K.configure"
     runtime.execute(configure, kernel)(kind.encode(), source.entry_id.encode(), *limits)
-    return _Door(*runtime.execute(_DOOR, kernel)), run_file
+    return _Door(*runtime.execute(_DOOR, kernel, files.LISTED)), run_file
 
 
 def _refuse(_object: object, _name: object, _setting: bool) -> NoReturn:

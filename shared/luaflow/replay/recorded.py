@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from luaflow.domain.events import CLOSING, NEWS, STARTED, TASK_COMPLETED, Event
+from luaflow.domain.events import CLOSING, NEWS, TASK_COMPLETED, Event
 
 SIGNALED = "WorkflowExecutionSignaled"
 _OPS = {
@@ -96,9 +96,3 @@ def _written_with(event: Event) -> bool:
     if event.type == SIGNALED:
         return "seq" in event.body
     return event.type not in NEWS and event.type != TASK_COMPLETED
-
-
-def batch_order(events: Sequence[Event]) -> list[Event]:
-    """Return what one decision is fed, in order: the start, messages, the rest (design 5.2)."""
-    start = [e for e in events if e.type == STARTED]
-    return start + [e for e in events if e.type in NEWS]

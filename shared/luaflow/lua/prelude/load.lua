@@ -29,13 +29,11 @@ local FORBIDDEN = {
   debug = "use print, or `luaflow workflow trace`", package = "list libraries under `imports`",
 }
 
--- Modules whose files are loaded when code lists them (LATER in files.py).
+-- Modules whose files are loaded when code lists them: Python says which (LATER in files.py).
 local LATER = {}
-for name in N.string.gmatch(
-  "activity base64 crypto env events hash http http_client metrics registry yaml", "%S+"
-) do
-  LATER[name] = true
-end
+
+--- Say that there is a module of this name, whose file may not be loaded.
+function L.later(name) LATER[name] = true end
 
 local function forbidden(name)
   if K.kind ~= "workflow" or not FORBIDDEN[name] then return nil end

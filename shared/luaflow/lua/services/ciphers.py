@@ -9,7 +9,6 @@ from luaflow.domain.failure import Failure
 from luaflow.lua.services.libraries import library
 
 NONCE: Final = 12
-TAG: Final = 16
 
 
 def random_bytes(length: int) -> bytes:

@@ -14,7 +14,6 @@ from luaflow.patience import OutOfTime, at_most
 
 SECONDS: Final = 1.0
 """Of CPU time, for one value."""
-SCHEMA_BYTES: Final = 256 * 1024
 _SCHEMAS_BY_NAME: Final = frozenset(
     {"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"}
 )

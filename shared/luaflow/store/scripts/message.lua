@@ -1,4 +1,4 @@
--- message: puts a message (signal, cancel request, update) into the history of an open run, or several
+-- message: puts a message (signal, cancel request) into the history of an open run, or several
 -- of one request together.
 -- KEYS meta wf run hist tq sticky sess leases timers
 -- ARGV server session request:int lowest:int asked run_id queue sticky type body more...
