@@ -101,27 +101,33 @@ async def test_a_deferred_activity_survives_its_worker(engine: Engine) -> None:
     assert await handle.result(timeout=PATIENCE) == {"value": 7}
 
 
-async def test_its_time_still_ends_it(engine: Engine) -> None:
+async def test_its_time_still_ends_it(make_engine: Make) -> None:
     """The start-to-close timeout runs, whoever has the token."""
+    engine = await make_engine(simulated=True)
     await ready(engine)
     handle, token = await begun(
-        engine, start_to_close_timeout="200ms", retry_policy={"maximum_attempts": 1}
+        engine, start_to_close_timeout="1m", retry_policy={"maximum_attempts": 1}
     )
+    await let_go(engine)
+    await engine.shift(61_000)
+    await engine.worker()
     assert (await handle.result(timeout=PATIENCE))["kind"] == "Timeout"
     with pytest.raises(NotFound, match="ended already"):
         await engine.client.complete_activity(token, 1)
 
 
-async def test_heartbeats_keep_it_and_are_missed(engine: Engine) -> None:
+async def test_heartbeats_keep_it_and_are_missed(make_engine: Make) -> None:
     """With a heartbeat timeout somebody outside has to say that it is alive."""
+    engine = await make_engine(simulated=True)
     await ready(engine)
     handle, token = await begun(
-        engine, heartbeat_timeout="300ms", retry_policy={"maximum_attempts": 1}
+        engine, heartbeat_timeout="30s", retry_policy={"maximum_attempts": 1}
     )
     await let_go(engine)
     before = (await record(engine, token)).beat
     assert await engine.client.heartbeat_activity(token, {"step": 1}) is False
     assert (await record(engine, token)).beat >= before
+    await engine.shift(31_000)
     await engine.worker()
     outcome = await handle.result(timeout=PATIENCE)
     assert (outcome["kind"], "heartbeat" in outcome["message"]) == ("Timeout", True)

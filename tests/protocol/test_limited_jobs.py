@@ -10,7 +10,7 @@ from tests.protocol import gates
 from tests.protocol.test_priority import ONE_AT_A_TIME, URGENT
 from tests.protocol.test_rate_limits import obeys, ready
 from tests.support.engine import Engine, within
-from tests.support.mutants import mutant, proves, replaced
+from tests.support.mutants import mutant, patience, proves, replaced
 
 from luaflow.client import Job, asking
 from luaflow.client import jobs as client_jobs
@@ -25,7 +25,7 @@ async def enqueue(engine: Engine, name: str, number: int, **how: Any) -> None:
     """Run jobs of one function to their end."""
     many = [Job(f"app:{name}", (str(n),)) for n in range(number)]
     for job in await engine.client.enqueue_many(many, queue="q", **how):
-        await job.result(timeout=10)
+        await job.result(timeout=patience())
 
 
 @proves(
