@@ -15,6 +15,7 @@ from luaflow.client.client import Client
 from luaflow.domain.events import RUNTIME_VERSION
 from luaflow.domain.ids import check_name
 from luaflow.errors import InvalidArgument
+from luaflow.observe.server import ServerFindings
 from luaflow.observe.turning import Turning
 from luaflow.registry.app import App, load_app
 from luaflow.registry.entries import CallableEntry, WorkerOptions
@@ -24,6 +25,7 @@ from luaflow.store.keys import Partition
 from luaflow.store.lanes import lanes_of
 from luaflow.store.store import Store
 from luaflow.store.tasks import Found
+from luaflow.store.watch import ServerWatch
 from luaflow_worker.activity_tasks import ActivityTasks
 from luaflow_worker.asks import Asks
 from luaflow_worker.engines import Engines
@@ -98,6 +100,8 @@ class Worker:
         self.metrics.slots_used("workflow", lambda: self.workflows.active)
         self.metrics.slots_used("activity", lambda: len(self.activities.running))
         self.metrics.sticky_runs(lambda: len(self.workflows.cache))
+        self.watch = ServerWatch(store)
+        ServerFindings(self._registry, lambda: self.watch.findings)
         self.draining = False
         self._turning = Turning()
         self.alive = self._turning.alive
@@ -176,7 +180,10 @@ class Worker:
         """Start to serve; returns when the worker reads its queues."""
         role, options = self.config.role, self.options
         self._turning.start()
-        self._services = [Presence(self.store, self.id, self._places, self._describe)]
+        self._services = [
+            Presence(self.store, self.id, self._places, self._describe),
+            self.watch,
+        ]
         if role != "activity" and not options.disable_workflow_worker:
             slots = options.max_concurrent_workflow_task_execution_size
             self.metrics.slots("workflow", slots)
