@@ -43,7 +43,7 @@ class Scheduler:
         self.sweep = Sweep(store, queues, self.metrics, period=sweep_seconds)
         self._guard = Guard(store)
         ServerFindings(registry, lambda: self._guard.findings)
-        self._gauges = Gauges(store, queues, registry)
+        self._gauges = Gauges(store, queues, registry, self.sweep.stuck)
         self._turning = Turning()
         self.alive = self._turning.alive
 

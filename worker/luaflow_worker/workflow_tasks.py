@@ -24,7 +24,7 @@ from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 from luaflow_worker.children import Types
 from luaflow_worker.engines import Engines
-from luaflow_worker.faults import fault_of, reason_of, stuck_text
+from luaflow_worker.faults import fail_call, fault_of, reason_of
 from luaflow_worker.live import Cache, Clock, Live, Result
 from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.metrics import WorkerMetrics
@@ -33,8 +33,6 @@ from luaflow_worker.taking import Entry, Taken, read_events, revive, take
 
 log = logging.getLogger(__name__)
 
-PAUSE_MS = 1000
-"""Pause after a decision failed; doubled with each failure in a row, by the script."""
 ROUND_SECONDS = 0.1
 """What the decisions of one round may take together, before they are committed."""
 MAX_PLAIN_ONLY = 10_000
@@ -389,11 +387,4 @@ class WorkflowTasks:
         log.error("workflow %s (run %s) is stuck: %s", route.workflow_id, route.run_id, fault)
         self._metrics.task_failed(type, reason_of(fault))
         self._untake(route.run_id, turn)
-        call = transitions.fail_task(
-            route=route,
-            turn=turn,
-            worker=self._worker,
-            delay=PAUSE_MS,
-            reason=stuck_text(fault, self._worker),
-        )
-        await self._store.one(call)
+        await self._store.one(fail_call(route, turn, self._worker, fault))
