@@ -72,6 +72,10 @@ class Condition:
     value: str | bool | float
     attribute: bool = True
 
+    def is_for(self, field: str, value: str) -> bool:
+        """Whether it asks for this value of a field."""
+        return (self.field, self.value) == (field, value) and self.op in ("=", "==")
+
     def holds(self, run: Mapping[str, Any]) -> bool:
         """Whether it holds of a run (fields, and ``attributes``); of a list, whether one does.
 
@@ -108,9 +112,7 @@ class Query:
             return [("type", self.type)]
         if self.status is not None:
             return [("status", self.status)]
-        if any(
-            one.field == HEALTH and one.value == STUCK and one.op != "!=" for one in self.fields
-        ):
+        if any(one.is_for(HEALTH, STUCK) for one in self.fields):
             return [("status", "running")]
         return [("status", status) for status in STATUSES]
 
@@ -143,8 +145,9 @@ def parse_query(text: str | None) -> Query:
     """Read a query; None and blank text ask for everything.
 
     Fields are ``ExecutionStatus``, ``WorkflowType``, ``WorkflowId`` (with ``=``), ``RunId``,
-    ``TaskQueue``, ``StartTime`` and ``CloseTime`` (RFC 3339) and ``WorkflowHealth`` (ok or stuck), in
-    this spelling or with underscores; any other name is a search attribute. Raises Invalid that says what cannot be read, and where.
+    ``TaskQueue``, ``StartTime`` and ``CloseTime`` (RFC 3339) and ``WorkflowHealth`` (ok or stuck),
+    in this spelling or with underscores; any other name is a search attribute. Raises Invalid that
+    says what cannot be read, and where.
     """
     whole = text or ""
     found: dict[str, str] = {}

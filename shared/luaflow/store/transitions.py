@@ -251,7 +251,7 @@ def release_task(*, route: Route, turn: int, worker: str) -> Call:
 def fail_task(
     *, route: Route, turn: int, worker: str, delay: int, reason: bytes, cap: int = 60_000
 ) -> Call:
-    """Say that a decision could not be made; it is tried again after ``delay`` ms, ``cap`` later."""
+    """Say that a decision could not be made; it is tried again after ``delay`` ms … ``cap``."""
     p, wid, rid, _, _ = route
     keys = [p.meta, p.wf(wid), p.run(rid), p.leases, p.timers]
     return Call(load("fail_task"), keys, [rid, turn, worker, delay, reason, cap])
