@@ -68,9 +68,10 @@ async def retry_task(store: Store, workflow_id: str, run_id: str | None = None) 
     ((status, task),) = await store.read(
         ("HMGET", route.partition.run(route.run_id), "status", "task")
     )
-    if (status, task) != (b"running", b"backoff"):
+    due = f"f|{route.run_id}"
+    waits = (status, task) == (b"running", b"backoff")
+    if not waits or not await _bring_forward(store, route.partition, due):
         raise Refused(f"the workflow {workflow_id!r} does not wait to be tried again")
-    await _bring_forward(store, route.partition, f"f|{route.run_id}")
 
 
 async def _waiting(store: Store, place: tuple[Route, str]) -> Record:
@@ -94,13 +95,14 @@ def _name(place: tuple[Route, str]) -> str:
     return f"activity {seq} of {route.workflow_id!r}"
 
 
-async def _bring_forward(store: Store, p: Partition, member: str) -> None:
-    """Make a date due now, and wake the schedulers; one that is not there has been acted on."""
+async def _bring_forward(store: Store, p: Partition, member: str) -> bool:
+    """Make a date due now, and wake the schedulers; whether it was there."""
     (score,) = await store.read(("ZSCORE", p.timers, member))
     if score is None:
-        return
+        return False
     found = bytes(score).decode()
     await store.one(
         transitions.put_off(partition=p, set_key=p.timers, member=member, score=found, delay=0)
     )
     await store.read(("PUBLISH", p.bell(), "0"))
+    return True
