@@ -53,6 +53,11 @@ async def stuck(handle: Handle) -> dict[str, object]:
             await asyncio.sleep(0.1)
 
 
+def heal(effects: Path) -> None:
+    """From now on the activities do no harm."""
+    effects.touch()
+
+
 async def command(server: EmbeddedServer, *words: str) -> None:
     """What an operator types."""
     answer = await asyncio.to_thread(Commands(server.url, NAMESPACE), *words)
@@ -83,7 +88,7 @@ async def test_an_activity_that_kills_its_process(
     await supervisor.said(f"^poison {name} ", KILLS)
     assert await others(client, 20) < 20
     assert sum(line.startswith("poison") for line in supervisor.lines) == KILLS
-    effects.touch()
+    heal(effects)
     await command(server, "activity", "reset", "-w", "bad", "-a", "1")
     assert await bad.result(30) == f"{name} lives"
     assert (await bad.describe())["health"] == {"state": "ok"}
@@ -100,7 +105,7 @@ async def test_a_decision_that_kills_its_process(
     assert health["reason"]["reason"] == "lost"  # type: ignore[index]
     await others(client, 20)
     assert sum(line.startswith("poison") for line in supervisor.lines) == KILLS
-    effects.touch()
+    heal(effects)
     await command(server, "workflow", "retry", "-w", "bad")
     assert await bad.result(30) == "die_here lives"
 
@@ -114,7 +119,7 @@ async def test_a_plain_job_that_kills_its_process(
     options = {"activity.retry_policy": {"initial_interval": "50ms", "backoff_coefficient": 1}}
     job = await client.enqueue("app:die", "die", id="bad", queue="orders", options=options)
     async with asyncio.timeout(60):
-        while (await job.describe()).get("state") != "parked":
+        while (await job.describe()).get("state") != "parked":  # noqa: ASYNC110 - looks as people do
             await asyncio.sleep(0.1)
     assert [one["state"] for one in await client.list_jobs()] == ["parked"]
     assert len(await supervisor.said("^poison die ", KILLS)) == KILLS

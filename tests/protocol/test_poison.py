@@ -60,9 +60,7 @@ class Doctor:
             await store.read(("ZADD", p.leases, due, f"a|{route.run_id}|{seq}"))
         else:
             worker = f"w{record.attempt}"
-            await self.hand.take_activity(
-                route, worker=worker, token=token, attempt=record.attempt
-            )
+            await self.hand.take_activity(route, worker=worker, token=token, attempt=record.attempt)
         await self.hand.shift(LEASE)
         await self.look(route)
         ((due, now),) = [
@@ -227,7 +225,9 @@ async def test_a_plain_job_is_parked_too(hand: Hand, doctor: Doctor) -> None:
     await unparking.try_now(store, place)
     await doctor.look(place[0])
     assert (await job.describe())["state"] == "scheduled"
-    with pytest.raises(Refused, match="the job 'bad' does not wait .* waits in its queue"):
+    with pytest.raises(
+        Refused, match="the job 'bad' does not wait for an attempt: it waits in its queue"
+    ):
         await unparking.give_up(store, place, "no", "Poison")
     await doctor.lose(place[0], SEQ)
     await unparking.give_up(store, place, "it kills its workers", "Poison")

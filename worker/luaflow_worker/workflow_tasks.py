@@ -29,7 +29,7 @@ from luaflow_worker.live import Cache, Clock, Live, Result
 from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.steps import Activities, Step, Sticky, names_in, news_behind, spell
-from luaflow_worker.taking import Entry, Taken, read_events, revive, take
+from luaflow_worker.taking import Entry, Taken, is_long, revive, take, taken_again
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,10 @@ class WorkflowTasks:
             self.taken[task.route.run_id] = (task.route, task.turn)
         try:
             for task in found:
-                if step := await self._step_of(task):
+                if is_long(task):  # nobody waits for its replay
+                    self.active += 1
+                    self.spawn(self._take_alone(task))
+                elif step := await self._step_of(task):
                     steps.append(step)
                 if not task.cached:
                     await asyncio.sleep(0)  # a replay may have taken long
@@ -115,6 +118,17 @@ class WorkflowTasks:
                 self._let_go(live)
             raise
         return steps
+
+    async def _take_alone(self, task: Taken) -> None:
+        step = None
+        try:
+            step = await self._step_of(task)
+        finally:
+            if step is None:
+                self._untake(task.route.run_id, task.turn)
+                self._give_back(1)
+        if step:
+            await self._run([step])
 
     async def drain(self, seconds: float) -> None:
         """Wait for the decisions on their way; those that need longer go back to the queue."""
@@ -294,13 +308,8 @@ class WorkflowTasks:
 
     async def _decide_again(self, live: Live) -> Step | None:
         """The close was refused: messages came. Rebuild the run; the turn is still ours."""
-        route = live.place.route
-        events = await read_events(self._store, route, 1, 1 << 53)
-        parent = orjson.dumps(live.place.parent).decode() if live.place.parent else ""
-        self.taken[route.run_id] = (route, live.turn)
-        task = Taken(
-            route, live.place.type, live.turn, events[-1].id, live.clock, None, events, parent
-        )
+        task = await taken_again(self._store, live)
+        self.taken[live.run_id] = (task.route, live.turn)
         return await self._step_of(task)
 
     def _untake(self, run_id: str, turn: int) -> None:
