@@ -26,6 +26,7 @@ from luaflow.registry.app import load_app
 from luaflow.store.store import Store
 from luaflow_scheduler.scheduler import Scheduler
 from luaflow_worker.worker import Worker, WorkerConfig
+from tools.figures import record
 
 EVENTS = 200_000
 SIGNALS = 500
@@ -251,8 +252,6 @@ def main() -> None:
     for name, value in figures.items():
         print(f"{name:<28} {value}")
     if given.record:
-        from tools.figures import record
-
         repeat = f"python -m tools.long_history --events {given.events} --record"
         record("long_history", {"runs": 1}, repeat=repeat, server="", seconds=took, notes=figures)
 

@@ -300,7 +300,7 @@ class WorkflowTasks:
 
     def _fuse(self, live: Live) -> Step | None:
         results, live.results = live.results, []
-        if live.run_id in self._plain_only or live.place.upgrades:
+        if live.run_id in self._plain_only or live.plain:
             self._activities.finish(live, results)
             live.busy = False
             return None
