@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -125,3 +126,40 @@ async def test_a_plain_job_that_kills_its_process(
     assert len(await supervisor.said("^poison die ", KILLS)) == KILLS
     await command(server, "activity", "fail", "-a", "bad", "--reason", "it kills its worker")
     assert await job.status() == "failed"
+
+
+async def latencies(client: Client, number: int) -> list[float]:
+    """Of runs that do no harm, four at a time, each from its start to its result (s)."""
+    found: list[float] = []
+
+    async def one_after_the_other() -> None:
+        while len(found) < number:
+            since = time.monotonic()
+            assert await client.execute("app:calls", "echo") == "echo"
+            found.append(time.monotonic() - since)
+
+    await asyncio.gather(*(one_after_the_other() for _ in range(4)))
+    return sorted(found)
+
+
+async def test_fifty_poisoned_runs_leave_others_alone(fleet: Fleet, client: Client) -> None:
+    """Fifty runs that never stop computing: 99 of 100 others hardly notice."""
+    await asyncio.gather(fleet.worker(), fleet.scheduler())
+    await latencies(client, 50)
+    before = await latencies(client, 400)
+    bad = [await client.start("app:loops") for _ in range(50)]
+    await stuck(bad[0])
+    since = time.monotonic()
+    during: list[float] = []
+    while time.monotonic() - since < 30:
+        during += await latencies(client, 200)
+    during.sort()
+    told = f"p50 and p99, before: {middle_and_end(before)}, during: {middle_and_end(during)} ms"
+    logging.getLogger(__name__).warning(told)
+    assert middle_and_end(during)[1] < max(250, 10 * middle_and_end(before)[1]), told
+
+
+def middle_and_end(found: list[float]) -> tuple[float, float]:
+    """The 50th and the 99th percentile, in ms."""
+    p50, p99 = (round(found[len(found) * n // 100] * 1000, 1) for n in (50, 99))
+    return p50, p99

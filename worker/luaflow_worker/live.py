@@ -35,7 +35,8 @@ class Clock(NamedTuple):
 class Live:
     """A run in memory. ``cid`` is its last decision made here: what makes the coroutine valid.
 
-    ``chances``: how often the cache passes it over before it has to leave.
+    ``chances``: how often the cache passes it over before it has to leave. ``apart``: its engine is
+    one for suspects (``quarantine``), so it is not kept.
     """
 
     place: Place
@@ -49,6 +50,7 @@ class Live:
     dropped: bool = False
     results: list[Result] = field(default_factory=list)
     chances: int = 0
+    apart: bool = False
 
     @property
     def run_id(self) -> str:
@@ -57,8 +59,8 @@ class Live:
 
     @property
     def plain(self) -> bool:
-        """Whether no fused step is tried: it upgrades, or a refusal would cost a long replay."""
-        return self.place.upgrades or self.length > LONG
+        """Whether no fused step is tried: it is not kept, or a refusal would cost a long replay."""
+        return self.apart or self.place.upgrades or self.length > LONG
 
     def drop(self) -> None:
         """Forget the coroutine; the next decision rebuilds it by replay."""
@@ -79,7 +81,7 @@ class Live:
 class Cache:
     """The sticky cache: the most recently used runs, about ``size``; busy ones never leave.
 
-    A run of 10,000 events is passed over once before it leaves, of 20,000 twice, of 100,000 ten times.
+    A run of 10,000 events is passed over once before it leaves, of 20,000 twice, at most ten times.
     """
 
     def __init__(self, size: int, evicted: Callable[[Live], None]) -> None:
@@ -103,6 +105,9 @@ class Cache:
 
     def put(self, live: Live) -> None:
         """Keep the run; the one unused for longest leaves if there is no room."""
+        if live.apart:
+            self.drop(live)
+            return
         before = self._runs.get(live.run_id)
         if before is not None and before is not live and not before.busy:
             before.drop()  # the run was taken anew while a step of this one was under way
@@ -118,7 +123,7 @@ class Cache:
                 self._evicted(old)
 
     def _may_leave(self, old: Live) -> bool:
-        """Whether its turn has come: a long one, which costs a long replay, is passed over first."""
+        """Whether its turn has come: one that costs a long replay is passed over first."""
         if not old.chances:
             return True
         old.chances -= 1

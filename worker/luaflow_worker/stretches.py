@@ -1,7 +1,7 @@
-"""A history read and replayed a stretch at a time: a long one neither fills memory nor stops others.
+"""A history read and replayed a stretch at a time: a long one fills no memory and stops nobody.
 
 A stretch begins with a decision (or with the history), so that what one asked for stays together.
-Between two of them the event loop turns: leases are renewed, others go on, a supervisor hears of us.
+Between two of them the event loop turns: leases are renewed, others go on, supervisors hear of us.
 """
 
 from __future__ import annotations

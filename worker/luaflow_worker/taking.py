@@ -6,8 +6,8 @@ import functools
 import itertools
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import orjson
 
@@ -64,11 +64,7 @@ class Taken(NamedTuple):
     cached: Live | None
     events: list[Event]
     parent: str
-
-
-def is_long(task: Taken) -> bool:
-    """Whether it takes a replay that others should not wait for."""
-    return task.cached is None and task.length > LONG_REPLAY
+    fails: int = 0
 
 
 def _busy(cache: Cache, run_id: str) -> Live | None:
@@ -133,8 +129,15 @@ async def take(
         parent = bytes(a[9] or b"").decode()
         clock, events = Clock(now, at), parse_events(a[11])
         kind = bytes(a[7]).decode()
-        taken.append(Taken(route, kind, turn, length, clock, valid, events, parent))
+        taken.append(Taken(route, kind, turn, length, clock, valid, events, parent, int(a[12])))
     return taken
+
+
+async def release(store: Store, worker: str, held: Iterable[tuple[Route, int]]) -> None:
+    """Give tasks back to their queues; ``held``: routes and turns."""
+    await store.apart(
+        *(transitions.release_task(route=r, turn=turn, worker=worker) for r, turn in held)
+    )
 
 
 async def taken_again(store: Store, live: Live) -> Taken:

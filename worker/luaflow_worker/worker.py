@@ -35,6 +35,7 @@ from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.node import Node
 from luaflow_worker.polling import MAX_STREAMS, Poller
 from luaflow_worker.presence import Leases, Presence
+from luaflow_worker.quarantine import Quarantine
 from luaflow_worker.taken_activities import ActivityEntry
 from luaflow_worker.taking import Entry
 from luaflow_worker.workflow_tasks import WorkflowTasks
@@ -141,6 +142,7 @@ class Worker:
             self.activities,
             self.metrics,
             deliver=self._courier.tell,
+            quarantine=Quarantine(self._make_engines(), cpu_seconds=self._cpu),
             cache_size=self.config.cache,
             sticky_ms=options.sticky_schedule_to_start_timeout_ms,
             local_slots=options.max_concurrent_local_activity_execution_size,
@@ -261,6 +263,7 @@ class Worker:
         await self.activities.drain(end - loop.time())
         await self.workflows.drain(SETTLE_SECONDS)
         await self.activities.drain(SETTLE_SECONDS)  # what the last decisions let go of
+        self.workflows.quarantine.close()
         await self._engines.close()
         await self._courier.settle()
         await self._courier.close()

@@ -14,11 +14,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import orjson
-
 from luaflow.domain.events import Event
 from luaflow.errors import LuaflowError, Unavailable, Unknown
-from luaflow.store import transitions
 from luaflow.store.link import Call
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
@@ -28,8 +25,9 @@ from luaflow_worker.faults import fail_call, fault_of, reason_of
 from luaflow_worker.live import Cache, Clock, Live, Result
 from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.metrics import WorkerMetrics
+from luaflow_worker.quarantine import Quarantine
 from luaflow_worker.steps import Activities, Step, Sticky, names_in, news_behind, spell
-from luaflow_worker.taking import Entry, Taken, is_long, revive, take, taken_again
+from luaflow_worker.taking import Entry, Taken, release, revive, take, taken_again
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +49,7 @@ class WorkflowTasks:
         metrics: WorkerMetrics,
         *,
         deliver: Callable[[int, set[int]], None],
+        quarantine: Quarantine,
         cache_size: int = 1000,
         sticky_ms: int = 0,
         local_slots: int = 1000,
@@ -64,6 +63,7 @@ class WorkflowTasks:
         self.locals = LocalActivities(activities.run_here, local_slots, local_per_second)
         self._metrics = metrics
         self._deliver = deliver
+        self.quarantine = quarantine
         self._sticky = Sticky(worker if cache_size else "", sticky_ms)
         self.cache = Cache(max(cache_size, 1), lambda _: metrics.evicted())
         self.taken: dict[str, tuple[Route, int]] = {}
@@ -104,7 +104,7 @@ class WorkflowTasks:
             self.taken[task.route.run_id] = (task.route, task.turn)
         try:
             for task in found:
-                if is_long(task):  # nobody waits for its replay
+                if self.quarantine.alone(task):
                     self.active += 1
                     self.spawn(self._take_alone(task))
                 elif step := await self._step_of(task):
@@ -121,14 +121,16 @@ class WorkflowTasks:
 
     async def _take_alone(self, task: Taken) -> None:
         step = None
-        try:
-            step = await self._step_of(task)
-        finally:
-            if step is None:
-                self._untake(task.route.run_id, task.turn)
-                self._give_back(1)
-        if step:
-            await self._run([step])
+        async with self.quarantine.engines_for(task) as engines:
+            try:
+                step = await self._step_of(task, engines)
+            finally:
+                if step is None:
+                    self._untake(task.route.run_id, task.turn)
+                    self._give_back(1)
+            if step:
+                step.live.apart = engines is not None
+                await self._run([step])
 
     async def drain(self, seconds: float) -> None:
         """Wait for the decisions on their way; those that need longer go back to the queue."""
@@ -140,16 +142,12 @@ class WorkflowTasks:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._store.apart(
-            *(
-                transitions.release_task(route=route, turn=turn, worker=self._worker)
-                for route, turn in held
-            )
-        )
+        await release(self._store, self._worker, held)
 
-    async def _step_of(self, task: Taken) -> Step | None:
+    async def _step_of(self, task: Taken, engines: Engines | None = None) -> Step | None:
+        engines = engines or self._engines
         try:
-            live = await revive(self._store, self._engines, self._metrics, task, self._let_go)
+            live = await revive(self._store, engines, self._metrics, task, self._let_go)
         except Exception as error:  # noqa: BLE001 - a bad run hurts only itself
             fault = fault_of(error)
             if task.cached:
@@ -214,7 +212,7 @@ class WorkflowTasks:
                 break
             try:
                 if step.decision is None:
-                    step.decide(standing=self._store.settings.simulated)
+                    await self.quarantine.decide(step, standing=self._store.settings.simulated)
                 if step.needs_task:
                     steps.remove(step)
                     self._abandon(step)
@@ -395,5 +393,6 @@ class WorkflowTasks:
     async def _fail(self, route: Route, type: str, turn: int, fault: LuaflowError) -> None:
         log.error("workflow %s (run %s) is stuck: %s", route.workflow_id, route.run_id, fault)
         self._metrics.task_failed(type, reason_of(fault))
+        self.quarantine.note(type, fault)
         self._untake(route.run_id, turn)
         await self._store.one(fail_call(route, turn, self._worker, fault))
