@@ -121,7 +121,7 @@ async def queued(hand: Hand) -> Route:
 
 
 @proves(
-    replaced(verdicts.poison, "counted", lambda failure, *_: failure),
+    replaced(poison, "counted", lambda failure, *_: failure),
     mutant("retry_activity", "if parked == 1 then", "if false then"),
 )
 async def test_an_activity_that_kills_its_workers_is_parked(hand: Hand, doctor: Doctor) -> None:
@@ -159,7 +159,7 @@ async def test_a_failure_of_its_own_begins_anew(hand: Hand, doctor: Doctor) -> N
 
 def test_pauses_grow_and_have_an_end() -> None:
     """A minute, two, four … sixteen; a policy that waits longer has its way; others are left."""
-    last, pauses = None, []
+    failure, last, pauses = timeout("worker_lost"), None, []
     for _ in range(12):
         failure = poison.counted(timeout("worker_lost"), last, "w")
         last = failure.to_json()

@@ -116,7 +116,7 @@ class Asks(Service):
         first = await read_page(store, route, 1, last)
         if not first or last < length:
             return {"behind": True}
-        execution = await self._begin(route, first, last)
+        execution = await self._begin(route, first)
         unseen: list[Event] = []
         try:
             # the decisions of this worker do not wait for a question
@@ -137,13 +137,12 @@ class Asks(Service):
         finally:
             execution.run.close()
 
-    async def _begin(self, route: Route, first: Sequence[Event], last: int) -> Execution:
-        """Open a run like the one of a history, with the code that it has now."""
-        started = first[0].body
+    async def _begin(self, route: Route, events: Sequence[Event]) -> Execution:
+        """Open a run like that of a history beginning so, with the code that it has now."""
+        started = events[0].body
         check_runtime(started)
-        events = first
         if started.get("versioning") == AUTO_UPGRADE:  # its last decision says with which code
-            events = await read_events(self._store, route, 1, last)
+            events = await read_events(self._store, route, 1, 1 << 53)
         code = await self._engines.get(bundle_of(events))
         ids = (self._store.namespace, route.workflow_id, route.run_id)
         info = run_info(*ids, started, code.bundle, pid_of(started))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -68,7 +68,7 @@ class Live:
             self.dropped = True
             self.execution.run.close()
 
-    def follow(self, events: list[Event]) -> None:
+    def follow(self, events: Sequence[Event]) -> None:
         """Take notice of what past decisions set: attributes, memo, the ids of children."""
         for event in events:
             if event.type == "StartChildWorkflowExecutionInitiated" and "workflow_id" in event.body:
