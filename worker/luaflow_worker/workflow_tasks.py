@@ -105,7 +105,6 @@ class WorkflowTasks:
         try:
             for task in found:
                 if self.quarantine.alone(task):
-                    self.active += 1
                     self.spawn(self._take_alone(task))
                 elif step := await self._step_of(task):
                     steps.append(step)
@@ -122,6 +121,7 @@ class WorkflowTasks:
     async def _take_alone(self, task: Taken) -> None:
         step = None
         async with self.quarantine.engines_for(task) as engines:
+            self.active += 1  # a suspect that waits for its turn has no slot
             try:
                 step = await self._step_of(task, engines)
             finally:
