@@ -331,7 +331,7 @@ class WorkflowTasks:
     # -- activities that ended later -------------------------------------------------------------
 
     def _activity_done(self, live: Live, result: Result) -> None:
-        if live.dropped:
+        if live.dropped or live.plain:
             self._activities.finish(live, [result])
             return
         live.results.append(result)
