@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
+from luaflow.observe.server import ServerFindings
 from luaflow_scheduler.gauges import Gauges, Reading
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_web.metrics import WebMetrics
@@ -38,6 +39,8 @@ def exported() -> list[Metric]:
     WorkerMetrics(worker)
     WebMetrics(web, lambda: 0)
     SchedulerMetrics(scheduler)
+    for registry in (worker, scheduler, web):
+        ServerFindings(registry, tuple)
     gauges = Gauges(cast("Any", None), cast("Any", None), scheduler)  # asks no server here
     gauges._reading = Reading({}, 0, 0, 0, 0, 0, 0, 0, 0, aof_ok=True)  # noqa: SLF001 - as if it had
     return [*_read("worker", worker), *_read("scheduler", scheduler), *_read("serve", web)]

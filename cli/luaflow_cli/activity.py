@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from luaflow_cli import unparking
 from luaflow_cli.common import Json, common, connect, parse_inputs, parse_json, run, settings
 from luaflow_cli.options import arguments
 
@@ -21,6 +22,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 @common()
 def activity() -> None:
     """Run functions through a task queue, and end activities from outside."""
+
+
+activity.add_command(unparking.reset)
 
 
 _START_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
@@ -203,15 +207,34 @@ def complete(token: str, value: str) -> None:
 
 
 @activity.command()
-@_token
+@click.option("--token", metavar="TEXT", help="What defer() gave; or name the activity.")
+@unparking.place
 @click.option("--reason", required=True, metavar="TEXT", help="What its workflow is told.")
 @click.option("--kind", default="Internal", show_default=True, help="The kind of the error.")
 @click.option("--non-retryable", is_flag=True, help="Not tried again, whatever its policy says.")
 @common()
-def fail(token: str, reason: str, kind: str, *, non_retryable: bool) -> None:
-    """Fail an activity that said defer(); its retry policy decides what follows."""
+def fail(
+    token: str | None,
+    activity_id: str | None,
+    workflow_id: str | None,
+    run_id: str | None,
+    reason: str,
+    kind: str,
+    *,
+    non_retryable: bool,
+) -> None:
+    """Fail an activity: one that said defer(), by its token, or one that is parked or backs off.
+
+    With a token its retry policy decides what follows; without, it has failed for good.
+    """
 
     async def verb(client: Client) -> None:
+        from luaflow.client.unparking import give_up
+
+        if token is None:
+            found = await unparking.find(client, activity_id, workflow_id, run_id)
+            await give_up(client.store, found, reason, kind)
+            return
         retryable = False if non_retryable else None
         await client.fail_activity(token, reason, kind=kind, retryable=retryable)
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "activity": "Run functions through a task queue, end activities from outside.",
     "schedule": "Start workflows again and again, at times.",
     "namespace": "Create and change namespaces.",
+    "server": "Look at the server: is it fit to keep workflows?",
     "deploy": "Store an app's workflows in Redis.",
     "check": "Look for mistakes in an app.",
     "test": "Run the test entries of an app.",

@@ -182,7 +182,7 @@ def _ops(server: WebServer, registry: Any, host: str, port: int | None) -> OpsSe
             return False, "draining"
         if not server.store.link.connected:
             return False, "no connection to Redis"
-        return True, "ready"
+        return server.watch.ready()
 
     ops = OpsServer(host, port, registry, server.alive, ready)
     try:

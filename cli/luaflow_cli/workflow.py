@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from luaflow_cli import asking
+from luaflow_cli import asking, unparking
 from luaflow_cli.common import common, connect, parse_inputs, run, settings
 from luaflow_cli.options import arguments as _input
 from luaflow_cli.options import target as _target
@@ -26,6 +26,7 @@ def workflow() -> None:
     """Start, watch, signal and end workflows."""
 
 
+workflow.add_command(unparking.retry)
 workflow.add_command(asking.query)
 workflow.add_command(asking.update)
 
@@ -97,12 +98,16 @@ def _show_outcome(work: Callable[[], Any]) -> None:
 @click.option(
     "--query", metavar="QUERY", help="Such as: ExecutionStatus='Running' AND amount > 100."
 )
+@click.option("--stuck", is_flag=True, help="Those that are stuck, and why.")
 @click.option("--limit", type=int, default=20, show_default=True, help="How many at most.")
 @click.option("--page", metavar="TEXT", help="The next_page of the page before.")
 @common()
-def list_(query: str | None, limit: int, page: str | None) -> None:
+def list_(query: str | None, limit: int, page: str | None, *, stuck: bool) -> None:
     """List workflows, the newest first."""
     from luaflow_cli.output import show_json, show_table
+
+    if stuck:
+        query = " AND ".join(filter(None, (query, "WorkflowHealth = 'stuck'")))
 
     async def work() -> dict[str, Any]:
         async with await connect() as client:
@@ -113,7 +118,10 @@ def list_(query: str | None, limit: int, page: str | None) -> None:
         show_json(found)
         return
     names = ("status", "workflow_id", "type", "start_time")
-    show_table(names, [[run[name] for name in names] for run in found["workflows"]])
+    if stuck:
+        show_table(*unparking.stuck_table(found["workflows"]))
+    else:
+        show_table(names, [[run[name] for name in names] for run in found["workflows"]])
     if found["next_page"]:
         click.echo(f"more: --page {found['next_page']}", err=True)
 

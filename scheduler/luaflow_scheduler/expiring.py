@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import orjson
 
 from luaflow.domain.retry import tried_again
@@ -11,6 +13,8 @@ from luaflow.store.transitions import Route
 from luaflow_scheduler.dates import Date, State, Step
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.verdicts import End, Retry, attempt_due, not_started
+
+log = logging.getLogger(__name__)
 
 
 class Expiring:
@@ -30,7 +34,7 @@ class Expiring:
         if date.kind == "s":
             verdict: End | Retry | None = not_started(state.record)
         else:
-            verdict = attempt_due(state.record, date.due, state.options)
+            verdict = attempt_due(state.record, date.due, state.options, state.last_failure)
         if verdict is None:
             return None
         if isinstance(verdict, Retry):
@@ -41,7 +45,8 @@ class Expiring:
         worker = state.worker or "unknown"
         message = (
             f"its workers went silent several times in a row, the last one was {worker}: look for "
-            "a crash or an endless loop in its log; it is tried again every minute"
+            "a crash or an endless loop in its log; it is tried again after a minute, then two, at "
+            "most every 16"
         )
         reason = {"reason": "lost", "worker": worker, "message": message}
         text = orjson.dumps(reason)
@@ -60,8 +65,17 @@ class Expiring:
             proof=state.proof(date),
             delay=verdict.delay,
             failure=orjson.dumps(tried_again(verdict.failure).to_json()),
+            parked=verdict.parked,
         )
-        return Step(date, state.route, lambda _: call, lambda: self._count(verdict.kind))
+
+        def done() -> None:
+            self._count(verdict.kind)
+            if verdict.parked:
+                self._metrics.activity_parked()
+                log.error("activity %s of workflow %s: %s", *named, verdict.failure.message)
+
+        named = (date.seq, state.route.workflow_id)
+        return Step(date, state.route, lambda _: call, done)
 
     def _end(self, date: Date, state: State, verdict: End) -> Step:
         assert state.record is not None

@@ -22,6 +22,7 @@ from luaflow.store import liveness
 from luaflow.store.link import Arg, Call
 from luaflow.store.store import Store
 from luaflow_scheduler.queues import Queues
+from luaflow_scheduler.stuck import StuckRuns
 from luaflow_scheduler.sweep import OPEN
 
 EVERY = 5.0
@@ -50,8 +51,15 @@ class Reading(NamedTuple):
 class Gauges(Service, Collector):
     """Reads the gauges while this scheduler leads, and hands them to ``registry``."""
 
-    def __init__(self, store: Store, queues: Queues, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        store: Store,
+        queues: Queues,
+        registry: CollectorRegistry,
+        stuck: StuckRuns | None = None,
+    ) -> None:
         super().__init__("gauges")
+        self._stuck = stuck or StuckRuns()
         self._store = store
         self._queues = queues
         self._id = uuid.uuid4().hex
@@ -145,7 +153,7 @@ class Gauges(Service, Collector):
     def collect(self) -> Iterable[Metric]:
         """The last reading; nothing while another scheduler leads. Called on a thread."""
         reading = self._reading
-        return _metrics(reading) if reading else ()
+        return (*_metrics(reading), self._stuck.family()) if reading else ()
 
 
 def parse_info(text: Any) -> dict[str, str]:

@@ -1,44 +1,27 @@
-"""The guard: is the server still fit? It, and its settings, can change while we run."""
+"""The guard: is the server still fit, and has it room for more?"""
 
 from __future__ import annotations
 
 import logging
 
-from luaflow.service import Service
 from luaflow.store import upkeep
-from luaflow.store.checks import check_server, memory_percent
+from luaflow.store.checks import memory_percent
 from luaflow.store.store import Store
+from luaflow.store.watch import EVERY, ServerWatch
 
 log = logging.getLogger(__name__)
 
-EVERY = 60.0
-"""Seconds between two looks."""
 
+class Guard(ServerWatch):
+    """Looks at the server as every process does, and tells the partitions how full it is."""
 
-class Guard(Service):
-    """Looks at the server once a minute; ``refusal`` says why no work should be sent here."""
-
-    def __init__(self, store: Store) -> None:
-        super().__init__("guard")
-        self._store = store
-        self._told = set(store.findings or ())
+    def __init__(self, store: Store, *, every: float = EVERY) -> None:
+        super().__init__(store, every=every)
         self._full = False
-        self.refusal = ""
-
-    async def round(self) -> None:
-        """Look, tell what is new, wait."""
-        await self.look()
-        await self.idle(EVERY)
 
     async def look(self) -> None:
         """Look at the server once, and tell what is new."""
-        findings = await check_server(self._store, self._store.settings)
-        self.refusal = "; ".join(f.text for f in findings if f.level == "refuse")
-        for finding in findings:
-            if finding.text not in self._told:
-                level = logging.ERROR if finding.level == "refuse" else logging.WARNING
-                log.log(level, "%s", finding.text)
-        self._told = {finding.text for finding in findings}
+        await super().look()
         await self._keep_head_room()
 
     async def _keep_head_room(self) -> None:

@@ -39,6 +39,9 @@ class SchedulerMetrics:
             "leases_expired", "Leases that ended: task, sticky, attempt, schedule_to_start.", "kind"
         )
         self._timeouts = counter("activity_timeouts", "Activities that timed out, by type.", "type")
+        self._parked = counter(
+            "activities_parked", "Attempts after which an activity was parked: its workers died."
+        )
         self._run_timeouts = counter("workflow_timeouts", "Workflows that ran out of time.")
         self._relayed = counter("outbox_relayed", "Messages brought to another partition.")
         self._requeued = counter("tasks_requeued", "Tasks whose queue entry was lost.")
@@ -76,6 +79,10 @@ class SchedulerMetrics:
     def activity_timed_out(self, type: str) -> None:
         """Count an attempt that timed out, or was lost with its worker."""
         self._timeouts.labels(type).inc()
+
+    def activity_parked(self) -> None:
+        """Count an activity that is parked, or stays so, after another worker was lost."""
+        self._parked.inc()
 
     def run_timed_out(self) -> None:
         """Count a workflow that ran out of time."""

@@ -6,6 +6,7 @@ import asyncio
 
 from prometheus_client import CollectorRegistry
 
+from luaflow.observe.server import ServerFindings
 from luaflow.observe.turning import Turning
 from luaflow.service import Service
 from luaflow.store.courier import Courier
@@ -41,7 +42,8 @@ class Scheduler:
         queues = Queues(store)
         self.sweep = Sweep(store, queues, self.metrics, period=sweep_seconds)
         self._guard = Guard(store)
-        self._gauges = Gauges(store, queues, registry)
+        ServerFindings(registry, lambda: self._guard.findings)
+        self._gauges = Gauges(store, queues, registry, self.sweep.stuck)
         self._turning = Turning()
         self.alive = self._turning.alive
 
@@ -68,7 +70,7 @@ class Scheduler:
         """Whether it can do its work. May be called on any thread."""
         if not self._store.link.connected:
             return False, "no connection to Redis"
-        if self._guard.refusal:
-            return False, self._guard.refusal
         broken = [service.name for service in self._services if not service.healthy]
-        return not broken, f"these parts failed: {', '.join(broken)}" if broken else "ready"
+        if broken and not self._guard.refusal:
+            return False, f"these parts failed: {', '.join(broken)}"
+        return self._guard.ready()

@@ -14,6 +14,7 @@ import orjson
 from luaflow.service import Service
 from luaflow.store import attempts, keys, transitions
 from luaflow.store.attempts import parse_record
+from luaflow.store.health import Sign, reasons
 from luaflow.store.keys import GROUP, Partition
 from luaflow.store.leaving import drop_workers
 from luaflow.store.link import Arg, Call
@@ -23,6 +24,7 @@ from luaflow_scheduler.dates import run_apart
 from luaflow_scheduler.lost_jobs import LostJobs
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.queues import Queues
+from luaflow_scheduler.stuck import StuckRuns
 
 SLICE = 100
 """Entries of a stream, and open runs, looked at in one visit of a partition."""
@@ -30,6 +32,7 @@ PAGE = 1000
 """Fields of what a run waits for, looked at in one visit; small runs are read whole."""
 OPEN = ("[status\0running\0", "(status\0running\x01")
 """The part of the index of runs that holds the open ones."""
+_READ = ("wid", "queue", "task", "entry", "turn", "stuck", "parked")
 
 
 class _Run(NamedTuple):
@@ -74,6 +77,7 @@ class Sweep(Service):
         self._pages: dict[str, str] = {}
         self._read: dict[int, frozenset[tuple[str, str, str]]] = {}
         self._buried: dict[str, set[int]] = {}
+        self.stuck = StuckRuns()
 
     async def round(self) -> None:
         """Wait, then go on to the next partition."""
@@ -184,13 +188,14 @@ class Sweep(Service):
         self._cursor[p.number] = "(" + bytes(members[-1]).decode() if full else low
         ids = [bytes(m).rpartition(b"\0")[2].decode() for m in members]
         if not ids:
+            self.stuck.seen(p.number, (), last=True)
             return []
-        hashes = await self._store.read(
-            *(("HMGET", p.run(i), "wid", "queue", "task", "entry", "turn") for i in ids)
-        )
+        hashes = await self._store.read(*(("HMGET", p.run(i), *_READ) for i in ids))
+        signs = [Sign(p, run, *fields[5:]) for run, fields in zip(ids, hashes, strict=True)]
+        self.stuck.seen(p.number, await reasons(self._store, signs), last=not full)
         runs = []
         for run_id, fields in zip(ids, hashes, strict=True):
-            workflow_id, queue, task, entry, turn = (bytes(f or b"").decode() for f in fields)
+            workflow_id, queue, task, entry, turn = (bytes(f or b"").decode() for f in fields[:5])
             if workflow_id:
                 self._queues.met(queue)
                 route = Route(p, workflow_id, run_id, queue)

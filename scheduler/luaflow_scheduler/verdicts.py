@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from luaflow.domain import failure as failures
+from luaflow.domain import poison
 from luaflow.domain.failure import Failure, canceled, timeout
 from luaflow.domain.retry import RetryPolicy, activity_ended
 from luaflow.store.attempts import Record
@@ -34,12 +35,16 @@ class Retry(NamedTuple):
     delay: int
     failure: Failure
     kind: str
+    parked: bool = False
 
 
-def attempt_due(record: Record, due: int, options: Mapping[str, Any]) -> End | Retry | None:
+def attempt_due(
+    record: Record, due: int, options: Mapping[str, Any], last_failure: bytes | None = None
+) -> End | Retry | None:
     """What becomes of an attempt whose date ``due`` (server time, ms) has passed.
 
-    ``options`` is its ``o:<seq>`` record. None: no attempt runs, so the date means nothing.
+    ``options`` is its ``o:<seq>`` record, ``last_failure`` (JSON) that of the attempt before it.
+    None: no attempt runs, so the date means nothing.
     """
     if record.state == "x":
         return End(canceled(), "canceled")
@@ -51,7 +56,10 @@ def attempt_due(record: Record, due: int, options: Mapping[str, Any]) -> End | R
     delay = policy.next_delay_ms(record.attempt, failure)
     if delay is None:
         return End(failure, kind)
-    return Retry(delay, failure, kind)
+    last = orjson.loads(last_failure) if last_failure else None
+    failure = poison.counted(failure, last, record.worker)
+    parked = poison.is_parked(failure.to_json())
+    return Retry(poison.pause_ms(failure, delay), failure, kind, parked)
 
 
 def _why(record: Record, due: int) -> str:

@@ -304,6 +304,10 @@ async def _shift(hand: Hand) -> Call:
     return upkeep.shift_clock(partition=p, to=to, simulated=True)
 
 
+async def _may(hand: Hand) -> Call:
+    return upkeep.may(partition=hand.store.partitions[0], commands=["HSET", "XGROUP CREATE"])
+
+
 async def _confirm(hand: Hand) -> Call:
     return upkeep.confirm(partition=hand.store.partitions[0])
 
@@ -645,6 +649,7 @@ SCENES: dict[str, Scene] = {
     "head_room": _head_room,
     "shift_clock": _shift,
     "confirm": _confirm,
+    "may": _may,
     "drop_worker": _drop,
     "announce": _announce,
     "lead": _lead,

@@ -85,7 +85,7 @@ async def test_lost_worker_is_a_failed_attempt(hand: Hand) -> None:
     verdict = verdicts.attempt_due(record, record.started + LEASE, {})
     assert isinstance(verdict, Retry)
     assert verdict.failure.kind == "Timeout"
-    assert verdict.failure == timeout("worker_lost")
+    assert verdict.failure == timeout("worker_lost", details={"_lost": 1})
     once = verdicts.attempt_due(record, record.started + LEASE, {"retry": {"maximum_attempts": 1}})
     assert isinstance(once, End)
     assert once.event("1", 1)[0] == "ActivityTaskTimedOut"

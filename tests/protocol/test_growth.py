@@ -138,7 +138,7 @@ async def test_delivered_messages_leave_the_outbox(hand: Hand) -> None:
     assert date is None
 
 
-@proves(mutant("expire_task", "if r.lost >= tonumber(M[10] or '5') then", "if false then"))
+@proves(mutant("expire_task", "if r.lost >= limit then", "if false then"))
 async def test_a_run_that_kills_its_workers_is_parked(hand: Hand) -> None:
     """After five lost workers in a row it waits a minute, visible as stuck (3.6)."""
     route = await hand.start()
@@ -150,7 +150,7 @@ async def test_a_run_that_kills_its_workers_is_parked(hand: Hand) -> None:
     assert state["stuck"] == "{}"
 
 
-@proves(mutant("fail_task", "math.min(r.fails, 10), 60000)", "math.min(r.fails, 10), 1e12)"))
+@proves(mutant("fail_task", "math.min(r.fails, 10), cap)", "math.min(r.fails, 10), 1e12)"))
 async def test_the_pause_after_failures_grows_to_a_minute(hand: Hand) -> None:
     """A decision that cannot be made is tried again after 1, 2, 4 … 60 seconds."""
     route = await hand.start()

@@ -28,7 +28,7 @@ from luaflow.store import asking as store_asking
 from luaflow.store import keys
 from luaflow.store.reader import Reader
 from luaflow.store.store import Store
-from luaflow_worker import asks
+from luaflow_worker import asks, stretches
 from luaflow_worker.asks import Asks
 from luaflow_worker.engines import Engines
 from luaflow_worker.metrics import WorkerMetrics
@@ -433,14 +433,14 @@ async def test_a_long_history_is_replayed_in_parts(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each begins with a decision; all of them together are the history."""
-    monkeypatch.setattr(asks, "PART", 3)
+    monkeypatch.setattr(stretches, "PART", 3)
     handle = await counter(engine)
     await engine.worker()
     for n in range(10):
         await handle.signal("add", 1)
         assert await within(handle.query("count")) == n + 1
     events = await engine.history(handle)
-    cut = list(asks.parts(events))
+    cut = list(stretches.parts(events))
     assert [e.id for part in cut for e in part] == [e.id for e in events]
     assert len(cut) > 3
     assert {part[0].type for part in cut[1:]} == {"WorkflowTaskCompleted"}

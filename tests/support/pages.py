@@ -201,7 +201,7 @@ def _script(path: Path, line: str) -> None:
 def _name(line: str) -> str:
     """The program a line starts, if it is one that runs on."""
     asks = {"-h", "--help", "--version"} & set(line.split())
-    return next((name for name in READY if line.startswith(name) and not asks), "")
+    return next((name for name in READY if f"{line} ".startswith(f"{name} ") and not asks), "")
 
 
 def _parts(text: str) -> list[str]:

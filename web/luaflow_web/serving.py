@@ -10,10 +10,12 @@ from prometheus_client import CollectorRegistry
 
 from luaflow.client import Client
 from luaflow.errors import InvalidArgument
+from luaflow.observe.server import ServerFindings
 from luaflow.observe.turning import Turning
 from luaflow.registry.app import App
 from luaflow.registry.http import Address, HttpServiceEntry
 from luaflow.store.store import Store
+from luaflow.store.watch import ServerWatch
 from luaflow_web.api import Api
 from luaflow_web.handlers import Handlers
 from luaflow_web.listening import CannotListen, Listener
@@ -52,6 +54,8 @@ class WebServer:
     def __init__(self, store: Store, config: WebConfig, registry: CollectorRegistry) -> None:
         self.store = store
         self.draining = False
+        self.watch = ServerWatch(store)
+        ServerFindings(registry, lambda: self.watch.findings)
         self._processes = config.processes
         self._turning = Turning()
         self.alive = self._turning.alive
@@ -99,6 +103,7 @@ class WebServer:
                 served.append(f"the API on {self._api_listener.url}")
             if self._handlers is not None and self._processes:
                 await self._handlers.start()
+            await self.watch.start()
         except BaseException:
             await self.stop()
             raise
@@ -112,7 +117,7 @@ class WebServer:
         stops = [service.stop() for service in self._running]
         if self._api_listener is not None:
             stops.append(self._api_listener.stop())
-        await asyncio.gather(*stops)
+        await asyncio.gather(*stops, self.watch.stop())
         if self._handlers is not None:
             await self._handlers.close()
         self._turning.stop()

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import orjson
 
-from luaflow.domain.events import NEWS, STARTED, TASK_COMPLETED, Event
+from luaflow.domain.events import AUTO_UPGRADE, NEWS, STARTED, Event
 from luaflow.errors import LuaflowError
 from luaflow.lua.vm import Activation, ActivationFault
 from luaflow.replay.decider import Execution
@@ -29,14 +29,12 @@ from luaflow.store.transitions import Route
 from luaflow_worker.engines import Engines, check_runtime
 from luaflow_worker.faults import fault_of
 from luaflow_worker.metrics import WorkerMetrics
-from luaflow_worker.taking import read_events
+from luaflow_worker.stretches import length_of, read_events, read_page, stretches
 
 log = logging.getLogger(__name__)
 
 SLOTS = 10
 """Questions that are being answered at a time."""
-PART = 200
-"""Events that are replayed in one go, and those of the decision they end with."""
 LAST_SECONDS = 2.0
 """What answers may still take when the worker stops."""
 OPS = {"query": b"query", "validate": b"validate"}
@@ -114,20 +112,21 @@ class Asks(Service):
         store, workflow_id = self._store, question["workflow_id"]
         run_id, length = question["run_id"], question["length"]
         route = Route(store.partition(workflow_id), workflow_id, run_id, "")
-        events = await read_events(store, route, 1, 1 << 53)
-        if store.confirms:  # the answer rests on what was read (design 5.5)
-            await store.confirmed(route.partition)
-        if not events or events[-1].id < length:
+        last = await length_of(store, route)
+        first = await read_page(store, route, 1, last)
+        if not first or last < length:
             return {"behind": True}
-        execution = await self._begin(route, events)
+        execution = await self._begin(route, first)
+        unseen: list[Event] = []
         try:
-            for part in parts(events):
-                execution.replay(part)
-                await asyncio.sleep(0)  # the decisions of this worker do not wait for a question
-            if any(
-                execution.upto < e.id <= length and (e.type in NEWS or e.type == STARTED)
-                for e in events
-            ):
+            # the decisions of this worker do not wait for a question
+            async for stretch in stretches(store, route, first, last):
+                execution.replay(stretch)
+                news = (e for e in stretch if e.type in NEWS or e.type == STARTED)
+                unseen = [e for e in (*unseen, *news) if e.id > execution.upto]
+            if store.confirms:  # the answer rests on what was read (design 5.5)
+                await store.confirmed(route.partition)
+            if any(e.id <= length for e in unseen):
                 return {"behind": True}
             name, args = question["name"], orjson.dumps(question["input"])
             return _said(execution.look(OPS[question["kind"]], name, args))
@@ -139,23 +138,15 @@ class Asks(Service):
             execution.run.close()
 
     async def _begin(self, route: Route, events: Sequence[Event]) -> Execution:
-        """Open a run like the one of a history, with the code that it has now."""
+        """Open a run like that of a history beginning so, with the code that it has now."""
         started = events[0].body
         check_runtime(started)
+        if started.get("versioning") == AUTO_UPGRADE:  # its last decision says with which code
+            events = await read_events(self._store, route, 1, 1 << 53)
         code = await self._engines.get(bundle_of(events))
         ids = (self._store.namespace, route.workflow_id, route.run_id)
         info = run_info(*ids, started, code.bundle, pid_of(started))
         return Execution(code.engine.open(info), _nothing_new)
-
-
-def parts(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
-    """Cut a history where decisions begin: what one asked for stays together."""
-    begin = 0
-    for at, event in enumerate(events):
-        if at - begin >= PART and event.type == TASK_COMPLETED:
-            yield events[begin:at]
-            begin = at
-    yield events[begin:]
 
 
 def _said(out: Activation) -> dict[str, Any]:

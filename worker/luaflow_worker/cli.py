@@ -197,7 +197,9 @@ def _ops(
             return False, "draining"
         if not worker.store.link.connected:
             return False, "no connection to Redis"
-        return worker.healthy, "ready" if worker.healthy else "a part of the worker failed"
+        if not worker.healthy:
+            return False, "a part of the worker failed"
+        return worker.watch.ready()
 
     ops = OpsServer(host, port, registry, worker.alive, ready)
     try:

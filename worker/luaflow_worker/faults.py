@@ -9,6 +9,9 @@ import orjson
 from luaflow.errors import LuaflowError, Unavailable, Unknown
 from luaflow.lua.vm import ActivationFault, LoadError
 from luaflow.replay.decider import NonDeterminism
+from luaflow.store import transitions
+from luaflow.store.link import Call
+from luaflow.store.transitions import Route
 from luaflow_worker.engines import MissingBundle, NewerRuntime
 from luaflow_worker.metrics import Reason
 
@@ -16,6 +19,13 @@ FAULTS = (NonDeterminism, ActivationFault, LoadError, MissingBundle, NewerRuntim
 """What fails a workflow task, never the run."""
 
 MESSAGE_CHARACTERS = 4000
+PAUSE_MS = 1000
+"""Pause after a decision failed; doubled with each failure in a row, by the script."""
+LONGEST_PAUSE_MS = 60_000
+"""The longest: whatever heals the run, it goes on within a minute."""
+COSTLY_PAUSE_MS = 16 * 60_000
+"""The same where each try costs its worker a second of its time, or its engine."""
+COSTLY = ("cpu", "memory")
 
 
 class EngineFault(LuaflowError):
@@ -59,3 +69,16 @@ def stuck_text(fault: LuaflowError, worker: str) -> bytes:
         text |= {"event_id": fault.event_id, "expected": fault.expected, "got": fault.got}
         text["line"] = fault.line
     return orjson.dumps(text)
+
+
+def fail_call(route: Route, turn: int, worker: str, fault: LuaflowError) -> Call:
+    """The transition that says of a run's task that it failed, and when it is tried again."""
+    longest = COSTLY_PAUSE_MS if reason_of(fault) in COSTLY else LONGEST_PAUSE_MS
+    return transitions.fail_task(
+        route=route,
+        turn=turn,
+        worker=worker,
+        delay=PAUSE_MS,
+        reason=stuck_text(fault, worker),
+        cap=longest,
+    )

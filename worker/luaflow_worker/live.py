@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from luaflow.domain.events import Event
 from luaflow.lua.vm import Engine
 from luaflow.replay.decider import Execution
+from luaflow_worker.lengths import LONG
 from luaflow_worker.place import Place
 
+MOST_CHANCES = 10
 Result = tuple[int, str, str, bytes]
 """The result of an eager activity: command number, token, event type, event body."""
 
@@ -31,7 +33,11 @@ class Clock(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Live:
-    """A run in memory. ``cid`` is its last decision made here: what makes the coroutine valid."""
+    """A run in memory. ``cid`` is its last decision made here: what makes the coroutine valid.
+
+    ``chances``: how often the cache passes it over before it has to leave. ``apart``: its engine is
+    one for suspects (``quarantine``), so it is not kept.
+    """
 
     place: Place
     engine: Engine
@@ -43,11 +49,18 @@ class Live:
     busy: bool = False
     dropped: bool = False
     results: list[Result] = field(default_factory=list)
+    chances: int = 0
+    apart: bool = False
 
     @property
     def run_id(self) -> str:
         """Return the id of the run."""
         return self.place.route.run_id
+
+    @property
+    def plain(self) -> bool:
+        """Whether no fused step is tried: it is not kept, or a refusal would cost a long replay."""
+        return self.apart or self.place.upgrades or self.length > LONG
 
     def drop(self) -> None:
         """Forget the coroutine; the next decision rebuilds it by replay."""
@@ -55,7 +68,7 @@ class Live:
             self.dropped = True
             self.execution.run.close()
 
-    def follow(self, events: list[Event]) -> None:
+    def follow(self, events: Sequence[Event]) -> None:
         """Take notice of what past decisions set: attributes, memo, the ids of children."""
         for event in events:
             if event.type == "StartChildWorkflowExecutionInitiated" and "workflow_id" in event.body:
@@ -66,7 +79,10 @@ class Live:
 
 
 class Cache:
-    """The sticky cache: the most recently used runs, at most ``size``; busy ones never leave."""
+    """The sticky cache: the most recently used runs, about ``size``; busy ones never leave.
+
+    A run of 10,000 events is passed over once before it leaves, of 20,000 twice, at most ten times.
+    """
 
     def __init__(self, size: int, evicted: Callable[[Live], None]) -> None:
         """``evicted`` is told of each run that leaves for want of room."""
@@ -89,16 +105,30 @@ class Cache:
 
     def put(self, live: Live) -> None:
         """Keep the run; the one unused for longest leaves if there is no room."""
+        if live.apart:
+            self.drop(live)
+            return
         before = self._runs.get(live.run_id)
         if before is not None and before is not live and not before.busy:
             before.drop()  # the run was taken anew while a step of this one was under way
         self._runs[live.run_id] = live
         self._runs.move_to_end(live.run_id)
+        live.chances = min(live.length // LONG, MOST_CHANCES)
         if len(self._runs) > self._size:
             idle = (old for old in list(self._runs.values()) if not old.busy and not old.results)
-            for old in itertools.islice(idle, len(self._runs) - self._size):
+            for old in itertools.islice(
+                filter(self._may_leave, idle), len(self._runs) - self._size
+            ):
                 self.drop(old)
                 self._evicted(old)
+
+    def _may_leave(self, old: Live) -> bool:
+        """Whether its turn has come: one that costs a long replay is passed over first."""
+        if not old.chances:
+            return True
+        old.chances -= 1
+        self._runs.move_to_end(old.run_id)
+        return False
 
     def drop(self, live: Live) -> None:
         """Forget the run."""

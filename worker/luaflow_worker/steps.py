@@ -22,7 +22,7 @@ from luaflow_worker.ending import ends, how_it_ends, needs_task, next_run_call
 from luaflow_worker.faults import EngineFault
 from luaflow_worker.live import Live, Result
 from luaflow_worker.proposal import Eager, Proposal
-from luaflow_worker.taking import parse_events, read_events
+from luaflow_worker.stretches import parse_events, read_events
 
 MOST_COMMANDS = 5000
 """What a decision may ask for at most: it is full at 500, but where code cannot be paused (in a

@@ -6,10 +6,12 @@ import functools
 import itertools
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
-from luaflow.domain.events import Event
+import orjson
+
+from luaflow.domain.events import AUTO_UPGRADE, Event
 from luaflow.errors import LuaflowError
 from luaflow.replay.decider import Execution, NonDeterminism, explained
 from luaflow.replay.loading import run_info
@@ -19,15 +21,25 @@ from luaflow.store.link import Call
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 from luaflow_worker.engines import Engines, check_runtime
+from luaflow_worker.lengths import tell_of_length
 from luaflow_worker.live import Cache, Clock, Live
 from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.place import make_place
 from luaflow_worker.recorded_values import make_value, write_log
+from luaflow_worker.stretches import (
+    PAGE,
+    length_of,
+    parse_events,
+    read_events,
+    read_page,
+    stretches,
+)
 from luaflow_worker.versioning import code_of
 
 log = logging.getLogger(__name__)
 
-PAGE = 500
+LONG_REPLAY = 1000
+"""Events from which on a replay is made beside the batch it was taken with."""
 
 
 class Entry(NamedTuple):
@@ -52,34 +64,7 @@ class Taken(NamedTuple):
     cached: Live | None
     events: list[Event]
     parent: str
-
-
-def parse_events(entries: Sequence[Any]) -> list[Event]:
-    """Return the events of a reply: ``[[id, [ts, …, t, …, e, …]], …]``."""
-    return [
-        Event(int(bytes(id_).split(b"-")[0]), int(f[1]), bytes(f[3]).decode(), bytes(f[5]))
-        for id_, f in entries
-    ]
-
-
-async def read_events(store: Store, route: Route, first: int, last: int) -> list[Event]:
-    """Return the events ``first`` to ``last``, read in pages."""
-    events: list[Event] = []
-    while first <= last:
-        command = (
-            "XRANGE",
-            route.partition.hist(route.run_id),
-            f"{first}-0",
-            f"{last}-0",
-            "COUNT",
-            PAGE,
-        )
-        (page,) = await store.read(command)
-        if not page:
-            break
-        events += parse_events(page)
-        first = events[-1].id + 1
-    return events
+    fails: int = 0
 
 
 def _busy(cache: Cache, run_id: str) -> Live | None:
@@ -144,8 +129,24 @@ async def take(
         parent = bytes(a[9] or b"").decode()
         clock, events = Clock(now, at), parse_events(a[11])
         kind = bytes(a[7]).decode()
-        taken.append(Taken(route, kind, turn, length, clock, valid, events, parent))
+        taken.append(Taken(route, kind, turn, length, clock, valid, events, parent, int(a[12])))
     return taken
+
+
+async def release(store: Store, worker: str, held: Iterable[tuple[Route, int]]) -> None:
+    """Give tasks back to their queues; ``held``: routes and turns."""
+    await store.apart(
+        *(transitions.release_task(route=r, turn=turn, worker=worker) for r, turn in held)
+    )
+
+
+async def taken_again(store: Store, live: Live) -> Taken:
+    """The task that a run in memory is at work on, to be begun anew: messages came."""
+    route, place = live.place.route, live.place
+    length = await length_of(store, route)
+    events = await read_page(store, route, 1, length)
+    parent = orjson.dumps(place.parent).decode() if place.parent else ""
+    return Taken(route, place.type, live.turn, length, live.clock, None, events, parent)
 
 
 async def revive(
@@ -161,30 +162,57 @@ async def revive(
     Raises NonDeterminism, ActivationFault, LoadError or MissingBundle when that cannot be.
     """
     events = task.events
-    if events and events[-1].id < task.length:
-        events = events + await read_events(store, task.route, events[-1].id + 1, task.length)
     live = task.cached
+    # whether a run that upgrades has moved is known from all of its events, else from the first
+    upgrades = live is None and events[0].body.get("versioning") == AUTO_UPGRADE
+    if events and events[-1].id < task.length and (live is not None or upgrades):
+        events = events + await read_events(store, task.route, events[-1].id + 1, task.length)
     bundle = await code_of(engines, live, events)
     if live is not None and live.place.bundle != bundle:
         stale(live)
-        live, events = None, await read_events(store, task.route, 1, task.length)
+        live, events = None, await read_events(store, task.route, 1, PAGE)
     if live is None:
-        check_runtime(events[0].body)
-        code = await engines.get(bundle)
-        place = make_place(store, task.route, events[0], task.parent, code.bundle)
-        place.bundle = bundle
-        info = run_info(store.namespace, *task.route[1:3], place.started, code.bundle, place.pid)
-        run = code.engine.open(info, log_replay=engines.log_replay)
-        run.log = functools.partial(write_log, task.route)
-        live = Live(place, code.engine, Execution(run, make_value), busy=True)
-        metrics.replay(len(events))
-        try:
-            live.execution.replay(events)
-        except NonDeterminism as error:
-            raise explained(error, code.engine, info, events) from None
+        live = await _rebuild(store, engines, metrics, task, events, bundle)
     else:
         metrics.sticky_hit()
         live.execution.absorb(events)
-    live.follow(events)
+        live.follow(events)
     live.turn, live.length, live.clock = task.turn, task.length, task.clock
+    return live
+
+
+async def _rebuild(
+    store: Store,
+    engines: Engines,
+    metrics: WorkerMetrics,
+    task: Taken,
+    events: list[Event],
+    bundle: str,
+) -> Live:
+    """Replay a run that begins with ``events``; the rest is read on the way, and not kept."""
+    route, first = task.route, events[0]
+    check_runtime(first.body)
+    code = await engines.get(bundle)
+    place = make_place(store, route, first, task.parent, code.bundle)
+    place.bundle = bundle
+    info = run_info(store.namespace, *route[1:3], place.started, code.bundle, place.pid)
+    run = code.engine.open(info, log_replay=engines.log_replay)
+    run.log = functools.partial(write_log, route)
+    live = Live(place, code.engine, Execution(run, make_value), busy=True)
+    begun = time.monotonic()
+    try:
+        async for stretch in stretches(store, route, events, task.length):
+            if code.engine.broken:  # by another run, meanwhile
+                live.drop()
+                return await _rebuild(store, engines, metrics, task, events, bundle)
+            live.execution.replay(stretch)
+            live.follow(stretch)
+    except NonDeterminism as error:
+        known = await read_events(store, route, 1, task.length)
+        raise explained(error, code.engine, info, known) from None
+    except BaseException:
+        live.drop()
+        raise
+    metrics.replay(task.length)
+    tell_of_length(route, task.length, time.monotonic() - begun)
     return live

@@ -15,6 +15,7 @@ from luaflow.client.client import Client
 from luaflow.domain.events import RUNTIME_VERSION
 from luaflow.domain.ids import check_name
 from luaflow.errors import InvalidArgument
+from luaflow.observe.server import ServerFindings
 from luaflow.observe.turning import Turning
 from luaflow.registry.app import App, load_app
 from luaflow.registry.entries import CallableEntry, WorkerOptions
@@ -24,6 +25,7 @@ from luaflow.store.keys import Partition
 from luaflow.store.lanes import lanes_of
 from luaflow.store.store import Store
 from luaflow.store.tasks import Found
+from luaflow.store.watch import ServerWatch
 from luaflow_worker.activity_tasks import ActivityTasks
 from luaflow_worker.asks import Asks
 from luaflow_worker.engines import Engines
@@ -33,6 +35,7 @@ from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.node import Node
 from luaflow_worker.polling import MAX_STREAMS, Poller
 from luaflow_worker.presence import Leases, Presence
+from luaflow_worker.quarantine import Quarantine
 from luaflow_worker.taken_activities import ActivityEntry
 from luaflow_worker.taking import Entry
 from luaflow_worker.workflow_tasks import WorkflowTasks
@@ -98,6 +101,8 @@ class Worker:
         self.metrics.slots_used("workflow", lambda: self.workflows.active)
         self.metrics.slots_used("activity", lambda: len(self.activities.running))
         self.metrics.sticky_runs(lambda: len(self.workflows.cache))
+        self.watch = ServerWatch(store)
+        ServerFindings(self._registry, lambda: self.watch.findings)
         self.draining = False
         self._turning = Turning()
         self.alive = self._turning.alive
@@ -137,6 +142,7 @@ class Worker:
             self.activities,
             self.metrics,
             deliver=self._courier.tell,
+            quarantine=Quarantine(self._make_engines(), cpu_seconds=self._cpu),
             cache_size=self.config.cache,
             sticky_ms=options.sticky_schedule_to_start_timeout_ms,
             local_slots=options.max_concurrent_local_activity_execution_size,
@@ -176,7 +182,10 @@ class Worker:
         """Start to serve; returns when the worker reads its queues."""
         role, options = self.config.role, self.options
         self._turning.start()
-        self._services = [Presence(self.store, self.id, self._places, self._describe)]
+        self._services = [
+            Presence(self.store, self.id, self._places, self._describe),
+            self.watch,
+        ]
         if role != "activity" and not options.disable_workflow_worker:
             slots = options.max_concurrent_workflow_task_execution_size
             self.metrics.slots("workflow", slots)
@@ -254,6 +263,7 @@ class Worker:
         await self.activities.drain(end - loop.time())
         await self.workflows.drain(SETTLE_SECONDS)
         await self.activities.drain(SETTLE_SECONDS)  # what the last decisions let go of
+        self.workflows.quarantine.close()
         await self._engines.close()
         await self._courier.settle()
         await self._courier.close()

@@ -14,27 +14,23 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import orjson
-
 from luaflow.domain.events import Event
 from luaflow.errors import LuaflowError, Unavailable, Unknown
-from luaflow.store import transitions
 from luaflow.store.link import Call
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 from luaflow_worker.children import Types
 from luaflow_worker.engines import Engines
-from luaflow_worker.faults import fault_of, reason_of, stuck_text
+from luaflow_worker.faults import fail_call, fault_of, reason_of
 from luaflow_worker.live import Cache, Clock, Live, Result
 from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.metrics import WorkerMetrics
+from luaflow_worker.quarantine import Quarantine
 from luaflow_worker.steps import Activities, Step, Sticky, names_in, news_behind, spell
-from luaflow_worker.taking import Entry, Taken, read_events, revive, take
+from luaflow_worker.taking import Entry, Taken, release, revive, take, taken_again
 
 log = logging.getLogger(__name__)
 
-PAUSE_MS = 1000
-"""Pause after a decision failed; doubled with each failure in a row, by the script."""
 ROUND_SECONDS = 0.1
 """What the decisions of one round may take together, before they are committed."""
 MAX_PLAIN_ONLY = 10_000
@@ -53,6 +49,7 @@ class WorkflowTasks:
         metrics: WorkerMetrics,
         *,
         deliver: Callable[[int, set[int]], None],
+        quarantine: Quarantine,
         cache_size: int = 1000,
         sticky_ms: int = 0,
         local_slots: int = 1000,
@@ -66,6 +63,7 @@ class WorkflowTasks:
         self.locals = LocalActivities(activities.run_here, local_slots, local_per_second)
         self._metrics = metrics
         self._deliver = deliver
+        self.quarantine = quarantine
         self._sticky = Sticky(worker if cache_size else "", sticky_ms)
         self.cache = Cache(max(cache_size, 1), lambda _: metrics.evicted())
         self.taken: dict[str, tuple[Route, int]] = {}
@@ -106,7 +104,9 @@ class WorkflowTasks:
             self.taken[task.route.run_id] = (task.route, task.turn)
         try:
             for task in found:
-                if step := await self._step_of(task):
+                if self.quarantine.alone(task):
+                    self.spawn(self._take_alone(task))
+                elif step := await self._step_of(task):
                     steps.append(step)
                 if not task.cached:
                     await asyncio.sleep(0)  # a replay may have taken long
@@ -118,6 +118,20 @@ class WorkflowTasks:
             raise
         return steps
 
+    async def _take_alone(self, task: Taken) -> None:
+        step = None
+        async with self.quarantine.engines_for(task) as engines:
+            self.active += 1  # a suspect that waits for its turn has no slot
+            try:
+                step = await self._step_of(task, engines)
+            finally:
+                if step is None:
+                    self._untake(task.route.run_id, task.turn)
+                    self._give_back(1)
+            if step:
+                step.live.apart = engines is not None
+                await self._run([step])
+
     async def drain(self, seconds: float) -> None:
         """Wait for the decisions on their way; those that need longer go back to the queue."""
         end = asyncio.get_running_loop().time() + seconds
@@ -128,16 +142,12 @@ class WorkflowTasks:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._store.apart(
-            *(
-                transitions.release_task(route=route, turn=turn, worker=self._worker)
-                for route, turn in held
-            )
-        )
+        await release(self._store, self._worker, held)
 
-    async def _step_of(self, task: Taken) -> Step | None:
+    async def _step_of(self, task: Taken, engines: Engines | None = None) -> Step | None:
+        engines = engines or self._engines
         try:
-            live = await revive(self._store, self._engines, self._metrics, task, self._let_go)
+            live = await revive(self._store, engines, self._metrics, task, self._let_go)
         except Exception as error:  # noqa: BLE001 - a bad run hurts only itself
             fault = fault_of(error)
             if task.cached:
@@ -202,7 +212,7 @@ class WorkflowTasks:
                 break
             try:
                 if step.decision is None:
-                    step.decide(standing=self._store.settings.simulated)
+                    await self.quarantine.decide(step, standing=self._store.settings.simulated)
                 if step.needs_task:
                     steps.remove(step)
                     self._abandon(step)
@@ -288,7 +298,7 @@ class WorkflowTasks:
 
     def _fuse(self, live: Live) -> Step | None:
         results, live.results = live.results, []
-        if live.run_id in self._plain_only or live.place.upgrades:
+        if live.run_id in self._plain_only or live.plain:
             self._activities.finish(live, results)
             live.busy = False
             return None
@@ -296,13 +306,8 @@ class WorkflowTasks:
 
     async def _decide_again(self, live: Live) -> Step | None:
         """The close was refused: messages came. Rebuild the run; the turn is still ours."""
-        route = live.place.route
-        events = await read_events(self._store, route, 1, 1 << 53)
-        parent = orjson.dumps(live.place.parent).decode() if live.place.parent else ""
-        self.taken[route.run_id] = (route, live.turn)
-        task = Taken(
-            route, live.place.type, live.turn, events[-1].id, live.clock, None, events, parent
-        )
+        task = await taken_again(self._store, live)
+        self.taken[live.run_id] = (task.route, live.turn)
         return await self._step_of(task)
 
     def _untake(self, run_id: str, turn: int) -> None:
@@ -326,7 +331,7 @@ class WorkflowTasks:
     # -- activities that ended later -------------------------------------------------------------
 
     def _activity_done(self, live: Live, result: Result) -> None:
-        if live.dropped:
+        if live.dropped or live.plain:
             self._activities.finish(live, [result])
             return
         live.results.append(result)
@@ -388,12 +393,6 @@ class WorkflowTasks:
     async def _fail(self, route: Route, type: str, turn: int, fault: LuaflowError) -> None:
         log.error("workflow %s (run %s) is stuck: %s", route.workflow_id, route.run_id, fault)
         self._metrics.task_failed(type, reason_of(fault))
+        self.quarantine.note(type, fault)
         self._untake(route.run_id, turn)
-        call = transitions.fail_task(
-            route=route,
-            turn=turn,
-            worker=self._worker,
-            delay=PAUSE_MS,
-            reason=stuck_text(fault, self._worker),
-        )
-        await self._store.one(call)
+        await self._store.one(fail_call(route, turn, self._worker, fault))

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from luaflow.client.health import PARKED
 from luaflow.client.looking import is_put_off, rfc3339
 from luaflow.client.payloads import check_size
 from luaflow.domain import values
@@ -21,6 +22,7 @@ from luaflow.domain.failure import Failure
 from luaflow.domain.ids import check_name
 from luaflow.domain.lanes import base_of, lane_of
 from luaflow.domain.options import ActivityOptions, parse_activity_options
+from luaflow.domain.poison import is_parked
 from luaflow.domain.retry import RetryPolicy
 from luaflow.errors import InvalidArgument, NotFound, Refused, Unavailable, WorkflowFailed
 from luaflow.registry.schemas import check_input
@@ -200,6 +202,8 @@ def _described(fields: Mapping[str, bytes]) -> dict[str, Any]:
             found |= {"worker": None, "deferred": True}
     if failure := fields.get(f"f:{SEQ}"):
         found["last_failure"] = orjson.loads(failure)
+        if is_parked(found["last_failure"]) and found.get("state") == "backing_off":
+            found["state"] = PARKED
     if details := fields.get(f"h:{SEQ}"):
         found["heartbeat_details"] = values.loads(details)
     if close := text("close"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from luaflow.client.health import add_parked, health_of, health_words
 from luaflow.client.locks import add_locks, wants_of
 from luaflow.domain import visibility
 from luaflow.domain.chains import first_task_at
@@ -127,19 +128,22 @@ async def _holding(store: Store, query: Query, places: list[_Place]) -> list[_Pl
         ("HMGET", p.run(visibility.run_of(place)), *_COMPARED) for place, p in places
     ]
     answers = await store.read(*commands)
+    healths = ["ok"] * len(places)
+    if query.asks_health:
+        healths = await health_words(store, places, answers)
     return [
         place
-        for place, answer in zip(places, answers, strict=True)
-        if answer[0] is not None and query.holds(_compared(place, answer))
+        for place, answer, health in zip(places, answers, healths, strict=True)
+        if answer[0] is not None and query.holds(_compared(place, answer) | {"health": health})
     ]
 
 
-_COMPARED = ("status", "type", "queue", "start", "close", "attrs")
+_COMPARED = ("status", "type", "queue", "start", "close", "attrs", "stuck", "parked")
 
 
 def _compared(place: _Place, answer: Sequence[Any]) -> dict[str, Any]:
     """What the conditions of a query look at."""
-    status, type, queue, start, close, attrs = answer
+    status, type, queue, start, close, attrs, *_ = answer
     return {
         "run_id": visibility.run_of(place[0]),
         "status": bytes(status).decode(),
@@ -190,6 +194,8 @@ async def describe(
             pending.append((run, p, _table(pend)))
             locked += wants_of(run, p, pending[-1][2])
     await _add_activities(store, pending)
+    for run, *_ in pending:
+        add_parked(run)
     await add_locks(store, locked)
     return found
 
@@ -227,7 +233,7 @@ def _description(run_id: str, state: dict[str, bytes], first: dict[str, Any]) ->
         **_waits(state, first),
         "pending_activities": [],
         "locks": [],
-        "health": _health(state),
+        "health": health_of(state),
     }
 
 
@@ -237,25 +243,6 @@ def _waits(state: dict[str, bytes], first: dict[str, Any]) -> dict[str, str]:
     if not waiting or state.get("task") not in {b"delayed", b"backoff"} or state.get("fails"):
         return {}
     return {"first_task_time": rfc3339(first_task_at(first, int(state["start"])))}
-
-
-def _health(state: dict[str, bytes]) -> dict[str, Any]:
-    """``state`` ok or stuck; a stuck run says why, and how often in a row it failed."""
-    if state["status"] != b"running" or not state.get("stuck"):
-        return {"state": "ok"}
-    return {
-        "state": "stuck",
-        "reason": json_or_text(state["stuck"]),
-        "failures": int(state.get("fails", b"0")) or int(state.get("lost", b"0")),
-    }
-
-
-def json_or_text(raw: bytes) -> Any:
-    """What a field for people holds: JSON, or plain text."""
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return raw.decode(errors="replace")
 
 
 async def _add_activities(

@@ -36,9 +36,14 @@ _FIELDS: Final = {
     "start_time": "start_time",
     "closetime": "close_time",
     "close_time": "close_time",
+    "workflowhealth": "health",
+    "workflow_health": "health",
 }
 _INDEXED: Final = ("status", "type", "workflow_id")
 _TIMES: Final = ("start_time", "close_time")
+HEALTH: Final = "health"
+STUCK: Final = "stuck"
+HEALTHS: Final = ("ok", STUCK)
 _OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "=": operator.eq,
     "==": operator.eq,
@@ -66,6 +71,10 @@ class Condition:
     op: str
     value: str | bool | float
     attribute: bool = True
+
+    def is_for(self, field: str, value: str) -> bool:
+        """Whether it asks for this value of a field."""
+        return (self.field, self.value) == (field, value) and self.op in ("=", "==")
 
     def holds(self, run: Mapping[str, Any]) -> bool:
         """Whether it holds of a run (fields, and ``attributes``); of a list, whether one does.
@@ -103,7 +112,19 @@ class Query:
             return [("type", self.type)]
         if self.status is not None:
             return [("status", self.status)]
+        if any(one.is_for(HEALTH, STUCK) for one in self.fields):
+            return [("status", "running")]
         return [("status", status) for status in STATUSES]
+
+    @property
+    def fields(self) -> list[Condition]:
+        """The conditions on fields of a run, not on search attributes."""
+        return [one for one in self.conditions if not one.attribute]
+
+    @property
+    def asks_health(self) -> bool:
+        """Whether it must be known of each run if it is stuck."""
+        return any(one.field == HEALTH for one in self.fields)
 
     @property
     def exact(self) -> bool:
@@ -124,8 +145,9 @@ def parse_query(text: str | None) -> Query:
     """Read a query; None and blank text ask for everything.
 
     Fields are ``ExecutionStatus``, ``WorkflowType``, ``WorkflowId`` (with ``=``), ``RunId``,
-    ``TaskQueue``, ``StartTime`` and ``CloseTime`` (RFC 3339), in this spelling or with underscores;
-    any other name is a search attribute. Raises Invalid that says what cannot be read, and where.
+    ``TaskQueue``, ``StartTime`` and ``CloseTime`` (RFC 3339) and ``WorkflowHealth`` (ok or stuck),
+    in this spelling or with underscores; any other name is a search attribute. Raises Invalid that
+    says what cannot be read, and where.
     """
     whole = text or ""
     found: dict[str, str] = {}
@@ -172,6 +194,8 @@ def _condition(match: re.Match[str], field: str | None) -> Condition:
     text, op = _text_of(match), match["op"]
     if field in _TIMES:
         return Condition(field, op, _time(text), attribute=False)
+    if field == HEALTH and text not in HEALTHS:
+        raise Invalid(f"there is no health {text!r}: use one of {', '.join(HEALTHS)}")
     if field is not None:
         return Condition(field, op, text, attribute=False)
     value: str | bool | float = text

@@ -91,14 +91,17 @@ def retry_activity(
     delay: int,
     failure: bytes,
     details: bytes = b"",
+    parked: bool = False,
 ) -> Call:
     """Let a failed attempt be followed by another one after ``delay`` ms of namespace time.
 
-    ``details`` are those of its last heartbeat (JSON), which may not have been told yet.
+    ``details`` are those of its last heartbeat (JSON), which may not have been told yet; ``parked``
+    notes at its run that its workers died under it (``domain.poison``).
     """
     p = partition
     keys = [p.meta, p.owner(run_id), p.waits(run_id), p.leases, p.timers]
-    return Call(load("retry_activity"), keys, [run_id, seq, *proof, delay, failure, details])
+    args: list[Arg] = [run_id, seq, *proof, delay, failure, details, int(parked)]
+    return Call(load("retry_activity"), keys, args)
 
 
 def postpone_activity(

@@ -1,16 +1,23 @@
-"""Is this server fit to keep workflows? What is wrong with it, in plain words, with the remedy."""
+"""Is this server fit to keep workflows? What is wrong with it, in plain words, with the remedy.
+
+``judge`` looks at what one server says of itself; ``check_server`` asks the server and judges;
+``check_all`` looks at the namespace, too: at what this user may do there, and at its clock.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from redis.exceptions import ResponseError
 
 from luaflow.errors import Refused
-from luaflow.store.link import Link
+from luaflow.store import condition
+from luaflow.store.findings import Finding, refusal_of
+from luaflow.store.link import Arg, Link
 from luaflow.store.namespaces import Settings
+from luaflow.store.permissions import check_permissions
 from luaflow.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -24,16 +31,12 @@ _SCRIPTING_FIXED: dict[str, dict[Version, Version]] = {
 }
 _OLDEST: Version = (7, 0)
 
-
-class Finding(NamedTuple):
-    """Something wrong with the server: ``refuse`` (data would be lost) or ``warn``.
-
-    ``unsure``: the server did not let itself be asked.
-    """
-
-    level: Literal["refuse", "warn"]
-    text: str
-    unsure: bool = False
+_CONFIG = ("maxmemory-policy", "appendonly", "appendfsync", "save")
+QUESTIONS: tuple[tuple[Arg, ...], ...] = (
+    ("INFO", "everything"),
+    *(("CONFIG", "GET", name) for name in _CONFIG),
+)
+"""What one server is asked; ``judge`` reads the answers."""
 
 
 async def check_server(store: Store | Link, settings: Settings) -> list[Finding]:
@@ -42,34 +45,61 @@ async def check_server(store: Store | Link, settings: Settings) -> list[Finding]
     Raises Unavailable when it cannot be asked. What an ACL hides is said and not guessed.
     """
     ask = store.ask if isinstance(store, Store) else _asker(store)
-    info_text, *answers = await ask(
-        ("INFO", "everything"), *(("CONFIG", "GET", name) for name in _CONFIG)
-    )
-    info = _info(info_text)
+    return judge(await ask(*QUESTIONS), settings)
+
+
+async def check_all(store: Store) -> list[Finding]:
+    """The same, and what is wrong for this namespace: permissions, a clock that went back."""
+    found = await check_server(store, store.settings)
+    if not store.settings.simulated:
+        clocks = await store.read(
+            *(("HMGET", p.meta, "last", "offset") for p in store.partitions), ("TIME",)
+        )
+        *times, (seconds, micros) = clocks
+        now = int(seconds) * 1000 + int(micros) // 1000
+        ahead = max(int(last or 0) - int(offset or 0) - now for last, offset in times)
+        found += condition.of_past(ahead)
+    return [*found, *await check_permissions(store)]
+
+
+def judge(answers: Sequence[Any], settings: Settings) -> list[Finding]:
+    """What is wrong with one server, from its answers to ``QUESTIONS``."""
+    info_text, *configured = answers
+    info = condition.parse_info(info_text)
     config = {
         name: bytes(answer[1]).decode()
-        for name, answer in zip(_CONFIG, answers, strict=True)
+        for name, answer in zip(_CONFIG, configured, strict=True)
         if not isinstance(answer, ResponseError) and len(answer) == 2
     }
     if not info:
         text = "the server hides INFO: whether it is fit cannot be checked; allow INFO"
-        return [Finding("warn", text, unsure=True)]
+        return [Finding("warn", text, unsure=True, check="permissions")]
     return [
         *_version(info),
         *_memory(info, config),
         *_persistence(info, config, settings),
         *_replicas(info, settings),
+        *condition.of_role(info),
+        *condition.of_disk(info),
+        *condition.of_room(info),
+        *condition.of_clock(info),
     ]
 
 
 async def memory_percent(store: Store) -> int | None:
     """How much of its memory the server uses; 0 without a limit, None when it hides INFO."""
     (text,) = await store.ask(("INFO", "memory"))
-    info = _info(text)
+    info = condition.parse_info(text)
     if "used_memory" not in info:
         return None
     limit = int(info.get("maxmemory", 0))
     return int(info["used_memory"]) * 100 // limit if limit else 0
+
+
+async def product_of(store: Store) -> str:
+    """What the server is, for people: ``Valkey 9.1.2``."""
+    (text,) = await store.ask(("INFO", "server"))
+    return " ".join(_product(condition.parse_info(text)))
 
 
 def _asker(link: Link) -> Callable[..., Awaitable[list[Any]]]:
@@ -78,9 +108,10 @@ def _asker(link: Link) -> Callable[..., Awaitable[list[Any]]]:
 
 async def check_at_start(store: Store | Link, settings: Settings | None = None) -> None:
     """Log what is wrong with the server; raise Refused when data would be lost on it."""
-    if isinstance(store, Store):
-        settings = settings or store.settings
-    findings = await check_server(store, settings or Settings())
+    if isinstance(store, Store) and settings is None:
+        findings = await check_all(store)
+    else:
+        findings = await check_server(store, settings or Settings())
     for finding in findings:
         if finding.level == "warn":
             log.warning("%s", finding.text)
@@ -106,19 +137,8 @@ async def check_before_start(store: Store) -> None:
 
 
 def _refuse(findings: list[Finding]) -> None:
-    refusals = [finding.text for finding in findings if finding.level == "refuse"]
-    if refusals:
-        raise Refused("; ".join(refusals))
-
-
-_CONFIG = ("maxmemory-policy", "appendonly", "appendfsync", "save")
-
-
-def _info(text: object) -> dict[str, str]:
-    if not isinstance(text, bytes):
-        return {}
-    lines = text.decode(errors="replace").splitlines()
-    return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
+    if refusal := refusal_of(findings):
+        raise Refused(refusal)
 
 
 def _parse_version(text: str) -> Version:
@@ -126,15 +146,22 @@ def _parse_version(text: str) -> Version:
     return tuple(int(part) for part in parts if part.isdigit())
 
 
-def _version(info: Mapping[str, str]) -> Iterator[Finding]:
+def _product(info: Mapping[str, str]) -> tuple[str, str]:
+    """Name and version."""
     name = "Valkey" if "valkey_version" in info else "Redis"
-    text = info.get("valkey_version") or info.get("redis_version", "")
+    return name, info.get("valkey_version") or info.get("redis_version", "")
+
+
+def _version(info: Mapping[str, str]) -> Iterator[Finding]:
+    name, text = _product(info)
     version = _parse_version(text)
     if not version:
         return
     if version < _OLDEST:
         yield Finding(
-            "refuse", f"{name} {text} is too old: luaflow needs Redis 7.0 or Valkey 7.2 at least"
+            "refuse",
+            f"{name} {text} is too old: luaflow needs Redis 7.0 or Valkey 7.2 at least",
+            check="version",
         )
         return
     branches = _SCRIPTING_FIXED[name]
@@ -146,11 +173,13 @@ def _version(info: Mapping[str, str]) -> Iterator[Finding]:
             f"{name} {text} has known holes in scripting (CVE-2025-49844 and others): whoever may "
             f"run scripts can break out; update to {newest} or later, unless your distribution has "
             "patched it",
+            check="version",
         )
     if name == "Redis" and (7, 2) <= version < (8, 6, 3):
         yield Finding(
             "warn",
             f"Redis {text} has a known hole (CVE-2026-23479): update to 8.6.3 or later",
+            check="version",
         )
 
 
@@ -162,6 +191,7 @@ def _memory(info: Mapping[str, str], config: Mapping[str, str]) -> Iterator[Find
             f"the server's maxmemory-policy is '{policy}': it would throw workflows away when "
             "memory is short; set it to noeviction (CONFIG SET maxmemory-policy noeviction, and in "
             "its configuration file)",
+            check="eviction",
         )
 
 
@@ -178,6 +208,7 @@ def _persistence(
                 "the namespace asks for durability 'fsynced', but the server does not write to "
                 f"disk before it answers ({now}); set appendonly yes and appendfsync always, or "
                 "lower the durability",
+                check="persistence",
             )
         elif fsync is None:
             yield Finding(
@@ -185,6 +216,7 @@ def _persistence(
                 "the namespace asks for durability 'fsynced', but the server hides CONFIG: make "
                 "sure that appendfsync is always",
                 unsure=True,
+                check="persistence",
             )
         return
     if not aof and config.get("save") == "":
@@ -192,9 +224,8 @@ def _persistence(
             "warn",
             "the server keeps nothing on disk: a restart loses every workflow; set appendonly yes "
             "(CONFIG SET appendonly yes, and in its configuration file)",
+            check="persistence",
         )
-    if info.get("aof_last_write_status", "ok") != "ok":
-        yield Finding("warn", "the server's last write to its AOF failed: look for a full disk")
 
 
 def _replicas(info: Mapping[str, str], settings: Settings) -> Iterator[Finding]:
@@ -206,4 +237,5 @@ def _replicas(info: Mapping[str, str], settings: Settings) -> Iterator[Finding]:
             "warn",
             f"the namespace asks for {settings.replicas} replicas, {there} are connected: until "
             "more are, no write is confirmed and nothing goes on",
+            check="replicas",
         )

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import hiredis
@@ -128,6 +128,8 @@ class Link:
         self.url = url
         self.server = ""
         self.confirm = confirm
+        self.on_change: list[Callable[[], None]] = []
+        """Told when the connection is made, and when it is lost: the server may be another one."""
         self._name = name
         self._connection: Connection | None = None
         self._open: deque[_Batch] = deque()
@@ -166,6 +168,8 @@ class Link:
                 asyncio.create_task(self._read(connection), name="luaflow-link-read"),
                 asyncio.create_task(self._watch(connection), name="luaflow-link-watch"),
             ]
+            for tell in self.on_change:
+                tell()
 
     @staticmethod
     async def _server_id(connection: Connection) -> str:
@@ -311,6 +315,8 @@ class Link:
         self._tasks = [
             asyncio.create_task(connection.disconnect(nowait=True), name="luaflow-link-close")
         ]
+        for tell in self.on_change:
+            tell()
 
     def _fail(self) -> None:
         while self._open:

@@ -95,7 +95,7 @@ class Store:
         """Send plain commands together; repeat them while the connection is away."""
         return await self._repeat(commands)
 
-    async def ask(self, *commands: tuple[Arg, ...]) -> list[Any]:
+    async def ask(self, *commands: Call | tuple[Arg, ...]) -> list[Any]:
         """The same, but what the server refuses is answered by its error, and not raised."""
         return await self._repeat(commands, refusals=True)
 

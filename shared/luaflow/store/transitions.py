@@ -248,11 +248,13 @@ def release_task(*, route: Route, turn: int, worker: str) -> Call:
     return Call(load("release_task"), keys, [rid, turn, worker, queue])
 
 
-def fail_task(*, route: Route, turn: int, worker: str, delay: int, reason: bytes) -> Call:
-    """Say that a decision could not be made; it is tried again after ``delay`` ms."""
+def fail_task(
+    *, route: Route, turn: int, worker: str, delay: int, reason: bytes, cap: int = 60_000
+) -> Call:
+    """Say that a decision could not be made; it is tried again after ``delay`` ms … ``cap``."""
     p, wid, rid, _, _ = route
     keys = [p.meta, p.wf(wid), p.run(rid), p.leases, p.timers]
-    return Call(load("fail_task"), keys, [rid, turn, worker, delay, reason])
+    return Call(load("fail_task"), keys, [rid, turn, worker, delay, reason, cap])
 
 
 def fire_timer(*, route: Route, seq: str, body: bytes) -> Call:

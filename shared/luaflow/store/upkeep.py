@@ -24,6 +24,11 @@ def confirm(*, partition: Partition) -> Call:
     return Call(load("confirm"), [partition.meta], [])
 
 
+def may(*, partition: Partition, commands: Sequence[str]) -> Call:
+    """Ask which commands the user of the connection may not use; ``XGROUP CREATE`` is one."""
+    return Call(load("may"), [partition.meta], [partition.bell(), *commands])
+
+
 def shift_clock(*, partition: Partition, to: int, simulated: bool) -> Call:
     """Move namespace time forward; ``to`` is the offset, or the virtual clock, to be reached."""
     return Call(load("shift_clock"), [partition.meta], [to, int(simulated)])

@@ -30,11 +30,13 @@ if was == 'taken' then
   r.lost = r.lost + 1
   rcall('HSET', run_key, 'lost', r.lost)
 end
-if r.lost >= tonumber(M[10] or '5') then
-  -- it killed or hung its workers too often in a row: parked, visible, tried again after a minute
+local limit = tonumber(M[10] or '5')
+if r.lost >= limit then
+  -- it killed or hung its workers too often in a row: parked, visible, tried again after a minute, then
+  -- two, at most every 16
   rcall('HSET', run_key, 'stuck', reason)
   r.turn, r.task = r.turn + 1, 'backoff'
-  set_timer('f|' .. run_id, now + 60000)
+  set_timer('f|' .. run_id, now + 60000 * 2 ^ math.min(r.lost - limit, 4))
 else
   schedule(r)
 end

@@ -1,7 +1,8 @@
 -- retry_activity: an attempt failed and another is due: it waits in namespace time.
 -- KEYS meta run pend leases timers
--- ARGV server run_id seq token proof member score delay:int failure details
+-- ARGV server run_id seq token proof member score delay:int failure details parked:int
 -- failure: JSON of the last failure, shown by describe; details: of the last heartbeat, '' = as they are
+-- parked 1: its workers died under it; the run notes which activity that was, last
 -- Returns {'ok', due} | {'fenced'}
 --- include partition
 --- include activity
@@ -15,6 +16,7 @@ a.attempt, a.token, a.worker = a.attempt + 1, '', ''
 save_activity(seq, a)
 rcall('HSET', pend_key, 'f:' .. seq, failure)
 if details ~= '' then rcall('HSET', pend_key, 'h:' .. seq, details) end
+if parked == 1 then rcall('HSET', run_key, 'parked', seq) end
 rcall('ZREM', leases_key, 'a|' .. run_id .. '|' .. seq)
 if a.state == 'x' then
   set_lease('a|' .. run_id .. '|' .. seq, server_now)

@@ -3,7 +3,7 @@
 -- ARGV server run_id turn:int worker entry cached_cid cached:int
 -- A cached coroutine is of use only if the run's last decision is its own: cached_cid must be it.
 -- Returns {'ok', turn, len, now, first, decided, bundle, type, queue, parent, attempt, events from
---   `first` on, 500 at most} | {'gone'}
+--   `first` on, 500 at most, failures in a row} | {'gone'}
 --- include partition
 --- include run
 --- include lend
@@ -25,4 +25,5 @@ if cached_cid ~= '' and cached_cid == r.cid then first = cached + 1 end
 local events = rcall('XRANGE', hist_key, string.format('%d-0', first), '+', 'COUNT', 500)
 local more = rcall('HMGET', run_key, 'bundle', 'parent', 'attempt', 'limit')
 lend(more[4])
-return { 'ok', r.turn, r.len, now, first, r.decided, more[1], r.type, r.queue, more[2], more[3], events }
+return { 'ok', r.turn, r.len, now, first, r.decided, more[1], r.type, r.queue, more[2], more[3], events,
+    r.fails }

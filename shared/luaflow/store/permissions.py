@@ -1,0 +1,66 @@
+"""May this user do what luaflow does? Asked of the server, before a script breaks off half way."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from redis.exceptions import NoPermissionError, ResponseError
+
+from luaflow.store import upkeep
+from luaflow.store.findings import Finding
+from luaflow.store.scripts import load, names
+from luaflow.store.store import Store
+
+# what processes send by themselves; a role may do without some of it (a client takes no tasks)
+_PLAIN = (
+    *("GET", "SET", "DEL", "EXISTS", "SADD", "SMEMBERS", "LREM", "BLPOP", "SUBSCRIBE", "WAIT"),
+    *("HGET", "HMGET", "HGETALL", "HSCAN", "HVALS", "ZRANGEBYLEX", "ZLEXCOUNT", "ZREVRANGE"),
+    *("XREADGROUP", "XREVRANGE", "XPENDING", "XINFO CONSUMERS"),
+)
+_USED = re.compile(rb"call\('([A-Z]+)'(?:, '(CREATE|DELCONSUMER|CREATECONSUMER|SETID)')?")
+
+
+@cache
+def of_scripts() -> tuple[str, ...]:
+    """Every command that a script uses; XGROUP with its verb."""
+    found = set()
+    for name in names():
+        for verb, sub in _USED.findall(load(name).body):
+            found.add(b" ".join(filter(None, (verb, sub))).decode())
+    return tuple(sorted(found))
+
+
+async def check_permissions(store: Store) -> list[Finding]:
+    """What the user of this connection may not do; nothing where the server cannot tell."""
+    scripts, plain = of_scripts(), _PLAIN
+    p = store.partitions[0]
+    where = f"the keys and channels of 'lf:{{{store.namespace}:…}}'"
+    (answer,) = await store.ask(upkeep.may(partition=p, commands=(*scripts, *plain)))
+    if isinstance(answer, NoPermissionError) or "ACL failure" in str(answer):
+        text = f"this user of the server may not run scripts on {where} ({answer}); allow it (ACL)"
+        return [Finding("refuse", text, check="permissions")]
+    if isinstance(answer, ResponseError):
+        return []
+    refused = [bytes(one).decode() for one in answer[1:]]
+    found = []
+    if broken := [one for one in refused if one in scripts]:
+        found.append(
+            Finding(
+                "refuse",
+                f"this user of the server may not use {', '.join(broken)} on {where}: scripts "
+                "break off half way, and leave what they have written; allow these commands "
+                "(ACL SETUSER)",
+                check="permissions",
+            )
+        )
+    if missing := [one for one in refused if one not in scripts]:
+        found.append(
+            Finding(
+                "warn",
+                f"this user of the server may not use {', '.join(missing)}: what needs them fails; "
+                "allow these commands (ACL SETUSER)",
+                check="permissions",
+            )
+        )
+    return found

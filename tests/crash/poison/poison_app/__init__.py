@@ -1,0 +1,1 @@
+"""Handlers that kill the process they run in."""

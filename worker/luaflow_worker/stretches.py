@@ -1,0 +1,88 @@
+"""A history read and replayed a stretch at a time: a long one fills no memory and stops nobody.
+
+A stretch begins with a decision (or with the history), so that what one asked for stays together.
+Between two of them the event loop turns: leases are renewed, others go on, supervisors hear of us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+from luaflow.domain.events import TASK_COMPLETED, Event
+from luaflow.store.store import Store
+from luaflow.store.transitions import Route
+
+PAGE = 500
+PART = 200
+"""Events in a stretch at least, where a decision follows them."""
+
+
+def parse_events(entries: Sequence[Any]) -> list[Event]:
+    """Return the events of a reply: ``[[id, [ts, …, t, …, e, …]], …]``."""
+    return [
+        Event(int(bytes(id_).split(b"-")[0]), int(f[1]), bytes(f[3]).decode(), bytes(f[5]))
+        for id_, f in entries
+    ]
+
+
+async def read_page(store: Store, route: Route, first: int, last: int) -> list[Event]:
+    """Return the events from ``first`` on, 500 at most and none after ``last``."""
+    hist = route.partition.hist(route.run_id)
+    (page,) = await store.read(("XRANGE", hist, f"{first}-0", f"{last}-0", "COUNT", PAGE))
+    return parse_events(page)
+
+
+async def read_events(store: Store, route: Route, first: int, last: int) -> list[Event]:
+    """Return the events ``first`` to ``last``, read in pages."""
+    events: list[Event] = []
+    while first <= last:
+        page = await read_page(store, route, first, last)
+        if not page:
+            break
+        events += page
+        first = events[-1].id + 1
+    return events
+
+
+async def length_of(store: Store, route: Route) -> int:
+    """Return the id of the last event."""
+    hist = route.partition.hist(route.run_id)
+    (page,) = await store.read(("XREVRANGE", hist, "+", "-", "COUNT", 1))
+    return parse_events(page)[0].id if page else 0
+
+
+def parts(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
+    """Cut a history where decisions begin."""
+    begin = 0
+    for at, event in enumerate(events):
+        if at - begin >= PART and event.type == TASK_COMPLETED:
+            yield events[begin:at]
+            begin = at
+    yield events[begin:]
+
+
+async def stretches(
+    store: Store, route: Route, events: Sequence[Event], last: int
+) -> AsyncIterator[Sequence[Event]]:
+    """Yield a history up to ``last`` in stretches; it begins with ``events``, the rest is read."""
+    while events and events[-1].id < last:
+        page = await read_page(store, route, events[-1].id + 1, last)
+        if not page:
+            break
+        cut = _last_decision(page)
+        if cut is None:
+            events = [*events, *page]
+            continue
+        for part in parts([*events, *page[:cut]]):
+            yield part
+            await asyncio.sleep(0)
+        events = page[cut:]
+    for part in parts(events):
+        yield part
+        await asyncio.sleep(0)
+
+
+def _last_decision(page: Sequence[Event]) -> int | None:
+    return next((i for i in range(len(page) - 1, -1, -1) if page[i].type == TASK_COMPLETED), None)
