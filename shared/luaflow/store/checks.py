@@ -63,9 +63,13 @@ async def check_server(store: Store | Linked, settings: Settings) -> list[Findin
 
 
 async def memory_percent(store: Store) -> int | None:
-    """How much of its memory the server uses; 0 without a limit, None when it hides INFO."""
-    (text,) = await store.ask(("INFO", "memory"))
-    info = _info(text)
+    """How much of its memory the fullest server uses; 0 without limit, None when INFO is hidden."""
+    found = await store.each_server(("INFO", "memory"))
+    shares = [_used_percent(_info(text)) for (text,) in found.values()]
+    return max((share for share in shares if share is not None), default=None)
+
+
+def _used_percent(info: Mapping[str, str]) -> int | None:
     if "used_memory" not in info:
         return None
     limit = int(info.get("maxmemory", 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio.connection import Connection
@@ -15,6 +16,7 @@ from luaflow.store.dialing import close_connection, open_connection, place_of, r
 from luaflow.store.link import TRANSIENT, Arg, error_code, pack
 from luaflow.store.listen import RECONNECT_SECONDS
 from luaflow.store.slots import slot_of
+from luaflow.store.waiting import Watcher, first
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +34,9 @@ class Reader:
         """Keep the address; the connection is made with the first read."""
         self._url = url
         self._name = name
-        self._spread = parse_address(url).kind == "cluster"
+        self.spread = parse_address(url).kind == "cluster"
+        """Whether a command may name the streams of one partition only."""
+        self._watchers: dict[str, Watcher] = {}
         self._connection: Connection | None = None
         self._slot: int | None = None
         self._asking: Place | None = None
@@ -69,9 +73,25 @@ class Reader:
         self._failures = 0
         return answer
 
+    def watched(self) -> None:
+        """Whoever calls this looks into the streams now: ``wait`` is for what comes from now on."""
+        for watcher in self._watchers.values():
+            watcher.heed()
+
+    async def wait(self, parts: Sequence[Sequence[str]]) -> None:
+        """Wait until something comes into streams, given by slot, and a while at most."""
+        for streams in parts:
+            watcher = self._watchers.get(streams[0])
+            if watcher is None or watcher.streams != list(streams):
+                if watcher:
+                    await watcher.close()
+                one = Watcher(Reader(self._url, self._name), streams)
+                self._watchers[streams[0]] = one
+        await first([self._watchers[streams[0]] for streams in parts])
+
     async def _connected(self, command: tuple[Arg, ...]) -> Connection:
         """The connection, to the node of the command's slot where there are several."""
-        slot = slot_of(command) if self._spread else None
+        slot = slot_of(command) if self.spread else None
         if slot != self._slot:
             await self.close()
         # redis-py would make a broken one anew by itself, to the same server
@@ -104,7 +124,10 @@ class Reader:
         await asyncio.sleep(wait)
 
     async def close(self) -> None:
-        """Drop the connection."""
+        """Drop the connection, and those of waits."""
+        watchers, self._watchers = self._watchers, {}
+        for watcher in watchers.values():
+            await watcher.close()
         connection, self._connection = self._connection, None
         self._asking = None
         if connection:
