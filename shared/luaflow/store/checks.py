@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from redis.exceptions import ResponseError
 
 from luaflow.errors import Refused
-from luaflow.store.link import Link
+from luaflow.store.links import Linked
 from luaflow.store.namespaces import Settings
 from luaflow.store.store import Store
 
@@ -36,7 +36,7 @@ class Finding(NamedTuple):
     unsure: bool = False
 
 
-async def check_server(store: Store | Link, settings: Settings) -> list[Finding]:
+async def check_server(store: Store | Linked, settings: Settings) -> list[Finding]:
     """What is wrong with the server for a namespace of these settings; empty when all is well.
 
     Raises Unavailable when it cannot be asked. What an ACL hides is said and not guessed.
@@ -63,20 +63,24 @@ async def check_server(store: Store | Link, settings: Settings) -> list[Finding]
 
 
 async def memory_percent(store: Store) -> int | None:
-    """How much of its memory the server uses; 0 without a limit, None when it hides INFO."""
-    (text,) = await store.ask(("INFO", "memory"))
-    info = _info(text)
+    """How much of its memory the fullest server uses; 0 without limit, None when INFO is hidden."""
+    found = await store.each_server(("INFO", "memory"))
+    shares = [_used_percent(_info(text)) for (text,) in found.values()]
+    return max((share for share in shares if share is not None), default=None)
+
+
+def _used_percent(info: Mapping[str, str]) -> int | None:
     if "used_memory" not in info:
         return None
     limit = int(info.get("maxmemory", 0))
     return int(info["used_memory"]) * 100 // limit if limit else 0
 
 
-def _asker(link: Link) -> Callable[..., Awaitable[list[Any]]]:
+def _asker(link: Linked) -> Callable[..., Awaitable[list[Any]]]:
     return lambda *commands: link.batch(commands)
 
 
-async def check_at_start(store: Store | Link, settings: Settings | None = None) -> None:
+async def check_at_start(store: Store | Linked, settings: Settings | None = None) -> None:
     """Log what is wrong with the server; raise Refused when data would be lost on it."""
     if isinstance(store, Store):
         settings = settings or store.settings

@@ -13,7 +13,8 @@ from luaflow.domain.ids import check_name
 from luaflow.errors import AlreadyExists, InvalidArgument, NotFound
 from luaflow.store import upkeep
 from luaflow.store.keys import NAMESPACES, Partition
-from luaflow.store.link import Arg, Link
+from luaflow.store.link import Arg
+from luaflow.store.links import Linked
 
 MAX_PARTITIONS = 1024
 LEVELS = ("fast", "replicated", "fsynced")
@@ -77,7 +78,7 @@ def _parse(text: bytes) -> Settings:
     return Settings(**{k: v for k, v in orjson.loads(text).items() if k in known})
 
 
-async def read_settings(link: Link, namespace: str, *, create: bool = False) -> Settings:
+async def read_settings(link: Linked, namespace: str, *, create: bool = False) -> Settings:
     """Return the settings of a namespace; NotFound when it does not exist and is not to be made."""
     check_name(namespace, "the namespace")
     (text,) = await link.batch([("HGET", NAMESPACES, namespace)])
@@ -94,7 +95,7 @@ async def read_settings(link: Link, namespace: str, *, create: bool = False) -> 
         return await read_settings(link, namespace)
 
 
-async def create_namespace(link: Link, namespace: str, settings: Settings) -> Settings:
+async def create_namespace(link: Linked, namespace: str, settings: Settings) -> Settings:
     """Make a namespace; AlreadyExists when there is one, InvalidArgument for a bad name."""
     check_name(namespace, "the namespace")
     exists = AlreadyExists(f"the namespace {namespace!r} exists already")
@@ -109,7 +110,7 @@ async def create_namespace(link: Link, namespace: str, settings: Settings) -> Se
     return settings if fresh else await _claim(link, namespace, settings)
 
 
-async def _claim(link: Link, namespace: str, settings: Settings) -> Settings:
+async def _claim(link: Linked, namespace: str, settings: Settings) -> Settings:
     """Write the settings over what a creation that broke off, or lost the race, left behind."""
     if not settings.simulated:
         clocks = [Partition(namespace, p).meta for p in range(settings.partitions)]
@@ -120,7 +121,7 @@ async def _claim(link: Link, namespace: str, settings: Settings) -> Settings:
     return settings
 
 
-async def update_namespace(link: Link, namespace: str, **changes: Any) -> Settings:
+async def update_namespace(link: Linked, namespace: str, **changes: Any) -> Settings:
     """Change settings of a namespace and of its partitions' copies; partitions stay as they are."""
     if "partitions" in changes:
         raise InvalidArgument("the number of partitions is fixed when a namespace is created")
@@ -145,14 +146,14 @@ def _dump(settings: Settings) -> bytes:
     return orjson.dumps(settings.to_json())
 
 
-async def list_namespaces(link: Link) -> dict[str, Settings]:
+async def list_namespaces(link: Linked) -> dict[str, Settings]:
     """Return every namespace with its settings, by name."""
     (pairs,) = await link.batch([("HGETALL", NAMESPACES)])
     found = {bytes(k).decode(): _parse(v) for k, v in zip(pairs[::2], pairs[1::2], strict=True)}
     return dict(sorted(found.items()))
 
 
-async def _spread(link: Link, namespace: str, settings: Settings, *, begin: bool = False) -> bool:
+async def _spread(link: Linked, namespace: str, settings: Settings, *, begin: bool = False) -> bool:
     """Write every partition's copy; whether all of them were older. ``begin``: its clock, too."""
     copy: list[Arg] = []
     for name, key in _COPIED.items():

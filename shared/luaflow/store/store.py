@@ -19,14 +19,15 @@ from luaflow.errors import LuaflowError, NotFound, Refused, Unavailable, Unknown
 from luaflow.store import upkeep
 from luaflow.store.keys import Partition
 from luaflow.store.link import (
+    TRANSIENT,
     Arg,
     Call,
     ConnectionLost,
-    Link,
     ScriptFailed,
     error_code,
     failed_inside,
 )
+from luaflow.store.links import Linked, make_link
 from luaflow.store.listen import RECONNECT_SECONDS, Subscriber
 from luaflow.store.namespaces import Settings, read_settings
 from luaflow.store.transitions import Route
@@ -36,23 +37,12 @@ log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 30.0
 MOVES = 100
 """How often a run is followed that moves, between workers or to the next one of its chain."""
-_TRANSIENT = {
-    "LOADING",
-    "READONLY",
-    "CLUSTERDOWN",
-    "MASTERDOWN",
-    "TRYAGAIN",
-    "UNBLOCKED",
-    "NOREPLICAS",
-    "BUSY",  # with somebody's long script
-    "MISCONF",  # its disk is full: refused before anything was written
-}
 
 
 class Store:
     """A namespace on a server; ``await Store.open(url, namespace)``, ``await store.close()``."""
 
-    def __init__(self, url: str, namespace: str, settings: Settings, link: Link) -> None:
+    def __init__(self, url: str, namespace: str, settings: Settings, link: Linked) -> None:
         """Build it from its parts; use ``open``."""
         self.url = url
         self.namespace = namespace
@@ -73,7 +63,7 @@ class Store:
 
         The namespace ``default`` is made when it is missing: one command less for a newcomer.
         """
-        link = Link(url, name=name)
+        link = make_link(url, name=name)
         try:
             settings = await read_settings(link, namespace, create=namespace == "default")
         except BaseException:
@@ -98,6 +88,13 @@ class Store:
     async def ask(self, *commands: tuple[Arg, ...]) -> list[Any]:
         """The same, but what the server refuses is answered by its error, and not raised."""
         return await self._repeat(commands, refusals=True)
+
+    async def each_server(self, *commands: tuple[Arg, ...]) -> dict[str, list[Any]]:
+        """Ask every server that has data (each primary of a cluster) the same; refusals, too.
+
+        The answers by the server's address. Raises Unavailable when one of them cannot be asked.
+        """
+        return await self.link.each(*commands)
 
     @property
     def confirms(self) -> bool:
@@ -166,18 +163,22 @@ class Store:
         sent = False
         problem: object = None
         for attempt in itertools.count():
+            got: Sequence[Any]
             try:
                 got = await self.link.batch([commands[i] for i in todo])
                 problem = None
             except Unavailable as error:
                 sent = sent or isinstance(error, ConnectionLost)
-                got, problem = [], error
+                got = error.answers if isinstance(error, ConnectionLost) else ()
+                problem = error
             again = []
             for i, answer in zip(todo, got, strict=False):
                 answers[i] = answer
+                if isinstance(answer, Unavailable):
+                    again.append(i)
                 if not isinstance(answer, ResponseError):
                     continue
-                if error_code(answer) in _TRANSIENT:
+                if error_code(answer) in TRANSIENT:
                     problem = answer
                     again.append(i)
                 elif not refusals:
