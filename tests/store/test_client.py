@@ -27,7 +27,7 @@ from luaflow.errors import (
 )
 from luaflow.store import link, listen, transitions
 from luaflow.store.connect import connect_to
-from luaflow.store.link import Link
+from luaflow.store.links import make_link
 from luaflow.store.namespaces import Settings, create_namespace
 from luaflow.store.scripts import load
 from luaflow.store.store import Store
@@ -39,7 +39,7 @@ SMALL = Settings(payload_warn_bytes=1000, payload_max_bytes=4000)
 @pytest.fixture
 async def client(redis_url: str, namespace: str) -> AsyncIterator[Client]:
     """A client of a namespace with small payload limits, with two workflow types deployed."""
-    connection = Link(redis_url)
+    connection = make_link(redis_url)
     await create_namespace(connection, namespace, SMALL)
     await connection.close()
     async with await Client.connect(redis_url, namespace) as client:
