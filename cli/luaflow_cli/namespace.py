@@ -27,6 +27,7 @@ def namespace() -> None:
 _SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--durability", {"help": "fast, replicated or fsynced."}),
     ("--replicas", {"type": int, "help": "How many must confirm when replicated."}),
+    ("--synced-replicas", {"type": int, "help": "How many must sync, too, when fsynced: 0."}),
     ("--lease", {"metavar": "TIME", "help": "How long a worker may be silent: 10s."}),
     ("--sticky-timeout", {"metavar": "TIME", "help": "How long a task waits for its worker."}),
     ("--retention", {"metavar": "TIME", "help": "How long closed runs are kept: 168h."}),

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from redis.exceptions import ResponseError
 
 from luaflow.errors import Refused
+from luaflow.store.confirming import knows_waitaof
 from luaflow.store.links import Linked
 from luaflow.store.namespaces import Settings
 from luaflow.store.store import Store
@@ -175,15 +176,15 @@ def _persistence(
     aof = config.get("appendonly") == "yes" or info.get("aof_enabled") == "1"
     fsync = config.get("appendfsync")
     if settings.durability == "fsynced":
-        if not aof or fsync not in ("always", None):
+        if not aof or (fsync not in ("always", None) and not knows_waitaof(info)):
             now = f"appendonly {'yes' if aof else 'no'}, appendfsync {fsync}"
             yield Finding(
                 "refuse",
                 "the namespace asks for durability 'fsynced', but the server does not write to "
                 f"disk before it answers ({now}); set appendonly yes and appendfsync always, or "
-                "lower the durability",
+                "lower the durability (Redis 7.2 and Valkey need appendonly yes alone)",
             )
-        elif fsync is None:
+        elif fsync is None and not knows_waitaof(info):
             yield Finding(
                 "warn",
                 "the namespace asks for durability 'fsynced', but the server hides CONFIG: make "
@@ -202,12 +203,12 @@ def _persistence(
 
 
 def _replicas(info: Mapping[str, str], settings: Settings) -> Iterator[Finding]:
-    if settings.durability != "replicated":
-        return
+    wanted = {"replicated": settings.replicas, "fsynced": settings.synced_replicas}
+    replicas = wanted.get(settings.durability, 0)
     there = int(info.get("connected_slaves", 0))
-    if there < settings.replicas:
+    if there < replicas:
         yield Finding(
             "warn",
-            f"the namespace asks for {settings.replicas} replicas, {there} are connected: until "
+            f"the namespace asks for {replicas} replicas, {there} are connected: until "
             "more are, no write is confirmed and nothing goes on",
         )

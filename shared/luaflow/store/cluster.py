@@ -64,6 +64,16 @@ class ClusterLink:
             link.confirm = command
 
     @property
+    def confirms(self) -> bool:
+        """Whether anything is sent behind a batch of scripts to confirm it, on some node."""
+        return bool(self._confirm) and any(link.confirms for link in self._links.values())
+
+    async def look_at_sync(self) -> None:
+        """Learn anew which nodes sync each write."""
+        links = [link for link in self._links.values() if link.connected]
+        await asyncio.gather(*(link.look_at_sync() for link in links))
+
+    @property
     def connected(self) -> bool:
         """Whether each node that was needed is reached."""
         return bool(self._links) and all(link.connected for link in self._links.values())

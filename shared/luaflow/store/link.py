@@ -21,6 +21,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from luaflow.errors import InvalidArgument, LuaflowError, Unavailable
 from luaflow.store.address import hide_password
+from luaflow.store.confirming import FSYNC, command_on, knows_waitaof, syncs_always
 from luaflow.store.dialing import close_connection, open_connection
 from luaflow.store.scripts import Script, load, names
 
@@ -122,6 +123,7 @@ class Link:
         self._tasks: list[asyncio.Task[None]] = []
         self._connecting = asyncio.Lock()
         self._answered = 0
+        self._always = self._waitaof = False
 
     @property
     def connected(self) -> bool:
@@ -155,8 +157,13 @@ class Link:
         return await open_connection(self.url, client_name=self._name)
 
     async def _prepare(self, connection: Connection) -> None:
-        """Learn the server's run id, load the scripts."""
+        """Learn the server's run id and how it syncs, load the scripts."""
         self.server = await self._server_id(connection)
+        await connection.send_command(*FSYNC)
+        try:
+            self._always = syncs_always(await connection.read_response(disable_decoding=True))
+        except ResponseError:
+            self._always = False
         for name in names():
             await connection.send_command("SCRIPT", "LOAD", load(name).body)
         for _ in names():
@@ -172,6 +179,7 @@ class Link:
         lines = bytes(text).decode(errors="replace").splitlines()
         fields = dict(line.split(":", 1) for line in lines if ":" in line)
         self._check_mode(fields.get("redis_mode", self.mode))
+        self._waitaof = knows_waitaof(fields)
         return fields.get("run_id") or uuid.uuid4().hex
 
     def _check_mode(self, mode: str) -> None:
@@ -227,6 +235,19 @@ class Link:
             self._lost(connection, ConnectionError("the server takes no writes any more"))
         return answers
 
+    @property
+    def confirms(self) -> bool:
+        """Whether anything is sent behind a batch of scripts to confirm it."""
+        return bool(self._confirming())
+
+    def _confirming(self) -> tuple[Arg, ...]:
+        return command_on(self.confirm, always=self._always, waitaof=self._waitaof)
+
+    async def look_at_sync(self) -> None:
+        """Learn anew whether the server syncs each write: that may change while it runs."""
+        (answer,) = await self.batch([FSYNC])
+        self._always = syncs_always(answer)
+
     async def each(self, *commands: tuple[Arg, ...]) -> dict[str, list[Any]]:
         """Send plain commands to every server; the answers by its address (there is but one)."""
         return {hide_password(self.url): await self.batch(commands)}
@@ -243,7 +264,7 @@ class Link:
             raise ConnectionLost
         packed = [pack(self._spell(command, body=body)) for command in commands]
         call = next((c for c in commands if isinstance(c, Call) and c.confirmed), None)
-        confirm = self.confirm if call else ()
+        confirm = self._confirming() if call else ()
         if call and confirm:
             # an answer may rest on somebody else's write; WAIT counts what follows one of ours
             marker = ("EVAL", load("confirm").body, 1, call.keys[0], self.server)
@@ -261,19 +282,16 @@ class Link:
         if confirm:
             reached = answers.pop()
             marked = answers.pop()
-            self._check_confirmed(marked if isinstance(marked, ResponseError) else reached)
+            self._check_confirmed(marked if isinstance(marked, ResponseError) else reached, confirm)
         return answers
 
-    def _check_confirmed(self, answer: Any) -> None:
+    def _check_confirmed(self, answer: Any, confirm: tuple[Arg, ...]) -> None:
         """Raise ConnectionLost unless the durability was reached: the outcome is unknown."""
-        if isinstance(answer, ResponseError) and error_code(answer) in TRANSIENT:
-            raise ConnectionLost(f"written perhaps, but not confirmed ({answer}): repeating it")
         if isinstance(answer, ResponseError):
-            raise LuaflowError(
-                f"the server cannot confirm writes ({answer}); lower the durability level"
-            )
+            # whatever the reason is, it says nothing about the batch: that stays unknown
+            raise ConnectionLost(f"written perhaps, but not confirmed ({answer}): repeating it")
         reached = answer if isinstance(answer, list) else [answer]
-        wanted = [int(n) for n in self.confirm[1:-1]]
+        wanted = [int(n) for n in confirm[1:-1]]
         if any(int(got) < want for got, want in zip(reached, wanted, strict=False)):
             raise ConnectionLost(
                 f"written, but not confirmed ({reached} of {wanted}): repeating it"

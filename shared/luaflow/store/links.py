@@ -22,6 +22,13 @@ class Linked(Protocol):
     def connected(self) -> bool:
         """Whether the server, or each that was needed, is reached."""
 
+    @property
+    def confirms(self) -> bool:
+        """Whether anything is sent behind a batch of scripts to confirm it."""
+
+    async def look_at_sync(self) -> None:
+        """Learn anew which servers sync each write."""
+
     async def batch(self, commands: Iterable[Call | tuple[Arg, ...]]) -> list[Any]:
         """Send commands together; their answers in order (``Link.batch``)."""
 

@@ -21,6 +21,7 @@ LEVELS = ("fast", "replicated", "fsynced")
 BOUNDS = {
     "partitions": (1, MAX_PARTITIONS),
     "replicas": (1, 100),
+    "synced_replicas": (0, 100),
     "lease_ms": (1, 24 * 3600 * 1000),
     "sticky_timeout_ms": (1, 24 * 3600 * 1000),
     "retention_ms": (1, 100 * 365 * 24 * 3600 * 1000),
@@ -36,7 +37,8 @@ class Settings:
     """What a namespace is: partitions are fixed at creation, the rest can be updated.
 
     Times are milliseconds, sizes bytes. ``durability``: ``fast`` (the primary has it),
-    ``replicated`` (``replicas`` have it), ``fsynced`` (it is on the primary's disk).
+    ``replicated`` (``replicas`` have it), ``fsynced`` (it is on the primary's disk, and on that of
+    ``synced_replicas``).
     """
 
     partitions: int = 16
@@ -48,6 +50,7 @@ class Settings:
     payload_warn_bytes: int = 256 * 1024
     payload_max_bytes: int = 2 * 1024 * 1024
     simulated: bool = False
+    synced_replicas: int = 0
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -63,9 +66,15 @@ class Settings:
 
     @property
     def confirm(self) -> tuple[Arg, ...]:
-        """Return the command that confirms the durability level; none for ``fast``."""
+        """Return the command that confirms the durability level; none for ``fast``.
+
+        A server that syncs each write needs none for ``fsynced`` (``luaflow.store.confirming``).
+        """
         if self.durability == "replicated":
             return ("WAIT", self.replicas, 1000)
+        if self.durability == "fsynced":
+            # without being forced, a server syncs once a second
+            return ("WAITAOF", 1, self.synced_replicas, 5000)
         return ()
 
     def to_json(self) -> dict[str, Any]:

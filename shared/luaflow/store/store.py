@@ -35,6 +35,8 @@ from luaflow.store.transitions import Route
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 30.0
+SETTINGS_SECONDS = 20.0
+"""How long a process may go by settings that were changed meanwhile."""
 MOVES = 100
 """How often a run is followed that moves, between workers or to the next one of its chain."""
 
@@ -53,6 +55,7 @@ class Store:
         self.findings: frozenset[str] | None = None
         """What was said about the server when it was found fit (``luaflow.store.checks``)."""
         self.checking = asyncio.Lock()
+        self._look_at = 0.0
         self.lanes: set[str] = set()
         """Lanes that are known to be noted (``luaflow.store.lanes``)."""
 
@@ -70,7 +73,9 @@ class Store:
             await link.close()
             raise
         link.confirm = settings.confirm
-        return cls(url, namespace, settings, link)
+        store = cls(url, namespace, settings, link)
+        store._look_at = asyncio.get_running_loop().time() + SETTINGS_SECONDS
+        return store
 
     async def close(self) -> None:
         """Close both connections."""
@@ -102,7 +107,7 @@ class Store:
 
         Not so where each write is synced: there every answer, also a read's, waits for that.
         """
-        return bool(self.link.confirm)
+        return self.link.confirms
 
     async def confirmed(self, p: Partition, *commands: tuple[Arg, ...]) -> list[Any]:
         """Read what is told to somebody outside: others have what these answers rest on (5.5).
@@ -149,6 +154,17 @@ class Store:
                     answers.append(error)
             return answers
 
+    async def _look_again(self, now: float) -> None:
+        """Take over settings that were changed since: the durability level above all."""
+        self._look_at = now + SETTINGS_SECONDS
+        try:
+            self.settings = await read_settings(self.link, self.namespace)
+            self.link.confirm = self.settings.confirm
+            if self.settings.durability == "fsynced":
+                await self.link.look_at_sync()
+        except (Unavailable, NotFound):
+            return  # whoever asks now finds out, and says so
+
     async def _repeat(
         self,
         commands: Sequence[Call | tuple[Arg, ...]],
@@ -157,6 +173,8 @@ class Store:
         refusals: bool = False,
     ) -> list[Any]:
         loop = asyncio.get_running_loop()
+        if loop.time() >= self._look_at:
+            await self._look_again(loop.time())
         end = loop.time() + patience
         answers: list[Any] = [None] * len(commands)
         todo = list(range(len(commands)))
