@@ -153,6 +153,7 @@ def test_durability_that_the_server_does_not_have(
     evicting.play(
         lambda player: player.store.read(
             ("CONFIG", "SET", "appendonly", "yes"),
+            ("CONFIG", "SET", "appendfsync", "everysec"),
             ("ACL", "SETUSER", "default", "-config", "-info"),
         )
     )

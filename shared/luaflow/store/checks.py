@@ -176,13 +176,15 @@ def _persistence(
     aof = config.get("appendonly") == "yes" or info.get("aof_enabled") == "1"
     fsync = config.get("appendfsync")
     if settings.durability == "fsynced":
-        if not aof or (fsync not in ("always", None) and not knows_waitaof(info)):
+        # one that leaves it to the system to sync confirms nothing
+        good = ("always", "everysec", None) if knows_waitaof(info) else ("always", None)
+        if not aof or fsync not in good:
             now = f"appendonly {'yes' if aof else 'no'}, appendfsync {fsync}"
             yield Finding(
                 "refuse",
                 "the namespace asks for durability 'fsynced', but the server does not write to "
                 f"disk before it answers ({now}); set appendonly yes and appendfsync always, or "
-                "lower the durability (Redis 7.2 and Valkey need appendonly yes alone)",
+                "lower the durability (for Redis from 7.2 on, and for Valkey, everysec will do)",
             )
         elif fsync is None and not knows_waitaof(info):
             yield Finding(
