@@ -12,6 +12,7 @@ from pathlib import Path
 
 from redis.crc import key_slot
 from redis.exceptions import ResponseError
+
 from tests.support.nodes import Group, Node, data_node, eventually
 
 SLOTS = 16_384

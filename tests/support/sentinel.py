@@ -13,6 +13,7 @@ import secrets
 from pathlib import Path
 
 from redis.exceptions import RedisError, ResponseError
+
 from tests.support.nodes import Node, eventually, free_port, server_binary
 from tests.support.replication import Replication
 

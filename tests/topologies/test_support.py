@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import redis.asyncio.cluster
-from redis.exceptions import ReadOnlyError
 from tests.support.cluster import Cluster, SlotMove
 from tests.support.replication import Replication
 from tests.support.sentinel import MASTER, Sentinels
