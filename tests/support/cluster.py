@@ -7,7 +7,8 @@ async with Cluster(folder) as group:  # 3 + 3
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from redis.crc import key_slot
@@ -61,33 +62,31 @@ class Cluster(Group):
             await node.ask("CLUSTER", "SET-CONFIG-EPOCH", epoch)
             if node is not self.nodes[0]:
                 await node.ask("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
-        await self._all(lambda n: self._knows(n, len(self.nodes)), "all nodes know each other")
+        await self._all(self._knows_all, "all nodes know each other")
         for i, node in enumerate(self.nodes[self._shards :]):
             await node.ask("CLUSTER", "REPLICATE", self.ids[first[i % self._shards]])
         await self.healthy()
 
-    async def _all(self, ask: object, what: str, within: float = 30) -> None:
-        check = ask
-        assert callable(check)
+    async def _all(self, ask: Callable[[Node], Awaitable[bool]], what: str) -> None:
         for node in self.nodes:
             if node.running:
-                await eventually(lambda n=node: check(n), f"{what} (port {node.port})", within)
+                await eventually(partial(ask, node), f"{what} (port {node.port})", 30)
 
-    async def _knows(self, node: Node, count: int) -> bool:
+    async def _knows_all(self, node: Node) -> bool:
         told = await node.ask("CLUSTER", "INFO")
-        return int(_field(told, "cluster_known_nodes")) == count
+        return int(_field(told, "cluster_known_nodes")) == len(self.nodes)
+
+    async def _is_ok(self, node: Node) -> bool:
+        return _field(await node.ask("CLUSTER", "INFO"), "cluster_state") == "ok"
 
     async def healthy(self) -> None:
         """Return when every node that runs calls the cluster whole and all replicas are in step."""
 
-        async def ok(node: Node) -> bool:
-            return _field(await node.ask("CLUSTER", "INFO"), "cluster_state") == "ok"
-
         async def placed(node: Node) -> bool:
             told = await node.info("replication")
-            return told["role"] == "master" or told["master_link_status"] == "up"
+            return told["role"] == "master" or str(told["master_link_status"]) == "up"
 
-        await self._all(ok, "cluster_state:ok")
+        await self._all(self._is_ok, "cluster_state:ok")
         await self._all(placed, "replicas in step")
 
     async def primaries(self) -> list[Node]:
@@ -142,9 +141,6 @@ class Cluster(Group):
         await eventually(promoted, f"port {replica.port} takes over", 30)
         await self._all(self._is_ok, "cluster_state:ok")
         return replica
-
-    async def _is_ok(self, node: Node) -> bool:
-        return _field(await node.ask("CLUSTER", "INFO"), "cluster_state") == "ok"
 
     async def heal(self) -> None:
         """Start what was killed, let all replicate, and return when the cluster is whole."""

@@ -1,6 +1,6 @@
 """Servers of a topology: each a process of ours that can be killed, paused and started again.
 
-Only what was started here is ever faulted: a node learns from the server itself, at each start, that
+Only what was started here is ever faulted: at each start a node learns from the server itself that
 the one that answers on its port is its own process.
 """
 
@@ -116,7 +116,8 @@ class Node:
             return self
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "server.log").open("ab") as out:
-            self._process = subprocess.Popen(
+            # not asyncio's: that one is tied to one event loop
+            self._process = subprocess.Popen(  # noqa: ASYNC220
                 [
                     *(sys.executable, "-I", "-S", "-c", _TRAMPOLINE, str(os.getpid())),
                     *(str(self.binary), *self._arguments),
@@ -174,7 +175,7 @@ class Node:
             retry=Retry(NoBackoff(), 0),
         )
         async with client:
-            return await client.execute_command(*command)
+            return await client.execute_command(*command)  # type: ignore[no-untyped-call]
 
     async def info(self, section: str) -> dict[str, Any]:
         """A section of INFO."""
@@ -281,7 +282,7 @@ class Group:
 
         async def up() -> bool:
             told = await replica.info("replication")
-            return told["role"] == "slave" and told["master_link_status"] == "up"
+            return (told["role"], told.get("master_link_status")) == ("slave", "up")
 
         await eventually(up, f"the node on port {replica.port} replicates", within)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from functools import partial
 from pathlib import Path
 
 from redis.exceptions import RedisError, ResponseError
@@ -94,9 +95,9 @@ class Sentinels(Replication):
         return [s for s in self.others if s.running]
 
     async def agreed(self) -> None:
-        """Return when every Sentinel could fail over: quorum, and replicas that are in step."""
+        """Return when every Sentinel could fail over: a quorum, and replicas that answer."""
         for sentinel in self._awake():
-            await eventually(lambda s=sentinel: self._ready(s), f"Sentinel {sentinel.port}", 30)
+            await eventually(partial(self._ready, sentinel), f"Sentinel {sentinel.port}", 30)
         self.primary = await self.told_primary()
 
     async def _ready(self, sentinel: Node) -> bool:
@@ -109,8 +110,7 @@ class Sentinels(Replication):
             dict(zip(r[::2], r[1::2], strict=True)) if isinstance(r, list) else r for r in told
         ]
         good = [r for r in found if _text(r, "flags") == "slave" and _text(r, "runid")]
-        linked = [r for r in good if _text(r, "master-link-status") == "ok"]
-        return len(linked) >= sum(n.running for n in self.nodes) - 1
+        return len(good) >= sum(n.running for n in self.nodes) - 1
 
     async def failover(self, how: str = "ordered") -> Node:
         """Fail over and return the new primary, once the Sentinels agree on it.
