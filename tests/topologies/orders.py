@@ -115,7 +115,7 @@ class Orders:
     async def _order(self, id_: str, n: int) -> None:
         client = self.engine.client
         request = f"r-{id_}"
-        how = {"id": id_, "request_id": request}
+        how: dict[str, Any] = {"id": id_, "request_id": request}
         handle = await insist(lambda: client.start("app:order", n, f"child-{id_}", **how))
         await self._ask(id_)
         if n % 2:
