@@ -76,6 +76,7 @@ class Orders:
         self.stage = Stage(engine)
         self.done: dict[str, Any] = {}
         self.answered = 0
+        self._one_more = asyncio.Condition()
         self._stopping = asyncio.Event()
 
     async def open(self) -> None:
@@ -103,8 +104,8 @@ class Orders:
     async def more(self, count: int) -> None:
         """Wait until so many more orders are done: work goes on."""
         wanted = len(self.done) + count
-        while len(self.done) < wanted:
-            await asyncio.sleep(0.01)
+        async with self._one_more:
+            await self._one_more.wait_for(lambda: len(self.done) >= wanted)
 
     async def _lane(self, name: str) -> None:
         number = 0
@@ -123,6 +124,8 @@ class Orders:
         else:
             await insist(lambda: handle.signal("pay", n, request_id=request))
         self.done[id_] = await insist(handle.result)
+        async with self._one_more:
+            self._one_more.notify_all()
         assert self.done[id_] == [n * 2, n, n + 1], (id_, self.done[id_])
 
     async def _pay(self, id_: str, n: int) -> None:
