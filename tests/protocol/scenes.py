@@ -19,6 +19,7 @@ from tests.protocol.hand import (
 )
 from tests.protocol.scenes_entity import ENTITY_SCENES
 from tests.support.keys import keys_like
+from tests.support.topology import pretend_server
 
 from luaflow.domain.events import CLOSING_EVENT
 from luaflow.domain.schedules import Plan, State
@@ -722,7 +723,8 @@ async def fail_over(
     kept = {key: ("RESTORE", key, 0, value) for key, value in before.items()}
     for commands in (lost, kept):
         await hand.store.read(*(c for key, c in commands.items() if key.startswith(prefix)))
-    hand.store.link.server = server or hand.store.link.server
+    if server:
+        pretend_server(hand.store, server)
 
 
 def partition_of_call(hand: Hand, call: Call) -> Partition:

@@ -17,6 +17,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from luaflow.store.address import Place, parse_address
+from luaflow.store.cluster import ClusterLink
+from luaflow.store.store import Store
 from tests.support.cluster import Cluster
 from tests.support.nodes import Group
 from tests.support.sentinel import Sentinels
@@ -73,6 +75,13 @@ async def async_client_of(url: str) -> AsyncIterator[Any]:
         yield client
     finally:
         await client.aclose()
+
+
+def pretend_server(store: Store, run_id: str) -> None:
+    """From now on the store's scripts are told that the server has this run id."""
+    links = store.link._links.values() if isinstance(store.link, ClusterLink) else [store.link]
+    for link in links:
+        link.server = run_id
 
 
 def _first(url: str) -> str:

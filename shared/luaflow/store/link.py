@@ -178,7 +178,8 @@ class Link:
             return uuid.uuid4().hex
         lines = bytes(text).decode(errors="replace").splitlines()
         fields = dict(line.split(":", 1) for line in lines if ":" in line)
-        self._check_mode(fields.get("redis_mode", self.mode))
+        # Valkey calls it server_mode
+        self._check_mode(fields.get("redis_mode") or fields.get("server_mode") or self.mode)
         self._waitaof = knows_waitaof(fields)
         return fields.get("run_id") or uuid.uuid4().hex
 
