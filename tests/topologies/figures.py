@@ -253,7 +253,10 @@ async def run(minutes: float, only: str, levels: list[str]) -> int:
     late = sorted(ms for trial in trials for ms in trial.late)
     notes = {
         "problems": problems[:50],
-        "lost": [{"on": f"{t.topology} {t.level}", **{k: dict(v) for k, v in t.lost.items()}} for t in trials],
+        "lost": [
+            {"on": f"{t.topology} {t.level}", **{k: dict(v) for k, v in t.lost.items()}}
+            for t in trials
+        ],
         "timers_late_ms": {"p50": late[len(late) // 2], "max": late[-1]} if late else {},
     }
     counts["problems"] = len(problems)
