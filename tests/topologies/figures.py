@@ -1,6 +1,6 @@
 """Rounds of fail-overs under load, at each durability level, and the figures they give.
 
-    python -m tests.topologies.figures --minutes 5
+    make topologies MINUTES=5
 
 Workers and schedulers are real processes. Each round faults the servers once while journeys flow,
 then all are told to end, and every history, effect and answer is compared.
@@ -22,7 +22,7 @@ from typing import NamedTuple
 from tests.support.cluster import Cluster, SlotMove
 from tests.support.effects import read_effects
 from tests.support.histories import leftovers, read_histories
-from tests.support.nodes import Group
+from tests.support.nodes import Group, server_binary
 from tests.support.processes import Fleet, Gate
 from tests.support.sentinel import Sentinels
 from tests.topologies.journeys import Journeys, all_closed, insist, late_timers
@@ -245,8 +245,8 @@ async def run(minutes: float, only: str, levels: list[str]) -> int:
             trials.append(trial)
             faults = [fault for where, fault in FAULTS if where == topology]
             await trial.run(faults, end)
-        print(topology, level, {k: dict(v) for k, v in trial.lost.items()}, flush=True)
-        print("\n".join(trial.problems) or "nothing wrong", flush=True)
+        _tell(f"{topology} {level} { {k: dict(v) for k, v in trial.lost.items()} }")
+        _tell("\n".join(trial.problems) or "nothing wrong")
         if time.monotonic() > end:
             break
     problems = [problem for trial in trials for problem in trial.problems]
@@ -254,14 +254,12 @@ async def run(minutes: float, only: str, levels: list[str]) -> int:
     notes = {
         "problems": problems[:50],
         "lost": [
-            {"on": f"{t.topology} {t.level}", **{k: dict(v) for k, v in t.lost.items()}}
-            for t in trials
+            {"on": f"{trial.topology} {trial.level}"} | {k: dict(v) for k, v in trial.lost.items()}
+            for trial in trials
         ],
         "timers_late_ms": {"p50": late[len(late) // 2], "max": late[-1]} if late else {},
     }
     counts["problems"] = len(problems)
-    from tests.support.nodes import server_binary
-
     path = record(
         "topologies",
         counts,
@@ -270,8 +268,13 @@ async def run(minutes: float, only: str, levels: list[str]) -> int:
         seconds=time.monotonic() - begin,
         notes=notes,
     )
-    print(dict(counts), path, sep="\n")
+    _tell(f"{dict(counts)}\n{path}")
     return 1 if problems else 0
+
+
+def _tell(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def main() -> None:

@@ -105,7 +105,7 @@ class Journeys:
     def verdict(
         self, histories: Sequence[History], effects: Sequence[Effect], *, promised: bool
     ) -> list[str]:
-        """What is wrong; with ``promised`` also all that is missing, which is counted in ``done``."""
+        """What is wrong; with ``promised`` also what is missing, which is counted in ``done``."""
         found: list[str] = []
         by_id = {history.workflow_id: history for history in histories}
         for history in histories:

@@ -36,6 +36,10 @@ class NodeLink(Link):
     async def _dial(self) -> Connection:
         return await connect_to(self.url, within=ONE_OF_MANY_SECONDS, client_name=self._name)
 
+    async def _server_id(self, connection: Connection) -> str:
+        # the mark by which scripts know that slots may move (scripts/includes/partition.lua)
+        return f"~{await super()._server_id(connection)}"
+
 
 class ClusterLink:
     """Shared, pipelined connections to the primaries of a cluster."""

@@ -19,13 +19,13 @@ from luaflow.errors import LuaflowError, NotFound, Refused, Unavailable, Unknown
 from luaflow.store import upkeep
 from luaflow.store.keys import Partition
 from luaflow.store.link import (
-    TRANSIENT,
     Arg,
     Call,
     ConnectionLost,
     ScriptFailed,
     error_code,
     failed_inside,
+    is_transient,
 )
 from luaflow.store.links import Linked, make_link
 from luaflow.store.listen import RECONNECT_SECONDS, Subscriber
@@ -196,7 +196,7 @@ class Store:
                     again.append(i)
                 if not isinstance(answer, ResponseError):
                     continue
-                if error_code(answer) in TRANSIENT:
+                if is_transient(answer):
                     problem = answer
                     again.append(i)
                 elif not refusals:
