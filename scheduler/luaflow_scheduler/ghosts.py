@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import orjson
 
-from luaflow.domain import locks
 from luaflow.domain.ids import partition_of
 from luaflow.store.entities import FIRST, disown
 from luaflow.store.keys import Partition
@@ -40,8 +39,8 @@ class Ghosts:
             fields = (f"i:{member}" for member in members)
             (names,) = await self._store.read(("HMGET", entity.lock(key), *fields))
             for member, name in zip(members, names, strict=True):
-                if await self._is_gone(member, bytes(name or b"").decode()):
-                    who = bytes(name or b"").decode()
+                who = bytes(name or b"").decode()
+                if await self._is_gone(member, who):
                     calls.append(disown(self._store, key, member, who, number))
         return calls
 
@@ -66,4 +65,4 @@ class Ghosts:
         status, chain = await self._store.read(
             ("HGET", p.run(run_id), "status"), ("HMGET", p.wf(who), "status", "first")
         )
-        return status != b"running" and chain != [b"running", run_id.encode()]
+        return bool(status != b"running" and chain != [b"running", run_id.encode()])

@@ -9,10 +9,12 @@ from tests.protocol.hand import Hand
 from tests.protocol.scenes_entity import asks, brings
 from tests.support.engine import Engine
 from tests.support.mutants import mutant, patience, proves, replaced
+from tests.support.nodes import eventually
 
 from luaflow.domain import locks
 from luaflow.domain.ids import partition_of
 from luaflow.store import entities, relay
+from luaflow.store.delivery import Stamp
 from luaflow_scheduler.ghosts import Ghosts
 
 LOCKS = """
@@ -39,7 +41,7 @@ async def test_a_lock_of_a_lost_run_goes_to_the_next(engine: Engine) -> None:
     sender = {"p": 3, "workflow_id": "w-lost", "run_id": "lost"}
     mail = asks("lost") | {"key": "till", "from": sender}
     p = engine.store.partitions[number]
-    stamp = entities.Stamp(3, 1, 1)
+    stamp = Stamp(3, 1, 1)
     await engine.store.one(entities.call(engine.store, p, stamp, mail, None))
     # what that partition says of it is what its server lost, too
     await engine.store.read(("DEL", engine.store.partitions[3].mark(number)))
@@ -49,15 +51,21 @@ async def test_a_lock_of_a_lost_run_goes_to_the_next(engine: Engine) -> None:
     scheduler = await engine.scheduler()
     waits = asyncio.create_task(run.result(timeout=patience()))
     home = engine.store.partition(run.workflow_id)
-    while not waits.done() and not await _waiting(engine, number):
-        await asyncio.sleep(0.01)
+    await _waiting(engine, number)
     await scheduler.sweep.visit(home)
     assert await waits == "had it"
 
 
-async def _waiting(engine: Engine, number: int) -> bool:
-    (line,) = await engine.store.read(("ZCARD", engine.store.partitions[number].line("till")))
-    return bool(line)
+async def _waiting(engine: Engine, number: int) -> None:
+    """Return when somebody stands in the line."""
+    p = engine.store.partitions[number]
+    async with asyncio.timeout(patience()):
+        await eventually(lambda: _in_line(engine, p.line("till")), "a run waits for the lock")
+
+
+async def _in_line(engine: Engine, line: str) -> bool:
+    (count,) = await engine.store.read(("ZCARD", line))
+    return bool(count)
 
 
 @proves(
