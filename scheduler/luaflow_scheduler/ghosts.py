@@ -1,8 +1,8 @@
 """Locks of runs that are gone: found where somebody waits for them, and given back.
 
-On one server a run and its lock are lost together. The partitions of a cluster are on several, which
-lose different writes in a fail-over where the durability is ``fast``: a lock may be left with a run
-that was lost, or has ended since.
+On one server a run and its lock are lost together. The partitions of a cluster are on several,
+which lose different writes in a fail-over where the durability is ``fast``: a lock may be left with
+a run that was lost, or has ended since.
 """
 
 from __future__ import annotations
