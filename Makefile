@@ -9,7 +9,7 @@ WORKERS ?= 2
 SECOND_SERVER ?= $(shell command -v redis-server)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-heavy test-second-server check fix lock bench clean
+.PHONY: help setup demo test test-all test-heavy test-second-server check fix lock topologies bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,10 @@ lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --group dev --extra cli --extra crypto --extra fast --extra http --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --quiet \
 	  --custom-compile-command "make lock" -o requirements.lock
+
+MINUTES ?= 5
+topologies: setup ## Fail over under load for MINUTES, at each durability level, and write figures
+	$(BIN)/python -m tests.topologies.figures --minutes $(MINUTES)
 
 bench: setup ## Measure throughput and latency
 	$(BIN)/python bench/run.py

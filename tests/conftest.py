@@ -11,13 +11,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import redis
 import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from luaflow.embedded import EmbeddedServer
+from tests.support import topology
 from tests.support.keys import forget, leftover_keys
 
 ROOT = Path(__file__).parents[1]
@@ -40,27 +37,38 @@ def embedded_server(
         yield server
 
 
+@pytest.fixture(scope="session")
+def session_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The servers of this session: one, or the topology that LUAFLOW_TEST_TOPOLOGY names."""
+    if not (kind := topology.named()):
+        yield request.getfixturevalue("embedded_server").url
+        return
+    with topology.running(kind, tmp_path_factory.mktemp(kind)) as url:
+        yield url
+
+
 @pytest.fixture
-def redis_url(embedded_server: EmbeddedServer) -> str:
+def redis_url(session_url: str, request: pytest.FixtureRequest) -> str:
     """Where the server of this session listens."""
-    return embedded_server.url
+    if (mark := request.node.get_closest_marker("one_server")) and topology.named():
+        pytest.skip(f"needs one server: {mark.args[0]}")
+    return session_url
 
 
 @pytest.fixture
 async def raw(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
     """A client to look at keys with: bytes, and no second try."""
-    client = redis.asyncio.Redis.from_url(
-        redis_url, decode_responses=False, retry=AsyncRetry(NoBackoff(), 0)
-    )
-    yield client
-    await client.aclose()
+    async with topology.async_client_of(redis_url) as client:
+        yield client
 
 
 @pytest.fixture
 def namespace(redis_url: str) -> Iterator[str]:
     """The name of a namespace of this test only; no key of it may be left without an owner."""
     name = f"t-{uuid.uuid4().hex[:12]}"
-    with redis.Redis.from_url(redis_url, retry=Retry(NoBackoff(), 0)) as client:
+    with topology.client_of(redis_url) as client:
         yield name
         left = leftover_keys(client, name)
         forget(client, name)

@@ -48,13 +48,13 @@ async def open_namespace(url: str, namespace: str) -> Store:
     """The store of a namespace, which is created when it is not there."""
     from luaflow.errors import AlreadyExists, NotFound
     from luaflow.store.checks import check_at_start
-    from luaflow.store.link import Link
+    from luaflow.store.links import make_link
     from luaflow.store.namespaces import Settings, create_namespace
     from luaflow.store.store import Store
 
     with contextlib.suppress(NotFound):
         return await Store.open(url, namespace)
-    link = Link(url)
+    link = make_link(url)
     try:
         with contextlib.suppress(AlreadyExists):
             await check_at_start(link)

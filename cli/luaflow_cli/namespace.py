@@ -11,7 +11,7 @@ import click
 from luaflow_cli.common import common, place, run, settings
 
 if TYPE_CHECKING:
-    from luaflow.store.link import Link
+    from luaflow.store.links import Linked
     from luaflow.store.namespaces import Settings
 
 T = TypeVar("T")
@@ -27,6 +27,7 @@ def namespace() -> None:
 _SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--durability", {"help": "fast, replicated or fsynced."}),
     ("--replicas", {"type": int, "help": "How many must confirm when replicated."}),
+    ("--synced-replicas", {"type": int, "help": "How many must sync, too, when fsynced: 0."}),
     ("--lease", {"metavar": "TIME", "help": "How long a worker may be silent: 10s."}),
     ("--sticky-timeout", {"metavar": "TIME", "help": "How long a task waits for its worker."}),
     ("--retention", {"metavar": "TIME", "help": "How long closed runs are kept: 168h."}),
@@ -68,12 +69,12 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _with_link(work: Callable[[Link], Awaitable[T]]) -> T:
+def _with_link(work: Callable[[Linked], Awaitable[T]]) -> T:
     from luaflow.client.client import DEFAULT_URL
-    from luaflow.store.link import Link
+    from luaflow.store.links import make_link
 
     async def connected() -> T:
-        link = Link(place()[0] or DEFAULT_URL)
+        link = make_link(place()[0] or DEFAULT_URL)
         try:
             return await work(link)
         finally:
@@ -104,7 +105,7 @@ def create(name: str, **given: Any) -> None:
     wanted = Settings(**changes)
     check_payload_limits(changes, wanted)
 
-    async def work(link: Link) -> Settings:
+    async def work(link: Linked) -> Settings:
         await check_at_start(link, wanted)
         return await create_namespace(link, name, wanted)
 
@@ -141,7 +142,7 @@ def update(name: str | None, **given: Any) -> None:
     if not changes:
         raise InvalidArgument("nothing to change was given: see 'luaflow namespace update --help'")
 
-    async def work(link: Link) -> Settings:
+    async def work(link: Linked) -> Settings:
         if "durability" in changes:
             await check_at_start(link, replace(await read_settings(link, wanted), **changes))
         return await update_namespace(link, wanted, **changes)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice, product
 from typing import Any, NamedTuple
 
@@ -100,25 +100,26 @@ class Gauges(Service, Collector):
     async def _read(self) -> Reading:
         partitions = self._store.partitions
         low, high = OPEN
+        told = await self._store.each_server(("INFO", "everything"))
+        infos = [parse_info(answer) for (answer,) in told.values()]
         counts = await self._store.read(
-            ("INFO", "everything"),
             *(("ZLEXCOUNT", p.vis, low, high) for p in partitions),
             *(("ZCARD", p.jobs) for p in partitions),
             *(("ZCARD", p.schedules) for p in partitions),
             *(("HGET", p.meta, "waiting") for p in partitions),
         )
-        info, n = parse_info(counts[0]), len(partitions)
+        n = len(partitions)
         return Reading(
             backlog=await self._backlog(),
-            running=sum(counts[1 : 1 + n]),
-            jobs=sum(counts[1 + n : 1 + 2 * n]),
-            schedules=sum(counts[1 + 2 * n : 1 + 3 * n]),
-            waiting=sum(int(found or 0) for found in counts[1 + 3 * n :]),
+            running=sum(counts[:n]),
+            jobs=sum(counts[n : 2 * n]),
+            schedules=sum(counts[2 * n : 3 * n]),
+            waiting=sum(int(found or 0) for found in counts[3 * n :]),
             outbox=await self._outbox(),
-            memory_used=int(info.get("used_memory", 0)),
-            memory_max=int(info.get("maxmemory", 0)),
-            evicted=int(info.get("evicted_keys", 0)),
-            aof_ok=info.get("aof_last_write_status", "ok") == "ok",
+            memory_used=_sum(infos, "used_memory"),
+            memory_max=_sum(infos, "maxmemory"),
+            evicted=_sum(infos, "evicted_keys"),
+            aof_ok=all(info.get("aof_last_write_status", "ok") == "ok" for info in infos),
         )
 
     async def _backlog(self) -> dict[tuple[str, str], int]:
@@ -154,6 +155,11 @@ class Gauges(Service, Collector):
         """The last reading; nothing while another scheduler leads. Called on a thread."""
         reading = self._reading
         return (*_metrics(reading), self._stuck.family()) if reading else ()
+
+
+def _sum(infos: Iterable[Mapping[str, str]], field: str) -> int:
+    """A number of all servers together (a cluster has several)."""
+    return sum(int(info.get(field, 0)) for info in infos)
 
 
 def parse_info(text: Any) -> dict[str, str]:

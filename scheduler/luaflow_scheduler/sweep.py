@@ -21,6 +21,7 @@ from luaflow.store.link import Arg, Call
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 from luaflow_scheduler.dates import run_apart
+from luaflow_scheduler.ghosts import Ghosts
 from luaflow_scheduler.lost_jobs import LostJobs
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.queues import Queues
@@ -68,6 +69,7 @@ class Sweep(Service):
         self._queues = queues
         self._metrics = metrics
         self._jobs = LostJobs(store, queues)
+        self._ghosts = Ghosts(store)
         turn = min(period, store.settings.lease_ms / 1000)
         self._pause = turn / len(store.partitions)
         self._visit_every = round(period / turn)
@@ -154,6 +156,8 @@ class Sweep(Service):
     async def _without_entry(self, p: Partition) -> list[Call]:
         """The queued tasks of a slice of the open runs whose entries are gone."""
         runs = await self._open_runs(p)
+        ids = [run.route.run_id for run in runs]
+        await run_apart(self._store, await self._ghosts.find(p, ids))
         queued = await self._queued_activities(p, runs)
         tasks = [run for run in runs if run.task == "queued"]
         commands: list[tuple[Arg, ...]] = [

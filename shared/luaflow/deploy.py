@@ -27,15 +27,9 @@ async def deploy(store: Store, app: App) -> list[DeployedType]:
     deployments = make_bundles(app)
     types = [_deployed(one) for one in deployments]
     commands = _commands(store.namespace, app, deployments, types)
-    if not commands:
-        return []
-    replicas = await _replicas(store)
-    *_, confirmed = await store.read(*commands, ("WAIT", replicas, CONFIRM_MS))
-    if confirmed < replicas:
-        raise Unknown(
-            f"deployed, but only {confirmed} of {replicas} replicas have it: deploy again"
-        )
-    return types
+    for command in commands:
+        await _keep(store, command)
+    return types if commands else []
 
 
 async def compare(store: Store, app: App) -> list[tuple[DeployedType, str]]:
@@ -92,9 +86,18 @@ def _deployed(one: Deployment) -> DeployedType:
     )
 
 
-async def _replicas(store: Store) -> int:
-    (text,) = await store.read(("INFO", "replication"))
-    return replicas_online(text)
+async def _keep(store: Store, command: tuple[Arg, ...]) -> None:
+    """Send one command, and wait until all replicas of the server that its key is on have it.
+
+    One by one: on a cluster each key may be on another server, and what comes first is there first.
+    """
+    _, text = await store.read(("EXISTS", command[1]), ("INFO", "replication"))
+    replicas = replicas_online(text)
+    _, confirmed = await store.read(command, ("WAIT", replicas, CONFIRM_MS))
+    if confirmed < replicas:
+        raise Unknown(
+            f"deployed, but only {confirmed} of {replicas} replicas have it: deploy again"
+        )
 
 
 def replicas_online(info: Any) -> int:

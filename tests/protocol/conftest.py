@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import redis
 from tests.protocol.hand import Hand
 from tests.support.engine import engine, make_engine
 from tests.support.keys import forget
 from tests.support.linting import linted
+from tests.support.topology import client_of
 
 from luaflow.store.gates import Reservation, reserve
-from luaflow.store.link import Link
+from luaflow.store.links import make_link
 from luaflow.store.namespaces import Settings, create_namespace
 from luaflow.store.store import Store
 from luaflow_worker import limits
@@ -37,7 +37,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 @pytest.fixture
 async def hand(redis_url: str, namespace: str) -> AsyncIterator[Hand]:
     """A simulated namespace of 16 partitions, driven by hand; its invariants hold at the end."""
-    link = Link(redis_url)
+    link = make_link(redis_url)
     await create_namespace(link, namespace, Settings(simulated=True))
     await link.close()
     with linted() as found:
@@ -50,7 +50,7 @@ async def hand(redis_url: str, namespace: str) -> AsyncIterator[Hand]:
         finally:
             await store.close()
     if one.excused:
-        with redis.Redis.from_url(redis_url) as server:
+        with client_of(redis_url) as server:
             forget(server, namespace)
         return
     assert not found, "\n".join(found)

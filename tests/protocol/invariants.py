@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 from tests.protocol.job_invariants import job_problems
+from tests.support.keys import keys_like
 
 from luaflow.domain.events import CLOSING, NEWS, STARTED, Event
 from luaflow.store.attempts import parse_record
@@ -97,18 +98,11 @@ async def read_partition(store: Store, p: Partition) -> PartitionState:
 
 
 async def _names(store: Store, p: Partition) -> dict[str, list[str]]:
-    pattern = p.prefix.replace("[", r"\[")
-    cursor, names = "0", dict[str, list[str]]()
-    while True:
-        ((cursor_, found),) = await store.read(
-            ("SCAN", cursor, "MATCH", f"{pattern}*", "COUNT", 1000)
-        )
-        for key in found:
-            family, _, rest = bytes(key).decode().removeprefix(p.prefix).partition(":")
-            names.setdefault(family, []).append(rest)
-        cursor = bytes(cursor_).decode()
-        if cursor == "0":
-            return names
+    names: dict[str, list[str]] = {}
+    for key in await keys_like(store, f"{p.prefix}*"):
+        family, _, rest = key.removeprefix(p.prefix).partition(":")
+        names.setdefault(family, []).append(rest)
+    return names
 
 
 async def _read_run(store: Store, p: Partition, run_id: str) -> RunState:

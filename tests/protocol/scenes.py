@@ -18,6 +18,8 @@ from tests.protocol.hand import (
     timer,
 )
 from tests.protocol.scenes_entity import ENTITY_SCENES
+from tests.support.keys import keys_like
+from tests.support.topology import pretend_server
 
 from luaflow.domain.events import CLOSING_EVENT
 from luaflow.domain.schedules import Plan, State
@@ -694,16 +696,7 @@ def script_of(scene: str) -> str:
 async def dump(hand: Hand) -> dict[str, bytes]:
     """Every key of the namespace with its content, byte for byte."""
     store = hand.store
-    names: set[str] = set()
-    cursor = "0"
-    while True:
-        pattern = f"lf:{{{store.namespace}[:}}]*"
-        ((next_, found),) = await store.read(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
-        names |= {bytes(key).decode() for key in found}
-        cursor = bytes(next_).decode()
-        if cursor == "0":
-            break
-    ordered = sorted(names)
+    ordered = await keys_like(store, f"lf:{{{store.namespace}[:}}]*")
     contents = await store.read(*(("DUMP", key) for key in ordered)) if ordered else []
     return {key: bytes(content) for key, content in zip(ordered, contents, strict=True)}
 
@@ -735,7 +728,8 @@ async def fail_over(
     kept = {key: ("RESTORE", key, 0, value) for key, value in before.items()}
     for commands in (lost, kept):
         await hand.store.read(*(c for key, c in commands.items() if key.startswith(prefix)))
-    hand.store.link.server = server or hand.store.link.server
+    if server:
+        pretend_server(hand.store, server)
 
 
 def partition_of_call(hand: Hand, call: Call) -> Partition:

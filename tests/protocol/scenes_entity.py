@@ -64,6 +64,11 @@ async def _unlock_last(hand: Hand) -> Call:
     return brings(hand, 2, gives_back("a"))
 
 
+async def _disown(hand: Hand) -> Call:
+    await hand.store.one(brings(hand, 1, asks("a")))
+    return entities.disown(hand.store, "k", locks.member_of({"p": 3, "run_id": "a"}, 1), "w-a", 5)
+
+
 def gate(store: Store, route: Route) -> Gate:
     """That of a run whose type may run once at a time."""
     slot = {"key": "k", "limit": 1, "type": "t", "strategy": "queue"}
@@ -141,6 +146,7 @@ ENTITY_SCENES: dict[str, Scene] = {
     "deliver_lock refused": _lock_refused,
     "deliver_unlock": _unlock,
     "deliver_unlock last": _unlock_last,
+    "disown": _disown,
     "start gated": _start_gated,
     "start rated": _start_rated,
     "deliver_slot": _slot_granted,

@@ -8,6 +8,7 @@ import orjson
 from tests.protocol.hand import Hand, request
 from tests.protocol.scenes import dump, fail_over
 from tests.support.mutants import mutant, proves, replaced
+from tests.support.topology import pretend_server
 
 from luaflow.store import delivery, relay
 from luaflow.store.delivery import Stamp
@@ -93,7 +94,7 @@ async def test_another_server_raises_the_epoch(hand: Hand) -> None:
     p = hand.store.partition("w")
     letter = {"workflow_id": "x"}
     route, task = await hand.idle("w", *request(1, 3, letter), others=[p.outbox(3)])
-    hand.store.link.server = "another"
+    pretend_server(hand.store, "another")
     await hand.tell(route)
     task = await hand.take(route)
     await hand.commit(task, *request(2, 3, letter), others=[p.outbox(3)])

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
+import pytest
 import redis.asyncio
 from tests.protocol.hand import Hand
 from tests.support.engine import Engine
@@ -48,7 +49,8 @@ def test_a_run_taken_anew_drops_the_one_before() -> None:
     assert cache.get("r") is second
 
 
-@proves(replaced(stores, "_TRANSIENT", frozenset[str]()))
+@pytest.mark.one_server("it makes one server busy")
+@proves(replaced(stores, "TRANSIENT", frozenset[str]()))
 async def test_a_server_busy_with_a_long_script_is_waited_for(
     hand: Hand, raw: redis.asyncio.Redis
 ) -> None:

@@ -26,7 +26,8 @@ from luaflow.errors import (
     WorkflowFailed,
 )
 from luaflow.store import link, listen, transitions
-from luaflow.store.link import Link
+from luaflow.store.connect import connect_to
+from luaflow.store.links import make_link
 from luaflow.store.namespaces import Settings, create_namespace
 from luaflow.store.scripts import load
 from luaflow.store.store import Store
@@ -38,7 +39,7 @@ SMALL = Settings(payload_warn_bytes=1000, payload_max_bytes=4000)
 @pytest.fixture
 async def client(redis_url: str, namespace: str) -> AsyncIterator[Client]:
     """A client of a namespace with small payload limits, with two workflow types deployed."""
-    connection = Link(redis_url)
+    connection = make_link(redis_url)
     await create_namespace(connection, namespace, SMALL)
     await connection.close()
     async with await Client.connect(redis_url, namespace) as client:
@@ -485,15 +486,12 @@ async def test_result_ends_when_the_server_stays_away(
         assert await asyncio.wait_for(handle.result(), 10) == 9
 
 
-async def test_a_frozen_server_is_not_waited_for(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_frozen_server_is_not_waited_for(redis_url: str) -> None:
     """A server that takes a connection and says nothing is one that cannot be reached."""
-    monkeypatch.setattr(link, "CONNECT_SECONDS", 0.1)
     async with Proxy(redis_url) as proxy:
         proxy.hold()
         with pytest.raises(Unavailable, match="cannot reach Redis at redis://127"):
-            await asyncio.wait_for(link.open_connection(proxy.url, client_name="x"), 10)
+            await asyncio.wait_for(connect_to(proxy.url, within=0.1), 10)
 
 
 async def test_result_survives_a_silent_connection(

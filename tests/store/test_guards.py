@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import redis.asyncio
 from tests.support.keys import leftover_keys
+from tests.support.topology import client_of
 
 
 async def test_key_without_owner_is_found(
@@ -19,7 +20,7 @@ async def test_key_without_owner_is_found(
     await raw.set(prefix + "hist:lost:x", 1)
     await raw.set(prefix + "odd", 1)
     await raw.set(f"lf:{namespace}:odd", 1)
-    with redis.Redis.from_url(redis_url) as server:
+    with client_of(redis_url) as server:
         found = leftover_keys(server, namespace)
     assert found == sorted([prefix + "hist:lost:x", prefix + "odd", f"lf:{namespace}:odd"])
     await raw.delete(*found)

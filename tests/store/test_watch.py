@@ -231,7 +231,7 @@ async def test_a_server_that_is_away_is_no_crash(store: Store) -> None:
     watch = Watch(store, 3600)
     logging.getLogger("luaflow.store.link").setLevel(logging.CRITICAL)
     await store.link.close()
-    store.link.url = "redis://127.0.0.1:1"
+    store.link = Link("redis://127.0.0.1:1")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("luaflow.store.store.PATIENCE_SECONDS", 0.0)
         patch.setattr(store, "_repeat", _away)

@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 
 import orjson
 import pytest
-import redis
 from prometheus_client import CollectorRegistry
 
 from luaflow.client.client import Client
@@ -29,7 +28,7 @@ from luaflow.replay.loading import bundle_of, pid_of, run_info, source_of
 from luaflow.store import relay
 from luaflow.store.courier import Courier
 from luaflow.store.keys import Partition
-from luaflow.store.link import Link
+from luaflow.store.links import make_link
 from luaflow.store.namespaces import Settings, create_namespace
 from luaflow.store.reader import Reader
 from luaflow.store.store import Store
@@ -42,6 +41,7 @@ from tests.support.clock import shift
 from tests.support.keys import forget
 from tests.support.linting import linted
 from tests.support.mutants import patience
+from tests.support.topology import client_of
 
 PATIENCE = 10.0
 """Seconds after which a test gives up a result; only a broken engine takes so long."""
@@ -332,7 +332,7 @@ class Make:
 
     async def __call__(self, **settings: Any) -> Engine:
         """Make it; once a test."""
-        link = Link(self._url)
+        link = make_link(self._url)
         await create_namespace(link, self._namespace, Settings(**settings))
         await link.close()
         store = await Store.open(self._url, self._namespace)
@@ -363,7 +363,7 @@ async def make_engine(redis_url: str, namespace: str, tmp_path: Path) -> AsyncIt
         finally:
             await make.close()
     if make.excused:
-        with redis.Redis.from_url(redis_url) as server:
+        with client_of(redis_url) as server:
             forget(server, namespace)
         return
     assert not found, "\n".join(found)

@@ -10,6 +10,7 @@ import re
 from redis import Redis
 
 from luaflow.store import keys
+from luaflow.store.store import Store
 
 # Of fixed number for each partition or queue: they stay as long as the namespace.
 PERMANENT = {"meta", "timers", "leases", "gc", "vis", "jobs", "tq", "outbox", "mark"}
@@ -21,6 +22,12 @@ OWNED_BY = {"hist": "run", "pend": "run"}
 LIVING = {"wf", "run"}
 # Of a namespace, outside partitions.
 SHARED = {"types", "hosts", "builds", "workers", "bundle", "lanes"}
+
+
+async def keys_like(store: Store, pattern: str) -> list[str]:
+    """The keys of a pattern, on whichever server they are, sorted."""
+    found = await store.each_server(("KEYS", pattern))
+    return sorted({bytes(key).decode() for (names,) in found.values() for key in names})
 
 
 def leftover_keys(server: Redis, namespace: str) -> list[str]:

@@ -15,7 +15,8 @@ from luaflow.store import attempts, transitions
 from luaflow.store.attempts import Record, parse_record
 from luaflow.store.courier import Courier
 from luaflow.store.keys import GROUP, Partition
-from luaflow.store.link import Arg, Link
+from luaflow.store.link import Arg
+from luaflow.store.links import make_link
 from luaflow.store.namespaces import Settings, create_namespace
 from luaflow.store.store import Store
 from luaflow.store.tasks import make_groups
@@ -30,7 +31,7 @@ WORKER = "w1"
 
 async def open_store(url: str, namespace: str, **settings: Any) -> Store:
     """A store of a fresh namespace; its time is simulated unless told otherwise."""
-    link = Link(url)
+    link = make_link(url)
     await create_namespace(link, namespace, Settings(**{"simulated": True, **settings}))
     await link.close()
     return await Store.open(url, namespace)

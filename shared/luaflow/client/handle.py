@@ -179,9 +179,12 @@ class Handle:
         """What the run is and what it waits for, in the shape of design 10 and a ``pid``.
 
         ``views`` is what it shows, where it shows anything. Times are RFC 3339 text in UTC. Raises
-        NotFound.
+        NotFound, and Unknown where what it says cannot be confirmed as the durability asks for.
         """
         route = await self._reach()
+        if self._store.confirms:
+            # what was written before this write is confirmed with it
+            await self._store.confirmed(self._partition)
         (found,) = await looking.describe(self._store, [(self._partition, route.run_id)])
         if found is None:
             raise NotFound(f"the run {route.run_id!r} of {self.workflow_id!r} is gone")

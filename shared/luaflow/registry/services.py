@@ -11,9 +11,9 @@ from luaflow.registry.flow import read_flow
 
 # Read by the engine's own limits; not part of these records.
 _ELSEWHERE: Final = ("lifecycle", "retention")
-_SCHEMES: Final = ("redis", "rediss", "unix")
-_LATER: Final = tuple(
-    f"redis{secure}+{kind}" for kind in ("sentinel", "cluster") for secure in ("", "s")
+_SCHEMES: Final = (
+    *("redis", "rediss", "unix"),
+    *(f"redis{secure}+{kind}" for kind in ("sentinel", "cluster") for secure in ("", "s")),
 )
 _KEY_SOURCES: Final = ("api_key", "api_key_env", "api_key_file")
 _CERTIFICATES: Final = ("cert_file", "cert_pem")
@@ -49,17 +49,10 @@ def _address(fields: Fields) -> str:
     scheme, mark, _ = address.partition("://")
     if not mark or scheme in _SCHEMES:
         return address
-    if scheme in _LATER:
-        fields.warn(
-            "address",
-            f"begins with {scheme}://, which this release does not support yet",
-            "give the address of one server: redis://host:port, here or with --redis",
-        )
-    else:
-        known = ", ".join(f"{one}://" for one in _SCHEMES)
-        fields.error(
-            "address", f"begins with {scheme}://, which is no server's", f"write one of {known}"
-        )
+    known = ", ".join(f"{one}://" for one in _SCHEMES)
+    fields.error(
+        "address", f"begins with {scheme}://, which is no server's", f"write one of {known}"
+    )
     return address
 
 

@@ -7,15 +7,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from redis.exceptions import ResponseError
 
 from luaflow.errors import Refused
 from luaflow.store import condition
+from luaflow.store.confirming import knows_waitaof
 from luaflow.store.findings import Finding, refusal_of
-from luaflow.store.link import Arg, Link
+from luaflow.store.link import Arg
+from luaflow.store.links import Linked
 from luaflow.store.namespaces import Settings
 from luaflow.store.permissions import check_permissions
 from luaflow.store.store import Store
@@ -39,27 +41,37 @@ QUESTIONS: tuple[tuple[Arg, ...], ...] = (
 """What one server is asked; ``judge`` reads the answers."""
 
 
-async def check_server(store: Store | Link, settings: Settings) -> list[Finding]:
+async def check_server(store: Store | Linked, settings: Settings) -> list[Finding]:
     """What is wrong with the server for a namespace of these settings; empty when all is well.
 
-    Raises Unavailable when it cannot be asked. What an ACL hides is said and not guessed.
+    Of a cluster each primary is asked. Raises Unavailable when one cannot be. What an ACL hides is
+    said and not guessed.
     """
-    ask = store.ask if isinstance(store, Store) else _asker(store)
-    return judge(await ask(*QUESTIONS), settings)
+    link = store.link if isinstance(store, Store) else store
+    servers = await link.each(*QUESTIONS)
+    found = [(at, one) for at, answers in servers.items() for one in judge(answers, settings)]
+    if len(servers) == 1:
+        return [one for _, one in found]
+    return [one._replace(text=f"{at}: {one.text}") for at, one in found]
 
 
 async def check_all(store: Store) -> list[Finding]:
     """The same, and what is wrong for this namespace: permissions, a clock that went back."""
     found = await check_server(store, store.settings)
     if not store.settings.simulated:
-        clocks = await store.read(
-            *(("HMGET", p.meta, "last", "offset") for p in store.partitions), ("TIME",)
-        )
-        *times, (seconds, micros) = clocks
-        now = int(seconds) * 1000 + int(micros) // 1000
-        ahead = max(int(last or 0) - int(offset or 0) - now for last, offset in times)
-        found += condition.of_past(ahead)
+        # the time is asked of the server that has the partition: the one asked before it
+        asked: list[tuple[Arg, ...]] = []
+        for p in store.partitions:
+            asked += [("HMGET", p.meta, "last", "offset"), ("TIME",)]
+        answers = await store.read(*asked)
+        found += condition.of_past(max(map(_ahead, answers[::2], answers[1::2])))
     return [*found, *await check_permissions(store)]
+
+
+def _ahead(meta: Sequence[Any], time: Sequence[Any]) -> int:
+    """How many ms a partition's last time is ahead of the clock of its server."""
+    last, offset = (int(field or 0) for field in meta)
+    return last - offset - int(time[0]) * 1000 - int(time[1]) // 1000
 
 
 def judge(answers: Sequence[Any], settings: Settings) -> list[Finding]:
@@ -87,9 +99,13 @@ def judge(answers: Sequence[Any], settings: Settings) -> list[Finding]:
 
 
 async def memory_percent(store: Store) -> int | None:
-    """How much of its memory the server uses; 0 without a limit, None when it hides INFO."""
-    (text,) = await store.ask(("INFO", "memory"))
-    info = condition.parse_info(text)
+    """How much of its memory the fullest server uses; 0 without limit, None when INFO is hidden."""
+    found = await store.each_server(("INFO", "memory"))
+    shares = [_used_percent(condition.parse_info(text)) for (text,) in found.values()]
+    return max((share for share in shares if share is not None), default=None)
+
+
+def _used_percent(info: Mapping[str, str]) -> int | None:
     if "used_memory" not in info:
         return None
     limit = int(info.get("maxmemory", 0))
@@ -102,11 +118,7 @@ async def product_of(store: Store) -> str:
     return " ".join(_product(condition.parse_info(text)))
 
 
-def _asker(link: Link) -> Callable[..., Awaitable[list[Any]]]:
-    return lambda *commands: link.batch(commands)
-
-
-async def check_at_start(store: Store | Link, settings: Settings | None = None) -> None:
+async def check_at_start(store: Store | Linked, settings: Settings | None = None) -> None:
     """Log what is wrong with the server; raise Refused when data would be lost on it."""
     if isinstance(store, Store) and settings is None:
         findings = await check_all(store)
@@ -201,16 +213,18 @@ def _persistence(
     aof = config.get("appendonly") == "yes" or info.get("aof_enabled") == "1"
     fsync = config.get("appendfsync")
     if settings.durability == "fsynced":
-        if not aof or fsync not in ("always", None):
+        # one that leaves it to the system to sync confirms nothing
+        good = ("always", "everysec", None) if knows_waitaof(info) else ("always", None)
+        if not aof or fsync not in good:
             now = f"appendonly {'yes' if aof else 'no'}, appendfsync {fsync}"
             yield Finding(
                 "refuse",
                 "the namespace asks for durability 'fsynced', but the server does not write to "
                 f"disk before it answers ({now}); set appendonly yes and appendfsync always, or "
-                "lower the durability",
+                "lower the durability (for Redis from 7.2 on, and for Valkey, everysec will do)",
                 check="persistence",
             )
-        elif fsync is None:
+        elif fsync is None and not knows_waitaof(info):
             yield Finding(
                 "warn",
                 "the namespace asks for durability 'fsynced', but the server hides CONFIG: make "
@@ -229,13 +243,13 @@ def _persistence(
 
 
 def _replicas(info: Mapping[str, str], settings: Settings) -> Iterator[Finding]:
-    if settings.durability != "replicated":
-        return
+    wanted = {"replicated": settings.replicas, "fsynced": settings.synced_replicas}
+    replicas = wanted.get(settings.durability, 0)
     there = int(info.get("connected_slaves", 0))
-    if there < settings.replicas:
+    if there < replicas:
         yield Finding(
             "warn",
-            f"the namespace asks for {settings.replicas} replicas, {there} are connected: until "
+            f"the namespace asks for {replicas} replicas, {there} are connected: until "
             "more are, no write is confirmed and nothing goes on",
             check="replicas",
         )

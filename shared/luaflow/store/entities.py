@@ -98,6 +98,14 @@ def call(
     return Call(load("deliver_lock"), names, args)
 
 
+def disown(store: Store, key: str, member: str, who: str, entity: int) -> Call:
+    """The call by which a run that is gone gives a lock back; ``who`` is its workflow id."""
+    home, run_id, _ = member.split("|")
+    p = store.partitions[int(home)]
+    names = [p.meta, p.run(run_id), p.wf(who), p.leases, p.outbox(entity)]
+    return Call(load("disown"), names, [run_id, entity, locks.give_back(key, member)])
+
+
 def _make_room(mail: Mapping[str, Any], line: Line) -> bytes:
     """What the run is told that is to make room for a newer one; no other one of its id is."""
     newer = mail["from"]["workflow_id"]

@@ -13,15 +13,16 @@ import logging
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import hiredis
-from redis.asyncio.connection import Connection, parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio.connection import Connection
 from redis.exceptions import RedisError, ResponseError
 
 from luaflow.errors import InvalidArgument, LuaflowError, Unavailable
+from luaflow.store.address import hide_password
+from luaflow.store.confirming import FSYNC, command_on, knows_waitaof, syncs_always
+from luaflow.store.dialing import close_connection, open_connection
 from luaflow.store.scripts import Script, load, names
 
 log = logging.getLogger(__name__)
@@ -29,12 +30,31 @@ log = logging.getLogger(__name__)
 Arg = str | bytes | int | float
 ANSWER_SECONDS = 30.0
 """A server that answers nothing for this long, with calls open, is taken for dead."""
-CONNECT_SECONDS = 10.0
-"""How long a connection may take until the server has answered its first words."""
+PREPARE_SECONDS = 10.0
+"""How long a server may take to say who it is and to take the scripts."""
+TRANSIENT = frozenset(
+    {
+        "LOADING",
+        "READONLY",
+        "CLUSTERDOWN",
+        "MASTERDOWN",
+        "TRYAGAIN",
+        "UNBLOCKED",
+        "NOREPLICAS",
+        "BUSY",  # with somebody's long script
+        "MISCONF",  # its disk is full: refused before anything was written
+        "MOVED",
+        "ASK",
+    }
+)
+"""Refusals that say nothing about the request: it is sent again."""
 
 
 class ConnectionLost(Unavailable):
     """The connection broke before the answer came: the call may or may not have run."""
+
+    answers: Sequence[Any] = ()
+    """Of a batch to several servers: what some have answered; others' are ConnectionLost, too."""
 
 
 class ScriptFailed(LuaflowError):
@@ -60,6 +80,9 @@ def pack(command: tuple[Any, ...]) -> bytes:
     return data
 
 
+_ASKING = pack(("ASKING",))
+
+
 class _Batch:
     """Commands that left together: their answers, and who waits for all of them."""
 
@@ -76,52 +99,22 @@ def error_code(error: ResponseError) -> str:
     return error.status_code or str(error).partition(" ")[0]
 
 
+def is_transient(error: ResponseError) -> bool:
+    """Whether a refusal says nothing about the request: it is sent again."""
+    # a script that met a slot on the move: it had written nothing (touch in includes/partition.lua)
+    return error_code(error) in TRANSIENT or "non local key" in str(error)
+
+
 def failed_inside(error: ResponseError) -> bool:
     """Whether a script failed by itself: over a key of a wrong type, a history that is corrupt."""
     return error_code(error) in {"ERR", "WRONGTYPE"} and "user_script" in str(error)
 
 
-def make_connection(url: str, **options: Any) -> Connection:
-    """Return an unconnected connection for a URL: RESP2 shapes, bytes, no retries of its own."""
-    if "://" not in url:
-        url = f"redis://{url}"
-    try:
-        settings: dict[str, Any] = dict(parse_url(url))
-    except ValueError as error:
-        raise InvalidArgument(f"the Redis address {url!r} cannot be read: {error}") from None
-    kind = settings.pop("connection_class", Connection)
-    settings.update(
-        protocol=2,
-        retry=Retry(NoBackoff(), 0),
-        socket_timeout=None,
-        socket_connect_timeout=5,
-        **options,
-    )
-    connection: Connection = kind(**settings)
-    return connection
-
-
-async def open_connection(url: str, **options: Any) -> Connection:
-    """Return a connected connection, or raise Unavailable naming the address."""
-    connection = make_connection(url, **options)
-    try:
-        # a frozen server still takes connections, and says nothing
-        async with asyncio.timeout(CONNECT_SECONDS):
-            await connection.connect()  # type: ignore[no-untyped-call]
-    except (RedisError, OSError) as error:
-        await connection.disconnect(nowait=True)
-        why = str(error) or f"it does not answer within {CONNECT_SECONDS:.0f} s"
-        raise Unavailable(f"cannot reach Redis at {_hide_password(url)}: {why}") from error
-    return connection
-
-
-def _hide_password(url: str) -> str:
-    head, at, tail = url.rpartition("@")
-    return f"{head.split('://')[0]}://…@{tail}" if at else url
-
-
 class Link:
     """A shared, pipelined connection. ``await link.batch([...])`` is the one way through it."""
+
+    mode: ClassVar[str] = "standalone"
+    """What the server has to be, as INFO names it."""
 
     def __init__(self, url: str, *, name: str = "luaflow", confirm: tuple[Arg, ...] = ()) -> None:
         """Keep the address; ``confirm`` is a WAIT or WAITAOF sent behind every batch of scripts."""
@@ -138,6 +131,7 @@ class Link:
         self._tasks: list[asyncio.Task[None]] = []
         self._connecting = asyncio.Lock()
         self._answered = 0
+        self._always = self._waitaof = False
 
     @property
     def connected(self) -> bool:
@@ -149,18 +143,16 @@ class Link:
         async with self._connecting:
             if self._connection is not None:
                 return
-            connection = await open_connection(self.url, client_name=self._name)
+            connection = await self._dial()
             try:
-                self.server = await self._server_id(connection)
-                for name in names():
-                    await connection.send_command("SCRIPT", "LOAD", load(name).body)
-                for _ in names():
-                    await connection.read_response(disable_decoding=True)
-            except (RedisError, OSError) as error:
-                await connection.disconnect(nowait=True)
-                raise Unavailable(
-                    f"Redis at {_hide_password(self.url)} answered: {error}"
-                ) from error
+                async with asyncio.timeout(PREPARE_SECONDS):
+                    await self._prepare(connection)
+            except BaseException as error:
+                await close_connection(connection)
+                if not isinstance(error, (RedisError, OSError)):
+                    raise
+                why = str(error) or f"nothing within {PREPARE_SECONDS:.0f} s"
+                raise Unavailable(f"Redis at {hide_password(self.url)} answered: {why}") from error
             self._connection = connection
             self._wake.clear()
             self._tasks = [
@@ -171,18 +163,46 @@ class Link:
             for tell in self.on_change:
                 tell()
 
-    @staticmethod
-    async def _server_id(connection: Connection) -> str:
+    async def _dial(self) -> Connection:
+        return await open_connection(self.url, client_name=self._name)
+
+    async def _prepare(self, connection: Connection) -> None:
+        """Learn the server's run id and how it syncs, load the scripts."""
+        self.server = await self._server_id(connection)
+        await connection.send_command(*FSYNC)
+        try:
+            self._always = syncs_always(await connection.read_response(disable_decoding=True))
+        except ResponseError:
+            self._always = False
+        for name in names():
+            await connection.send_command("SCRIPT", "LOAD", load(name).body)
+        for _ in names():
+            await connection.read_response(disable_decoding=True)
+
+    async def _server_id(self, connection: Connection) -> str:
         """Return the server's run id; without INFO each connection counts as a new server."""
         await connection.send_command("INFO", "server")
         try:
             text = await connection.read_response(disable_decoding=True)
         except ResponseError:
             return uuid.uuid4().hex
-        for line in bytes(text).splitlines():
-            if line.startswith(b"run_id:"):
-                return line[7:].decode()
-        return uuid.uuid4().hex
+        lines = bytes(text).decode(errors="replace").splitlines()
+        fields = dict(line.split(":", 1) for line in lines if ":" in line)
+        # Valkey calls it server_mode
+        self._check_mode(fields.get("redis_mode") or fields.get("server_mode") or self.mode)
+        self._waitaof = knows_waitaof(fields)
+        return fields.get("run_id") or uuid.uuid4().hex
+
+    def _check_mode(self, mode: str) -> None:
+        """Refuse a server of another kind than the address says (it would refuse each script)."""
+        shown = hide_password(self.url)
+        where = shown.partition("://")[2] or shown
+        if mode == "cluster" and self.mode != "cluster":
+            raise InvalidArgument(
+                f"{shown} is a node of a Redis Cluster: write redis+cluster://{where}"
+            )
+        if mode == "sentinel":
+            raise InvalidArgument(f"{shown} is a Sentinel: write redis+sentinel://{where}/MASTER")
 
     async def close(self) -> None:
         """Close the connection; open calls are answered with ConnectionLost."""
@@ -193,10 +213,14 @@ class Link:
         self._tasks = []
         self._fail()
         if connection:
-            await connection.disconnect(nowait=True)
+            await close_connection(connection)
 
-    async def batch(self, commands: Iterable[Call | tuple[Arg, ...]]) -> list[Any]:
+    async def batch(
+        self, commands: Iterable[Call | tuple[Arg, ...]], *, asking: bool = False
+    ) -> list[Any]:
         """Send commands together and return their answers in order.
+
+        ``asking``: to a node of a cluster that is being given the slot of their keys.
 
         An answer is bytes, an int, None, a list, or a ``ResponseError`` object where the server
         refused that one command. Raises ConnectionLost when the connection breaks, Unavailable when
@@ -207,51 +231,78 @@ class Link:
         commands = list(commands)
         if not commands:
             return []
-        answers = await self._send(commands)
-        missing = [
-            i
-            for i, a in enumerate(answers)
-            if isinstance(a, ResponseError) and error_code(a) == "NOSCRIPT"
-        ]
+        connection = self._connection
+        answers = await self._send(commands, asking=asking)
+        refused = {i: error_code(a) for i, a in enumerate(answers) if isinstance(a, ResponseError)}
+        missing = [i for i, code in refused.items() if code == "NOSCRIPT"]
         if missing:
             again = [commands[i] for i in missing]
-            for i, answer in zip(missing, await self._send(again, body=True), strict=True):
+            for i, answer in zip(
+                missing, await self._send(again, body=True, asking=asking), strict=True
+            ):
                 answers[i] = answer
+        if "READONLY" in refused.values() and connection:
+            # it is a replica now: whoever comes next looks for the primary
+            self._lost(connection, ConnectionError("the server takes no writes any more"))
         return answers
 
+    @property
+    def confirms(self) -> bool:
+        """Whether anything is sent behind a batch of scripts to confirm it."""
+        return bool(self._confirming())
+
+    def _confirming(self) -> tuple[Arg, ...]:
+        return command_on(self.confirm, always=self._always, waitaof=self._waitaof)
+
+    async def look_at_sync(self) -> None:
+        """Learn anew whether the server syncs each write: that may change while it runs."""
+        (answer,) = await self.batch([FSYNC])
+        self._always = syncs_always(answer)
+
+    async def each(self, *commands: tuple[Arg, ...]) -> dict[str, list[Any]]:
+        """Send plain commands to every server; the answers by its address (there is but one)."""
+        return {hide_password(self.url): await self.batch(commands)}
+
     async def _send(
-        self, commands: Sequence[Call | tuple[Arg, ...]], *, body: bool = False
+        self,
+        commands: Sequence[Call | tuple[Arg, ...]],
+        *,
+        body: bool = False,
+        asking: bool = False,
     ) -> list[Any]:
         connection = self._connection
         if connection is None:
             raise ConnectionLost
         packed = [pack(self._spell(command, body=body)) for command in commands]
         call = next((c for c in commands if isinstance(c, Call) and c.confirmed), None)
-        confirm = self.confirm if call else ()
+        confirm = self._confirming() if call else ()
         if call and confirm:
             # an answer may rest on somebody else's write; WAIT counts what follows one of ours
             marker = ("EVAL", load("confirm").body, 1, call.keys[0], self.server)
             packed += (pack(marker), pack(confirm))
-        size = len(commands) + (2 if confirm else 0)
+        if asking:
+            packed = [part for one in packed for part in (_ASKING, one)]
+        size = len(packed)
         batch = _Batch(size, asyncio.get_running_loop().create_future())
         self._open.append(batch)
         self._buffer += packed
         self._wake.set()
         answers = await batch.future
+        if asking:
+            answers = answers[1::2]
         if confirm:
             reached = answers.pop()
             marked = answers.pop()
-            self._check_confirmed(marked if isinstance(marked, ResponseError) else reached)
+            self._check_confirmed(marked if isinstance(marked, ResponseError) else reached, confirm)
         return answers
 
-    def _check_confirmed(self, answer: Any) -> None:
+    def _check_confirmed(self, answer: Any, confirm: tuple[Arg, ...]) -> None:
         """Raise ConnectionLost unless the durability was reached: the outcome is unknown."""
         if isinstance(answer, ResponseError):
-            raise LuaflowError(
-                f"the server cannot confirm writes ({answer}); lower the durability level"
-            )
+            # whatever the reason is, it says nothing about the batch: that stays unknown
+            raise ConnectionLost(f"written perhaps, but not confirmed ({answer}): repeating it")
         reached = answer if isinstance(answer, list) else [answer]
-        wanted = [int(n) for n in self.confirm[1:-1]]
+        wanted = [int(n) for n in confirm[1:-1]]
         if any(int(got) < want for got, want in zip(reached, wanted, strict=False)):
             raise ConnectionLost(
                 f"written, but not confirmed ({reached} of {wanted}): repeating it"
@@ -312,9 +363,7 @@ class Link:
                 task.cancel()
         self._buffer = []
         self._fail()
-        self._tasks = [
-            asyncio.create_task(connection.disconnect(nowait=True), name="luaflow-link-close")
-        ]
+        self._tasks = [asyncio.create_task(close_connection(connection), name="luaflow-link-close")]
         for tell in self.on_change:
             tell()
 

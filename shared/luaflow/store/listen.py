@@ -16,7 +16,7 @@ from redis.asyncio.connection import Connection
 from redis.exceptions import RedisError
 
 from luaflow.errors import Unavailable
-from luaflow.store.link import open_connection
+from luaflow.store.dialing import close_connection, open_connection
 
 log = logging.getLogger(__name__)
 
@@ -91,9 +91,9 @@ class Subscriber:
             future.cancel()
         self._confirmed.clear()
         self._listeners.clear()
-        if self._connection:
-            await self._connection.disconnect(nowait=True)
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection:
+            await close_connection(connection)
 
     async def _say(self, verb: str, *channels: str) -> None:
         # redis-py would connect a lost connection anew by itself, without its subscriptions
@@ -113,7 +113,7 @@ class Subscriber:
                 # away with it: redis-py would connect it again at the next word said to it
                 lost, self._connection = self._connection, None
                 if lost:
-                    await lost.disconnect(nowait=True)
+                    await close_connection(lost)
                 await self._reconnect()
 
     async def _watch(self) -> None:

@@ -13,13 +13,15 @@ from luaflow.domain.ids import check_name
 from luaflow.errors import AlreadyExists, InvalidArgument, NotFound
 from luaflow.store import upkeep
 from luaflow.store.keys import NAMESPACES, Partition
-from luaflow.store.link import Arg, Link
+from luaflow.store.link import Arg
+from luaflow.store.links import Linked
 
 MAX_PARTITIONS = 1024
 LEVELS = ("fast", "replicated", "fsynced")
 BOUNDS = {
     "partitions": (1, MAX_PARTITIONS),
     "replicas": (1, 100),
+    "synced_replicas": (0, 100),
     "lease_ms": (1, 24 * 3600 * 1000),
     "sticky_timeout_ms": (1, 24 * 3600 * 1000),
     "retention_ms": (1, 100 * 365 * 24 * 3600 * 1000),
@@ -35,7 +37,8 @@ class Settings:
     """What a namespace is: partitions are fixed at creation, the rest can be updated.
 
     Times are milliseconds, sizes bytes. ``durability``: ``fast`` (the primary has it),
-    ``replicated`` (``replicas`` have it), ``fsynced`` (it is on the primary's disk).
+    ``replicated`` (``replicas`` have it), ``fsynced`` (it is on the primary's disk, and on that of
+    ``synced_replicas``).
     """
 
     partitions: int = 16
@@ -47,6 +50,7 @@ class Settings:
     payload_warn_bytes: int = 256 * 1024
     payload_max_bytes: int = 2 * 1024 * 1024
     simulated: bool = False
+    synced_replicas: int = 0
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -62,9 +66,15 @@ class Settings:
 
     @property
     def confirm(self) -> tuple[Arg, ...]:
-        """Return the command that confirms the durability level; none for ``fast``."""
+        """Return the command that confirms the durability level; none for ``fast``.
+
+        A server that syncs each write needs none for ``fsynced`` (``luaflow.store.confirming``).
+        """
         if self.durability == "replicated":
             return ("WAIT", self.replicas, 1000)
+        if self.durability == "fsynced":
+            # without being forced, a server syncs once a second
+            return ("WAITAOF", 1, self.synced_replicas, 5000)
         return ()
 
     def to_json(self) -> dict[str, Any]:
@@ -77,7 +87,7 @@ def _parse(text: bytes) -> Settings:
     return Settings(**{k: v for k, v in orjson.loads(text).items() if k in known})
 
 
-async def read_settings(link: Link, namespace: str, *, create: bool = False) -> Settings:
+async def read_settings(link: Linked, namespace: str, *, create: bool = False) -> Settings:
     """Return the settings of a namespace; NotFound when it does not exist and is not to be made."""
     check_name(namespace, "the namespace")
     (text,) = await link.batch([("HGET", NAMESPACES, namespace)])
@@ -94,7 +104,7 @@ async def read_settings(link: Link, namespace: str, *, create: bool = False) -> 
         return await read_settings(link, namespace)
 
 
-async def create_namespace(link: Link, namespace: str, settings: Settings) -> Settings:
+async def create_namespace(link: Linked, namespace: str, settings: Settings) -> Settings:
     """Make a namespace; AlreadyExists when there is one, InvalidArgument for a bad name."""
     check_name(namespace, "the namespace")
     exists = AlreadyExists(f"the namespace {namespace!r} exists already")
@@ -109,7 +119,7 @@ async def create_namespace(link: Link, namespace: str, settings: Settings) -> Se
     return settings if fresh else await _claim(link, namespace, settings)
 
 
-async def _claim(link: Link, namespace: str, settings: Settings) -> Settings:
+async def _claim(link: Linked, namespace: str, settings: Settings) -> Settings:
     """Write the settings over what a creation that broke off, or lost the race, left behind."""
     if not settings.simulated:
         clocks = [Partition(namespace, p).meta for p in range(settings.partitions)]
@@ -120,7 +130,7 @@ async def _claim(link: Link, namespace: str, settings: Settings) -> Settings:
     return settings
 
 
-async def update_namespace(link: Link, namespace: str, **changes: Any) -> Settings:
+async def update_namespace(link: Linked, namespace: str, **changes: Any) -> Settings:
     """Change settings of a namespace and of its partitions' copies; partitions stay as they are."""
     if "partitions" in changes:
         raise InvalidArgument("the number of partitions is fixed when a namespace is created")
@@ -145,14 +155,14 @@ def _dump(settings: Settings) -> bytes:
     return orjson.dumps(settings.to_json())
 
 
-async def list_namespaces(link: Link) -> dict[str, Settings]:
+async def list_namespaces(link: Linked) -> dict[str, Settings]:
     """Return every namespace with its settings, by name."""
     (pairs,) = await link.batch([("HGETALL", NAMESPACES)])
     found = {bytes(k).decode(): _parse(v) for k, v in zip(pairs[::2], pairs[1::2], strict=True)}
     return dict(sorted(found.items()))
 
 
-async def _spread(link: Link, namespace: str, settings: Settings, *, begin: bool = False) -> bool:
+async def _spread(link: Linked, namespace: str, settings: Settings, *, begin: bool = False) -> bool:
     """Write every partition's copy; whether all of them were older. ``begin``: its clock, too."""
     copy: list[Arg] = []
     for name, key in _COPIED.items():

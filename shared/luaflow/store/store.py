@@ -22,11 +22,12 @@ from luaflow.store.link import (
     Arg,
     Call,
     ConnectionLost,
-    Link,
     ScriptFailed,
     error_code,
     failed_inside,
+    is_transient,
 )
+from luaflow.store.links import Linked, make_link
 from luaflow.store.listen import RECONNECT_SECONDS, Subscriber
 from luaflow.store.namespaces import Settings, read_settings
 from luaflow.store.transitions import Route
@@ -34,25 +35,16 @@ from luaflow.store.transitions import Route
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 30.0
+SETTINGS_SECONDS = 20.0
+"""How long a process may go by settings that were changed meanwhile."""
 MOVES = 100
 """How often a run is followed that moves, between workers or to the next one of its chain."""
-_TRANSIENT = {
-    "LOADING",
-    "READONLY",
-    "CLUSTERDOWN",
-    "MASTERDOWN",
-    "TRYAGAIN",
-    "UNBLOCKED",
-    "NOREPLICAS",
-    "BUSY",  # with somebody's long script
-    "MISCONF",  # its disk is full: refused before anything was written
-}
 
 
 class Store:
     """A namespace on a server; ``await Store.open(url, namespace)``, ``await store.close()``."""
 
-    def __init__(self, url: str, namespace: str, settings: Settings, link: Link) -> None:
+    def __init__(self, url: str, namespace: str, settings: Settings, link: Linked) -> None:
         """Build it from its parts; use ``open``."""
         self.url = url
         self.namespace = namespace
@@ -63,6 +55,7 @@ class Store:
         self.findings: frozenset[str] | None = None
         """What was said about the server when it was found fit (``luaflow.store.checks``)."""
         self.checking = asyncio.Lock()
+        self._look_at = 0.0
         self.lanes: set[str] = set()
         """Lanes that are known to be noted (``luaflow.store.lanes``)."""
 
@@ -73,14 +66,16 @@ class Store:
 
         The namespace ``default`` is made when it is missing: one command less for a newcomer.
         """
-        link = Link(url, name=name)
+        link = make_link(url, name=name)
         try:
             settings = await read_settings(link, namespace, create=namespace == "default")
         except BaseException:
             await link.close()
             raise
         link.confirm = settings.confirm
-        return cls(url, namespace, settings, link)
+        store = cls(url, namespace, settings, link)
+        store._look_at = asyncio.get_running_loop().time() + SETTINGS_SECONDS
+        return store
 
     async def close(self) -> None:
         """Close both connections."""
@@ -99,13 +94,20 @@ class Store:
         """The same, but what the server refuses is answered by its error, and not raised."""
         return await self._repeat(commands, refusals=True)
 
+    async def each_server(self, *commands: tuple[Arg, ...]) -> dict[str, list[Any]]:
+        """Ask every server that has data (each primary of a cluster) the same; refusals, too.
+
+        The answers by the server's address. Raises Unavailable when one of them cannot be asked.
+        """
+        return await self.link.each(*commands)
+
     @property
     def confirms(self) -> bool:
         """Whether what this server has may be lost with it before others have it.
 
         Not so where each write is synced: there every answer, also a read's, waits for that.
         """
-        return bool(self.link.confirm)
+        return self.link.confirms
 
     async def confirmed(self, p: Partition, *commands: tuple[Arg, ...]) -> list[Any]:
         """Read what is told to somebody outside: others have what these answers rest on (5.5).
@@ -152,6 +154,17 @@ class Store:
                     answers.append(error)
             return answers
 
+    async def _look_again(self, now: float) -> None:
+        """Take over settings that were changed since: the durability level above all."""
+        self._look_at = now + SETTINGS_SECONDS
+        try:
+            self.settings = await read_settings(self.link, self.namespace)
+            self.link.confirm = self.settings.confirm
+            if self.settings.durability == "fsynced":
+                await self.link.look_at_sync()
+        except (Unavailable, NotFound):
+            return  # whoever asks now finds out, and says so
+
     async def _repeat(
         self,
         commands: Sequence[Call | tuple[Arg, ...]],
@@ -160,24 +173,30 @@ class Store:
         refusals: bool = False,
     ) -> list[Any]:
         loop = asyncio.get_running_loop()
+        if loop.time() >= self._look_at:
+            await self._look_again(loop.time())
         end = loop.time() + patience
         answers: list[Any] = [None] * len(commands)
         todo = list(range(len(commands)))
         sent = False
         problem: object = None
         for attempt in itertools.count():
+            got: Sequence[Any]
             try:
                 got = await self.link.batch([commands[i] for i in todo])
                 problem = None
             except Unavailable as error:
                 sent = sent or isinstance(error, ConnectionLost)
-                got, problem = [], error
+                got = error.answers if isinstance(error, ConnectionLost) else ()
+                problem = error
             again = []
             for i, answer in zip(todo, got, strict=False):
                 answers[i] = answer
+                if isinstance(answer, Unavailable):
+                    again.append(i)
                 if not isinstance(answer, ResponseError):
                     continue
-                if error_code(answer) in _TRANSIENT:
+                if is_transient(answer):
                     problem = answer
                     again.append(i)
                 elif not refusals:

@@ -8,7 +8,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from luaflow.store.keys import GROUP
-from luaflow.store.link import Call
+from luaflow.store.link import Arg, Call
 from luaflow.store.reader import BLOCK_MS, Reader
 from luaflow.store.scripts import load
 from luaflow.store.store import Store
@@ -24,10 +24,7 @@ def groups(streams: Sequence[str]) -> Call:
 
 async def make_groups(store: Store, streams: Sequence[str]) -> None:
     """The same for streams of any partitions."""
-    together: dict[str, list[str]] = {}
-    for stream in streams:
-        together.setdefault(stream.partition("}")[0], []).append(stream)
-    await store.run(*(groups(part) for part in together.values()))
+    await store.run(*(groups(part) for part in _by_partition(streams).values()))
 
 
 async def read_tasks(
@@ -40,15 +37,72 @@ async def read_tasks(
     block: bool = True,
 ) -> list[Found]:
     """Return tasks, at most ``count`` from each stream (COUNT is per stream); wait for some."""
-    command = ("XREADGROUP", "GROUP", GROUP, worker, "COUNT", count)
-    wait = ("BLOCK", BLOCK_MS) if block else ()
+    if reader.spread:
+        return await _read_spread(store, reader, worker, streams, count, block=block)
     try:
-        answer = await reader.read(*command, *wait, "STREAMS", *streams, *(">" for _ in streams))
+        wait = ("BLOCK", BLOCK_MS) if block else ()
+        return _found(await reader.read(*_command(worker, streams, count, *wait)))
     except ResponseError as error:
         if "NOGROUP" not in str(error):
             raise
         await make_groups(store, streams)
         return []
+
+
+async def _read_spread(
+    store: Store,
+    reader: Reader,
+    worker: str,
+    streams: Sequence[str],
+    count: int,
+    *,
+    block: bool,
+) -> list[Found]:
+    """The same on a cluster, where one command reads the streams of one partition.
+
+    Waiting takes nothing (``Reader.wait``): what a blocked XREADGROUP is given while its worker is
+    busy with the tasks of another partition, no other worker could have.
+    """
+    parts = list(_by_partition(streams).values())
+    commands = [_command(worker, part, count) for part in parts]
+    reader.watched()  # what is told from now on is looked at
+    found, made = await _look(store, parts, commands)
+    if block and not found and not made:
+        await reader.wait(parts)
+        reader.watched()
+        found, _ = await _look(store, parts, commands)
+    return found
+
+
+async def _look(
+    store: Store, parts: Sequence[list[str]], commands: Sequence[tuple[Arg, ...]]
+) -> tuple[list[Found], bool]:
+    """What is there in each partition; and whether a consumer group had to be made."""
+    found, made = [], False
+    for part, answer in zip(parts, await store.ask(*commands), strict=True):
+        if not isinstance(answer, ResponseError):
+            found += _found(answer)
+        elif "NOGROUP" in str(answer):
+            await make_groups(store, part)
+            made = True
+        else:
+            raise answer
+    return found, made
+
+
+def _command(worker: str, streams: Sequence[str], count: int, *wait: Arg) -> tuple[Arg, ...]:
+    begin = ("XREADGROUP", "GROUP", GROUP, worker, "COUNT", count)
+    return (*begin, *wait, "STREAMS", *streams, *(">" for _ in streams))
+
+
+def _by_partition(streams: Sequence[str]) -> dict[str, list[str]]:
+    together: dict[str, list[str]] = {}
+    for stream in streams:
+        together.setdefault(stream.partition("}")[0], []).append(stream)
+    return together
+
+
+def _found(answer: Sequence[Any] | None) -> list[Found]:
     return [
         (bytes(stream).decode(), bytes(entry).decode(), _fields(fields))
         for stream, entries in answer or []

@@ -82,7 +82,9 @@ class ServerWatch(Service):
     async def _jumps(self) -> list[Finding]:
         """Whether the clock of this server jumped since the last look at it."""
         started = time.monotonic()
-        ((seconds, micros),) = await self._store.read(("TIME",))
+        # (of a cluster: the server that has the first partition)
+        first = ("HGET", self._store.partitions[0].meta, "last")
+        _, (seconds, micros) = await self._store.read(first, ("TIME",))
         here = (started + time.monotonic()) / 2
         server, there = self._store.link.server, int(seconds) + int(micros) / 1e6
         before, self._clock = self._clock, (server, there, here)

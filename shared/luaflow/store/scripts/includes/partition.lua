@@ -21,6 +21,9 @@ local lease_ms = tonumber(M[7] or '10000')
 -- its number again. A key of a wrong type fails the script here, before anything is written (`typed`
 -- is made by the loader).
 local function touch()
+  -- (~: a node of a cluster) while a slot moves, a key that becomes empty is taken for one that has left,
+  -- and the next access to it breaks the script off half way: one that nobody has fails it here instead
+  if string.byte(server) == 126 then rcall('EXISTS', meta_key .. ':') end
   typed()
   if M[3] ~= server then
     epoch = math.max(epoch + 1, server_now)

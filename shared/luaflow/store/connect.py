@@ -1,0 +1,63 @@
+"""A connection to one server, and what it asks for at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio.connection import Connection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from luaflow.errors import Unavailable
+from luaflow.store.address import connection_settings, hide_password
+
+CONNECT_SECONDS = 10.0
+"""How long a connection may take until the server has answered its first words."""
+ONE_OF_MANY_SECONDS = 2.0
+"""The same where there are several servers: another one may have taken over."""
+
+
+def make_connection(url: str, **options: Any) -> Connection:
+    """Return an unconnected connection to one server: RESP2, bytes, no retries of its own."""
+    kind, settings = connection_settings(url)
+    settings.update(
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=None,
+        socket_connect_timeout=5,
+        **options,
+    )
+    return kind(**settings)
+
+
+async def connect_to(url: str, *, within: float = CONNECT_SECONDS, **options: Any) -> Connection:
+    """Return a connection to one server, or raise Unavailable naming the address."""
+    connection = make_connection(url, **options)
+    try:
+        # a frozen server still takes connections, and says nothing
+        async with asyncio.timeout(within):
+            await connection.connect()  # type: ignore[no-untyped-call]
+    except (RedisError, OSError) as error:
+        await connection.disconnect(nowait=True)
+        why = str(error) or f"it does not answer within {within:.0f} s"
+        raise Unavailable(f"cannot reach Redis at {hide_password(url)}: {why}") from error
+    return connection
+
+
+async def ask_at_once(
+    connection: Connection, *commands: Sequence[str | bytes | int | float], within: float
+) -> list[Any]:
+    """Send commands and return their answers, refusals among them; RedisError, OSError."""
+    async with asyncio.timeout(within):
+        for command in commands:
+            await connection.send_command(*command, check_health=False)
+        answers: list[Any] = []
+        for _ in commands:
+            try:
+                answers.append(await connection.read_response(disable_decoding=True))
+            except ResponseError as error:
+                answers.append(error)
+        return answers
