@@ -138,7 +138,10 @@ class Network:
             self._serving.discard(task)
 
     def _strikes(self, rate: float, times: int) -> bool:
-        return bool(times and rate) and self._chance.random() > (1 - rate) ** times
+        """Whether a chunk with so many commits is hit; one with many is hit no more often, but
+        loses many, so that the share of commits is the rate.
+        """
+        return bool(times) and self._chance.random() < rate
 
     async def _requests(self, reader: asyncio.StreamReader, wire: Wire) -> None:
         rates = self.rates
