@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 
 from tests.chaos.faults.base import Fault
 from tests.chaos.world import World
@@ -40,14 +41,16 @@ class ServerClocks(Fault):
         by = chance.choice([-HOUR, -1.0, 1.0, HOUR])
         async with world.server.lane:
             with world.window("clock"):
-                self._set(world, by)
+                await self._set(world, by)
                 if by == -HOUR:
                     await asyncio.sleep(2)
-                    self._set(world, HOUR)
+                    await self._set(world, HOUR)
         world.counts["clock_jumps"] += 1
         world.notes[self.name] += 1
 
     @staticmethod
-    def _set(world: World, by: float) -> None:
+    async def _set(world: World, by: float) -> None:
         world.offset += by
         world.set_clock(world.server.clock, world.offset)
+        seconds, _ = await world.server.admin.time()
+        assert abs(seconds - time.time() - world.offset) < 2, "the server's clock did not jump"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import time
 import zlib
 from typing import Any
@@ -19,7 +20,7 @@ MOMENT = 0.03
 def work(name: str) -> int:
     """Leave the line and take a moment, to be found at work; runs on a thread."""
     told = trace(name)
-    time.sleep(MOMENT)
+    select.select([], [], [], MOMENT)  # libfaketime breaks time.sleep
     return int(told["attempt"])
 
 
