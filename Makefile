@@ -9,7 +9,7 @@ WORKERS ?= 2
 SECOND_SERVER ?= $(shell command -v redis-server)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-heavy test-second-server check fix lock bench clean
+.PHONY: help setup demo test test-all test-heavy test-second-server check fix lock chaos bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,14 @@ lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --group dev --extra cli --extra crypto --extra fast --extra http --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --quiet \
 	  --custom-compile-command "make lock" -o requirements.lock
+
+# FAULTS: names with commas between, name=N for at least N; without, all of them. SEED repeats a plan.
+MINUTES ?= 5
+CHAOS := $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) \
+  $(if $(FSYNC),--fsync $(FSYNC)) $(if $(SERVER),--server $(SERVER)) $(if $(AT_ONCE),--at-once $(AT_ONCE))
+
+chaos: setup ## Real processes under faults for MINUTES: FAULTS, SEED, RUNS, FSYNC, SERVER, AT_ONCE
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(CHAOS)
 
 bench: setup ## Measure throughput and latency
 	$(BIN)/python bench/run.py

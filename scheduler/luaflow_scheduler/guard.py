@@ -13,6 +13,8 @@ log = logging.getLogger(__name__)
 
 EVERY = 60.0
 """Seconds between two looks."""
+WHILE_FULL = 2.0
+"""The same while starts are refused: they are accepted again as soon as there is room."""
 
 
 class Guard(Service):
@@ -28,7 +30,7 @@ class Guard(Service):
     async def round(self) -> None:
         """Look, tell what is new, wait."""
         await self.look()
-        await self.idle(EVERY)
+        await self.idle(WHILE_FULL if self._full else EVERY)
 
     async def look(self) -> None:
         """Look at the server once, and tell what is new."""

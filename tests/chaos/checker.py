@@ -44,16 +44,17 @@ class Problem(NamedTuple):
 class Evidence:
     """What there is beside the histories.
 
-    ``clock_ms``: the server's clock is the machine's monotonic one plus this; None: it was moved,
-    and says nothing about durations.
+    ``clock_ms``: the server's clock is the machine's monotonic one plus this. ``timed``: whether
+    takeovers ("takeover") and timers ("timer_late") are timed: nothing else may have held them up.
     """
 
     requests: Sequence[Request]
     effects: Sequence[Effect]
     windows: Sequence[Window] = ()
     kills: Sequence[Kill] = ()
-    clock_ms: float | None = None
+    clock_ms: float = 0.0
     lease: float = 1.0
+    timed: frozenset[str] = frozenset({"takeover", "timer_late"})
 
 
 @dataclass
@@ -122,8 +123,10 @@ class Checker:
         counts["activities"] += len(history.of(*OUTCOMES))
         counts["attempts"] += len(ran)
         counts["timers"] += len(history.of("TimerFired"))
-        if (clock := self._evidence.clock_ms) is not None:
+        clock, timed = self._evidence.clock_ms, self._evidence.timed
+        if "takeover" in timed:
             self._takeovers += takeovers(history, ran, self._kills, clock, self._patience)
+        if "timer_late" in timed:
             self._late += lateness(history, self._windows, clock)
 
     def finish(self) -> Verdict:
@@ -165,9 +168,9 @@ class Checker:
             ("takeover", self._takeovers, self._patience),
             ("timer_late", self._late, LATE_SECONDS),
         ):
-            notes[f"{name}_samples"] = len(samples)
             if not samples:
                 continue
+            notes[f"{name}_samples"] = len(samples)
             p99 = percentile(samples, 0.99)
             notes[f"{name}_p50_s"] = round(percentile(samples, 0.5), 3)
             notes[f"{name}_p99_s"] = round(p99, 3)

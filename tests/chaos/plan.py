@@ -54,6 +54,8 @@ def make(seed: int, seconds: float, faults: Mapping[str, int | None]) -> Plan:
     """Plan so many seconds."""
     moments: list[Planned] = []
     ambient, wanted = [], dict[str, int]()
+    # of many kinds at once each is rarer: something must get done in between
+    crowd = max(1.0, sum(not isinstance(FAULTS[name], Ambient) for name in faults) / 3)
     for name, count in faults.items():
         fault = FAULTS[name]
         chance = random.Random(f"{seed}/{name}")
@@ -61,7 +63,7 @@ def make(seed: int, seconds: float, faults: Mapping[str, int | None]) -> Plan:
             ambient.append(name)
             wanted[name] = int(fault.least * seconds / 60) if count is None else count
             continue
-        times = max(1, int(seconds / fault.every)) if count is None else count
+        times = max(1, int(seconds / (fault.every * crowd))) if count is None else count
         wanted[name] = times
         moments += _moments(fault, chance, times, seconds)
     return Plan(sorted(moments), ambient, wanted)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+ROOT = Path(__file__).parents[2]
 Kind = Literal["worker", "scheduler"]
 READY = {"worker": "serves", "scheduler": "looks after"}
 START_SECONDS = 60.0
@@ -163,6 +164,7 @@ class Crew:
             "-m",
             "tests.chaos.zygote",
             str(os.getpid()),
+            cwd=ROOT,
             env=os.environ | self._zygote_environment,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

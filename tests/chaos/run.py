@@ -43,6 +43,14 @@ QUIET_SECONDS = 30.0
 """How long it may take until nothing is left over (I8)."""
 
 
+_KILLS = {"worker_kills", "scheduler_kills", "script_flushes"}
+TIMED = {
+    "takeover": _KILLS,
+    "timer_late": _KILLS | {"worker_pauses", "server_kills", "client_kills", "duplicated_tasks"},
+}
+"""What is timed where no other faults than these happen: others would be measured with it."""
+
+
 @dataclass(frozen=True)
 class Order:
     """What is to be done; see ``python -m tests.chaos --help``."""
@@ -206,14 +214,14 @@ async def _judge(order: Order, world: World, log: ClientLog, folder: Path) -> Ve
     left = await _quiet(world)
     await world.crew.stop()
     order.say("stopped; reading histories")
-    moved = world.counts["clock_jumps"] > 0
     evidence = Evidence(
         log.requests,
         read_effects(folder / "effects.jsonl"),
         world.windows,
         world.kills,
-        None if moved else world.clock_ms,
+        world.clock_ms,
         world.lease,
+        frozenset(what for what, faults in TIMED.items() if faults >= set(order.faults)),
     )
     store = await Client.connect(world.server.url, NAMESPACE)
     checker, replays = Checker(evidence), Replays(store.store)
