@@ -13,10 +13,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tools.figures import record
+
 from tests.chaos import plan
 from tests.chaos.faults import FAULTS
 from tests.chaos.run import Impossible, Order, Outcome, run
-from tools.figures import record
 
 SHOWN = 30
 """Problems that are printed; all of them are in the folder of the run."""

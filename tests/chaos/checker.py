@@ -8,7 +8,7 @@ over (I8); all ended (I9). A run in which too little happened is *invalid*, and 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -24,7 +24,7 @@ LATE_SECONDS = 1.0
 OK_SHARE = 0.9
 FEW = 20
 """Fewer samples than this say nothing."""
-_KINDS: Mapping[str, Kind] = {
+_KINDS: dict[str, Kind] = {
     "fired early": "early",
     "in no history": "lost",
     "the history knows": "doubled",
@@ -75,7 +75,8 @@ class Verdict:
 def sort(texts: Iterator[str]) -> Iterator[Problem]:
     """The sentences of the shared checks, with their kinds."""
     for text in texts:
-        kind = next((kind for words, kind in _KINDS.items() if words in text), "corrupt")
+        known = (kind for words, kind in _KINDS.items() if words in text)
+        kind: Kind = next(known, "corrupt")
         yield Problem(kind, text)
 
 
@@ -160,7 +161,9 @@ class Checker:
                 yield Problem("doubled", f"{name}: nobody started it, or nobody heard of its end")
         for child, parent in self._children.items():
             if self._closed.get(child) != "WorkflowExecutionCompleted":
-                yield Problem("corrupt", f"{parent}: its child {child} completed; it says it did not")
+                yield Problem(
+                    "corrupt", f"{parent}: its child {child} completed; it says it did not"
+                )
 
     def _time(self) -> None:
         notes, found = self.verdict.notes, self.verdict.problems
@@ -176,7 +179,9 @@ class Checker:
             notes[f"{name}_p99_s"] = round(p99, 3)
             notes[f"{name}_max_s"] = round(max(samples), 3)
             if len(samples) >= FEW and p99 > most:
-                found.append(Problem("slow", f"{name}: p99 is {p99:.2f} s, {most:.1f} s are allowed"))
+                found.append(
+                    Problem("slow", f"{name}: p99 is {p99:.2f} s, {most:.1f} s are allowed")
+                )
 
     def _idle(self) -> Iterator[str]:
         """Why the requests say nothing: too few were answered well while nothing was wrong."""
@@ -219,4 +224,6 @@ def request_problems(history: History, requests: Sequence[Request]) -> Iterator[
         yield Problem("lost", f"{name}: its update was answered, and is not in its history")
     for answer in values("result", "ok"):
         if answer != result:
-            yield Problem("corrupt", f"{name}: the client was told {answer}, its history says {result}")
+            yield Problem(
+                "corrupt", f"{name}: the client was told {answer}, its history says {result}"
+            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -63,9 +64,8 @@ class Load:
         sent = taken = 0
         while taken < ITEMS:
             sent += 1
-            number = sent
             outcome, _ = await self._ask(
-                name, "signal", number, lambda number=number: handle.signal("item", number)
+                name, "signal", sent, functools.partial(handle.signal, "item", sent)
             )
             taken += outcome == "ok"
             if outcome == "refused":

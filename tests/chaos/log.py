@@ -15,7 +15,8 @@ class Request(NamedTuple):
 
     ``verb``: start, signal, update or result; ``value`` is the number it carried, or the result it
     brought. ``begin`` and ``end`` are seconds of the machine's monotonic clock. Of the outcomes,
-    ``unknown`` may have happened or not, ``refused`` has not, ``failed`` is an answer nobody expects.
+    ``unknown`` may have happened or not, ``refused`` has not, ``failed`` is an answer that nobody
+    expects.
     """
 
     workflow_id: str

@@ -110,7 +110,7 @@ class Network:
         await asyncio.gather(*self._serving, *self._repeats, return_exceptions=True)
 
     def forget_repeats(self) -> None:
-        """Drop what was to be repeated: no network carries a request from one server to the next."""
+        """Drop what was to be repeated: no network carries it from one server to the next."""
         for task in self._repeats:
             task.cancel()
 
@@ -144,16 +144,15 @@ class Network:
         return bool(times) and self._chance.random() < rate
 
     async def _requests(self, reader: asyncio.StreamReader, wire: Wire) -> None:
-        rates = self.rates
         while data := await reader.read(CHUNK):
             commits = sum(data.count(sha) for sha in self._commits)
             self.commits += commits
-            if self._strikes(rates.lost_requests, commits):
+            if self._strikes(self.rates.lost_requests, commits):
                 self.lost_requests += commits
                 break
-            if self._strikes(rates.lost_replies, commits):
+            if self._strikes(self.rates.lost_replies, commits):
                 wire.losing += commits
-            if rates.repeated:
+            if self.rates.repeated:
                 self._plan_repeats(data)
             await self._carry(data, wire, wire.server)
         raise ConnectionResetError

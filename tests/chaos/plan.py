@@ -74,7 +74,9 @@ def _moments(fault: Fault, chance: random.Random, times: int, seconds: float) ->
         yield Planned(round(at, 3), fault.name, chance.getrandbits(32))
 
 
-def counted(wanted: Mapping[str, int], reached: Mapping[str, int], names: Sequence[str]) -> list[str]:
+def counted(
+    wanted: Mapping[str, int], reached: Mapping[str, int], names: Sequence[str]
+) -> list[str]:
     """Which faults happened less often than they should, as sentences."""
     return [
         f"{name} happened {reached.get(name, 0)} times, {wanted[name]} were wanted"

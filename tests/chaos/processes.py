@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 ROOT = Path(__file__).parents[2]
 Kind = Literal["worker", "scheduler"]
@@ -67,7 +67,11 @@ class Crew:
     """
 
     def __init__(
-        self, folder: Path, common: tuple[str, ...], environment: dict[str, str], zygote: dict[str, str]
+        self,
+        folder: Path,
+        common: tuple[str, ...],
+        environment: dict[str, str],
+        zygote: dict[str, str],
     ) -> None:
         self._folder = folder
         self._common = common
@@ -158,7 +162,7 @@ class Crew:
         if not self.closing:
             await self.start(process.kind, *process.options)
 
-    async def __aenter__(self) -> Crew:
+    async def __aenter__(self) -> Self:
         self._zygote = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -23,12 +23,12 @@ from tests.chaos.checker import Checker, Evidence, Problem, Verdict
 from tests.chaos.faults import FAULTS, Ambient
 from tests.chaos.load import Load
 from tests.chaos.log import ClientLog
-from tests.chaos.network import Network
+from tests.chaos.network import Network, Rates
 from tests.chaos.processes import Crew
 from tests.chaos.server import Server, faketime, faketime_library
 from tests.chaos.world import World
 from tests.support.effects import read_effects
-from tests.support.histories import History, leftovers, read_pages
+from tests.support.histories import leftovers, read_pages
 from tests.support.keys import leftover_keys
 from tests.support.replays import Replays
 
@@ -150,9 +150,7 @@ async def _prepare(url: str) -> None:
     await client.close()
 
 
-async def _carry_out(
-    order: Order, planned: plan.Plan, world: World, log: ClientLog
-) -> list[str]:
+async def _carry_out(order: Order, planned: plan.Plan, world: World, log: ClientLog) -> list[str]:
     """Run the load and the plan; what was planned and did not happen."""
     load = Load(world.client, log, order.at_once)
     working = asyncio.create_task(load.run())
@@ -167,7 +165,7 @@ async def _carry_out(
             await asyncio.sleep(0.1)
         load.stop()
         if world.network:
-            world.network.rates.__init__()  # type: ignore[misc]
+            world.network.rates = Rates()
         await asyncio.wait({working}, timeout=END_SECONDS)
     finally:
         teller.cancel()

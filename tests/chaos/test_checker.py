@@ -9,13 +9,13 @@ from typing import Any
 
 import orjson
 import pytest
+
+from luaflow.domain.events import Event
 from tests.chaos.checker import Checker, Evidence, Verdict
 from tests.chaos.log import Outcome, Request
 from tests.chaos.world import Kill, Window
 from tests.support.effects import Effect
 from tests.support.histories import History
-
-from luaflow.domain.events import Event
 
 RUN = "r1"
 FULL = 30
@@ -71,6 +71,11 @@ class Scene:
         i = self.at(type_)
         self.events[i:] = [(ts + ms, t, body) for ts, t, body in self.events[i:]]
 
+    def unanswered_twice(self) -> None:
+        """Let the second signal come twice, and its client never hear of it."""
+        self.events.insert(3, self.events[2])
+        self.requests[2] = asked("signal", 2, "unknown")
+
     def verdict(self, *, calm: bool = True) -> Verdict:
         """Judge it; with ``calm`` among many requests that were answered well."""
         events = [
@@ -78,9 +83,7 @@ class Scene:
             for i, (ts, type_, body) in enumerate(self.events, 1)
         ]
         more = [asked("signal", 1, workflow=f"other-{n}", begin=50.0) for n in range(FULL * calm)]
-        checker = Checker(
-            Evidence([*self.requests, *more], self.effects, self.windows, self.kills)
-        )
+        checker = Checker(Evidence([*self.requests, *more], self.effects, self.windows, self.kills))
         checker.add(History("job-1", RUN, events), self.replay)
         return checker.finish()
 
@@ -144,10 +147,7 @@ PLANTS: dict[str, tuple[str, Plant]] = {
     ),
     "a signal without an answer came twice": (
         "doubled",
-        lambda s: (
-            s.events.insert(3, s.events[2]),
-            s.requests.__setitem__(2, asked("signal", 2, "unknown")),
-        ),
+        lambda s: s.unanswered_twice(),
     ),
     "a refused signal came": (
         "doubled",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.chaos import plan
 from tests.chaos.faults import FAULTS
 from tests.chaos.run import Order, run
@@ -25,7 +26,7 @@ def test_a_seed_repeats_its_plan() -> None:
 
 def test_a_fault_nobody_knows_is_refused() -> None:
     """The text names those that there are."""
-    with pytest.raises(ValueError, match="there is no fault 'rain'.*worker_kills"):
+    with pytest.raises(ValueError, match=r"there is no fault 'rain'.*worker_kills"):
         plan.parse("rain=3")
     assert plan.parse("") == plan.parse("all") == dict.fromkeys(FAULTS)
 
@@ -50,9 +51,7 @@ async def test_a_short_run_is_well(tmp_path: Path, server_binary: Path | None) -
 @pytest.mark.heavy
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("fsync", ["always", "everysec"])
-async def test_all_faults_together(
-    tmp_path: Path, server_binary: Path | None, fsync: str
-) -> None:
+async def test_all_faults_together(tmp_path: Path, server_binary: Path | None, fsync: str) -> None:
     """A minute of all of them: nothing is lost, doubled or corrupt, and all of them happened."""
     faults = plan.parse("all")
     if faketime_library() is None:

@@ -76,11 +76,7 @@ def takeovers(
         if decision.body.get("worker") not in kill.names:
             continue
         news = next(
-            (
-                e
-                for e in history.events[decision.body["seen"] : following.id]
-                if e.type in NEWS
-            ),
+            (e for e in history.events[decision.body["seen"] : following.id] if e.type in NEWS),
             None,
         )
         if news and news.ts <= at + seconds * 1000:

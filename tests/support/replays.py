@@ -1,4 +1,4 @@
-"""Histories replayed on a fresh engine: the same code must ask for the same commands (design 3.4)."""
+"""Histories replayed on a fresh engine: the code must ask for the same commands (design 3.4)."""
 
 from __future__ import annotations
 

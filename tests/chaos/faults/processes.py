@@ -13,7 +13,7 @@ from tests.chaos.world import Kill, World
 
 AT_ONCE = 3
 QUIET_SHARE = 0.2
-"""How many batches of kills are followed by a quiet stretch, in which their takeover is measured."""
+"""How many batches of kills are followed by a quiet stretch: their takeover is measured."""
 QUIET_SECONDS = 3.6
 """A lease of a second, two more, and a little."""
 

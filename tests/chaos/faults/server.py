@@ -65,6 +65,6 @@ class ClientKills(Fault):
         """Cut those of one type: plain ones, or those that wait for news."""
         kind = chance.choice(["normal", "normal", "pubsub"])
         async with world.server.lane:
-            cut = await world.server.admin.execute_command("CLIENT", "KILL", "TYPE", kind)
+            cut = await world.server.admin.client_kill_filter(_type=kind)
         world.notes["connections_cut"] += int(cut)
         world.counts[self.name] += 1
