@@ -1,9 +1,9 @@
 """A process that has imported luaflow's programs and forks them on request.
 
-A worker then starts in a few hundredths of a second of CPU and not in three quarters of one, and is a
-process like any other: of its own session, with its own log, killed and stopped by its own id. One
-request a line on standard input (JSON: ``program``, ``arguments``, ``environment``, ``log``), one
-answer a line: the process id.
+A worker then starts in a few hundredths of a second of CPU and not in three quarters of one, and
+is a process like any other: of its own session, with its own log, killed and stopped by its own id.
+One request a line on standard input (JSON: ``program``, ``arguments``, ``environment``, ``log``),
+one answer a line: the process id.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""After a shortage of memory starts are accepted again soon, not at the next look a minute later."""
+"""After a shortage of memory starts are accepted again soon, not a minute later."""
 
 from __future__ import annotations
 
