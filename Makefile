@@ -76,9 +76,9 @@ lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
 # FAULTS: names with commas between, name=N for at least N; without, all of them. SEED repeats a plan.
 MINUTES ?= 5
 CHAOS := $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) \
-  $(if $(FSYNC),--fsync $(FSYNC)) $(if $(SERVER),--server $(SERVER)) $(if $(AT_ONCE),--at-once $(AT_ONCE))
+  $(if $(FSYNC),--fsync $(FSYNC)) $(if $(SERVER),--server $(SERVER)) $(if $(AT_ONCE),--at-once $(AT_ONCE)) $(if $(DATA),--data $(DATA))
 
-chaos: setup ## Real processes under faults for MINUTES: FAULTS, SEED, RUNS, FSYNC, SERVER, AT_ONCE
+chaos: setup ## Real processes under faults for MINUTES: FAULTS, SEED, RUNS, FSYNC, SERVER, AT_ONCE, DATA
 	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(CHAOS)
 
 bench: setup ## Measure throughput and latency

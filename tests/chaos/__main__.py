@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     add("--at-once", type=int, default=100, help="clients, each with one job at a time")
     add("--server", type=Path, help="the server's binary; else the one luaflow finds")
     add("--folder", type=Path, help="where logs and data go; else a new temporary one")
+    add("--data", type=Path, help="where the server's data goes: a folder that is not there yet")
     return made
 
 
@@ -50,6 +51,7 @@ def repeat(args: argparse.Namespace, seed: int) -> str:
     parts += [f"RUNS={args.runs}"] if args.runs else []
     parts += [f"FSYNC={args.fsync}"] if args.fsync != "always" else []
     parts += [f"SERVER={args.server}"] if args.server else []
+    parts += [f"DATA={args.data}"] if args.data else []
     return " ".join(parts)
 
 
@@ -86,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             at_once=args.at_once,
             binary=args.server,
             folder=args.folder,
+            data=args.data,
         )
         outcome = asyncio.run(run(order))
     except (Impossible, ValueError) as error:
@@ -98,7 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "chaos",
             verdict.counts,
             repeat=command,
-            server=f"{outcome.server}, appendfsync {args.fsync}",
+            server=f"{outcome.server}, appendfsync {args.fsync}"
+            + (f", data in {args.data}" if args.data else ""),
             seconds=outcome.seconds,
             notes=verdict.notes,
         )

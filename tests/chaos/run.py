@@ -63,6 +63,7 @@ class Order:
     at_once: int = 100
     binary: Path | None = None
     folder: Path | None = None
+    data: Path | None = None
     say: Callable[[str], None] = print
 
 
@@ -114,7 +115,7 @@ async def _world(
     crew_clock.write_text("+0\n")
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(
-            Server(folder / "server", order.fsync, binary=order.binary, clocks=clocks)
+            Server(order.data or folder / "server", order.fsync, binary=order.binary, clocks=clocks)
         )
         url, proxy = server.url, None
         if network:

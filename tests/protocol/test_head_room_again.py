@@ -48,7 +48,8 @@ async def test_starts_are_accepted_again_soon(engine: Engine) -> None:
         return next(percents, 10)
 
     guard.log.addHandler(heard)
-    level, _ = guard.log.level, guard.log.setLevel(logging.INFO)
+    level = guard.log.level
+    guard.log.setLevel(logging.INFO)
     try:
         with (
             patch.object(guard, "WHILE_FULL", 0.02),
