@@ -41,7 +41,11 @@ def parser() -> argparse.ArgumentParser:
     add("--at-once", type=int, default=100, help="clients, each with one job at a time")
     add("--server", type=Path, help="the server's binary; else the one luaflow finds")
     add("--folder", type=Path, help="where logs and data go; else a new temporary one")
-    add("--data", type=Path, help="where the server's data goes: a folder that is not there yet")
+    add(
+        "--data",
+        type=Path,
+        help="where the server's data goes: a folder that is made, and removed at the end",
+    )
     return made
 
 
@@ -75,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; the exit code."""
     args = parser().parse_args(arguments)
     logging.basicConfig(level=logging.ERROR)
+    logging.getLogger("luaflow.embedded").setLevel(logging.CRITICAL)  # that it dies is planned
     seed = random.SystemRandom().randrange(1_000_000) if args.seed is None else args.seed
     command = repeat(args, seed)
     print(f"again: {command}")

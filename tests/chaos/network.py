@@ -120,7 +120,7 @@ class Network:
         self._serving.add(task)
         try:
             up_reader, up_writer = await asyncio.open_unix_connection(self._socket)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             writer.transport.abort()
             self._serving.discard(task)
             return
@@ -191,9 +191,13 @@ class Network:
         await asyncio.sleep(after)
         try:
             reader, writer = await asyncio.open_unix_connection(self._socket)
+        except OSError:
+            return
+        try:
             writer.write(command)
             if await reader.read(1):
                 self.repeated += 1
-            writer.close()
         except OSError:
             return
+        finally:
+            writer.close()

@@ -86,6 +86,12 @@ class Server:
             return f"Valkey {info['valkey_version']}"
         return f"Redis {info['redis_version']}"
 
+    async def memory(self) -> int:
+        """What it uses, in bytes."""
+        await self.admin.memory_purge()
+        info: dict[str, Any] = await self.admin.info("memory")
+        return int(info["used_memory"])
+
     async def kill(self) -> None:
         """Kill it without notice and start it again on its data."""
         os.kill(self._embedded.pid, signal.SIGKILL)

@@ -55,6 +55,8 @@ class World:
     offset: float = 0.0
     """How far the server's clock is off now, in seconds."""
     notes: Counter[str] = field(default_factory=Counter)
+    memory: int = 0
+    """What the server used before there was any load, in bytes."""
 
     @staticmethod
     def set_clock(file: Path, seconds: float) -> None:
