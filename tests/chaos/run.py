@@ -260,7 +260,7 @@ async def _quiet(world: World) -> dict[str, object]:
 async def _removed(world: World, client: Client) -> list[str]:
     """Let the retention of all runs be over; what is there then that nobody will ever delete."""
     store = client.store
-    keys = await asyncio.to_thread(_unowned, world.server.url)
+    keys = await asyncio.to_thread(unowned, world.server.url)
     for p in store.partitions:
         (members,) = await store.read(("ZRANGE", p.gc, 0, -1))
         for member in members:
@@ -276,20 +276,26 @@ async def _removed(world: World, client: Client) -> list[str]:
     world.notes["memory_before"], world.notes["memory_after"] = world.memory, used
     if used > world.memory * GROWTH + SLACK_BYTES:
         keys.append(f"memory went from {world.memory} to {used} bytes, and nothing is left")
-    return keys + await asyncio.to_thread(_remains, world.server.url)
+    return keys + await asyncio.to_thread(remains, world.server.url)
 
 
-def _unowned(url: str) -> list[str]:
+def unowned(url: str) -> list[str]:
+    """The keys that nobody would ever delete, as sentences."""
     with redis.Redis.from_url(url) as server:
         return [f"nothing will ever delete {key}" for key in leftover_keys(server, NAMESPACE)]
 
 
-def _remains(url: str) -> list[str]:
+def remains(url: str) -> list[str]:
+    """What is there of runs though all were to be removed, as sentences."""
     with redis.Redis.from_url(url) as server:
         found = [
             key.decode()
             for key in server.scan_iter(match=f"lf:{{{NAMESPACE}:*", count=1000)
             if key.split(b":")[3] in {b"run", b"hist", b"pend", b"wf"}
         ]
-        vis = [key for key in server.scan_iter(match="lf:*:vis") if server.zcard(key)]
+        vis = [
+            key
+            for key in server.scan_iter(match=f"lf:{{{NAMESPACE}:*:vis", count=1000)
+            if server.zcard(key)
+        ]
     return [f"still there, though its retention is over: {key}" for key in [*found, *vis]]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.chaos import plan
 from tests.chaos.faults import FAULTS
-from tests.chaos.run import Order, run
+from tests.chaos.run import NAMESPACE, Order, remains, run
 from tests.chaos.server import faketime_library
 
 
@@ -68,3 +69,16 @@ async def test_all_faults_together(tmp_path: Path, server_binary: Path | None, f
     verdict = (await run(order)).verdict
     assert verdict.problems == []
     assert verdict.invalid == []
+
+
+@pytest.mark.parametrize("key", ["run:r1", "hist:r1", "pend:r1", "wf:job-1", "vis"])
+def test_what_is_left_after_the_retention_is_found(redis_url: str, key: str) -> None:
+    """A key of a run that is still there when all runs are removed."""
+    name = f"lf:{{{NAMESPACE}:3}}:{key}"
+    with redis.Redis.from_url(redis_url) as server:
+        server.zadd(name, {"member": 1})
+        try:
+            assert any(name in text for text in remains(redis_url))
+        finally:
+            server.delete(name)
+    assert remains(redis_url) == []
