@@ -61,7 +61,7 @@ def make(seed: int, seconds: float, faults: Mapping[str, int | None]) -> Plan:
         chance = random.Random(f"{seed}/{name}")
         if isinstance(fault, Ambient):
             ambient.append(name)
-            wanted[name] = int(fault.least * seconds / 60) if count is None else count
+            wanted[name] = int(fault.least * seconds / 60 / crowd) if count is None else count
             continue
         times = max(1, int(seconds / (fault.every * crowd))) if count is None else count
         wanted[name] = times

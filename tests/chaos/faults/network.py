@@ -25,7 +25,7 @@ class LostReplies(Ambient):
     """5% of commits are carried out, and their replies lost with the connection."""
 
     name = "lost_replies"
-    least = 60.0
+    least = 30.0
 
     def begin(self, world: World) -> None:
         """Lose them from now on."""
@@ -40,7 +40,7 @@ class LostRequests(Ambient):
     """5% of commits are lost on their way, with the connection."""
 
     name = "lost_requests"
-    least = 60.0
+    least = 30.0
 
     def begin(self, world: World) -> None:
         """Lose them from now on."""
@@ -55,7 +55,7 @@ class DelayedRequests(Ambient):
     """2% of what is sent, in both directions, comes 50 to 500 ms later."""
 
     name = "delayed_requests"
-    least = 60.0
+    least = 30.0
 
     def begin(self, world: World) -> None:
         """Delay from now on."""
@@ -70,7 +70,7 @@ class DuplicatedRequests(Ambient):
     """2% of all requests come a second time, up to three seconds later, from nowhere."""
 
     name = "duplicated_requests"
-    least = 60.0
+    least = 30.0
 
     def begin(self, world: World) -> None:
         """Repeat from now on."""
