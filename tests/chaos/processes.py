@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
 
+from tests.chaos.server import forget_faketime
+
 ROOT = Path(__file__).parents[2]
 Kind = Literal["worker", "scheduler"]
 READY = {"worker": "serves", "scheduler": "looks after"}
@@ -186,3 +188,4 @@ class Crew:
         assert self._zygote.stdin
         self._zygote.stdin.close()
         await self._zygote.wait()
+        forget_faketime(self._zygote.pid)

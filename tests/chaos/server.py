@@ -39,6 +39,12 @@ def faketime(clock: Path) -> dict[str, str]:
     }
 
 
+def forget_faketime(pid: int) -> None:
+    """Remove what the library of a process that was killed left in the shared memory."""
+    for name in (f"faketime_shm_{pid}", f"sem.faketime_sem_{pid}"):
+        (Path("/dev/shm") / name).unlink(missing_ok=True)
+
+
 class Server:
     """An embedded server that can be killed, stopped, starved and set to another time."""
 
@@ -99,7 +105,9 @@ class Server:
 
     async def restart(self) -> None:
         """Start it again on its data, also where it has died."""
+        before = self._embedded.pid
         await asyncio.to_thread(self._embedded.restart)
+        forget_faketime(before)
 
     def send(self, number: int) -> None:
         """Send it a signal."""
@@ -127,4 +135,6 @@ class Server:
 
     async def __aexit__(self, *_: object) -> None:
         await self.admin.aclose()
+        last = self._embedded.pid
         await asyncio.to_thread(self._embedded.stop)
+        forget_faketime(last)
