@@ -9,6 +9,8 @@ from tests.chaos.faults.base import Fault
 from tests.chaos.world import World
 
 MEGABYTE = 1 << 20
+ACCEPTED_SECONDS = 10.0
+"""How long after a shortage of memory starts may be refused."""
 
 
 class OutOfMemory(Fault):
@@ -28,7 +30,16 @@ class OutOfMemory(Fault):
                     await asyncio.sleep(2 + 3 * chance.random())
                 finally:
                     await admin.config_set("maxmemory", 0)
+                await self._accepted(world)
         world.counts[self.name] += 1
+
+    @staticmethod
+    async def _accepted(world: World) -> None:
+        """Return when no partition refuses starts any more; a scheduler has to see that first."""
+        async with asyncio.timeout(ACCEPTED_SECONDS):
+            for p in world.client.store.partitions:
+                while await world.server.admin.hexists(p.meta, "full"):
+                    await asyncio.sleep(0.05)
 
 
 class EvictionChanges(Fault):
