@@ -9,7 +9,7 @@ WORKERS ?= 2
 SECOND_SERVER ?= $(shell command -v redis-server)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-heavy test-second-server check fix lock topologies bench clean
+.PHONY: help setup demo test test-all test-heavy test-second-server check fix lock topologies chaos bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,13 @@ lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
 MINUTES ?= 5
 topologies: setup ## Fail over under load for MINUTES, at each durability level, and write figures
 	$(BIN)/python -m tests.topologies.figures --minutes $(MINUTES)
+
+# FAULTS: names with commas between, name=N for at least N; without, all of them. SEED repeats a plan.
+CHAOS := $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) \
+  $(if $(FSYNC),--fsync $(FSYNC)) $(if $(SERVER),--server $(SERVER)) $(if $(AT_ONCE),--at-once $(AT_ONCE)) $(if $(DATA),--data $(DATA))
+
+chaos: setup ## Real processes under faults for MINUTES: FAULTS, SEED, RUNS, FSYNC, SERVER, AT_ONCE, DATA
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(CHAOS)
 
 bench: setup ## Measure throughput and latency
 	$(BIN)/python bench/run.py

@@ -11,6 +11,9 @@ from luaflow.store.watch import EVERY, ServerWatch
 
 log = logging.getLogger(__name__)
 
+WHILE_FULL = 2.0
+"""Seconds between two looks while starts are refused: they are accepted again soon."""
+
 
 class Guard(ServerWatch):
     """Looks at the server as every process does, and tells the partitions how full it is."""
@@ -18,6 +21,10 @@ class Guard(ServerWatch):
     def __init__(self, store: Store, *, every: float = EVERY) -> None:
         super().__init__(store, every=every)
         self._full = False
+
+    def pause(self) -> float:
+        """Seconds until the next look."""
+        return WHILE_FULL if self._full else super().pause()
 
     async def look(self) -> None:
         """Look at the server once, and tell what is new."""

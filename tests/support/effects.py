@@ -9,7 +9,10 @@ from typing import NamedTuple
 
 
 class Effect(NamedTuple):
-    """One attempt that ran: of which command of which run, in which process, under which key."""
+    """One attempt that ran: of which command of which run, in which process, under which key.
+
+    ``at`` is when it began, in seconds of the machine's monotonic clock, where the log says so.
+    """
 
     name: str
     workflow_id: str
@@ -18,6 +21,7 @@ class Effect(NamedTuple):
     attempt: int
     key: str
     process: int
+    at: float = 0.0
 
 
 def read_effects(path: Path) -> list[Effect]:

@@ -5,15 +5,18 @@ Nothing here asks the engine: a history, the effect log and the client's own log
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from luaflow import Client
-from luaflow.domain.events import CLOSING, STARTED, Event
+from luaflow.domain.events import CHILD_EVENT, CLOSING, STARTED, Event
 from tests.support.effects import Effect, by_activity
 
+PAGE = 100
+"""Histories read together."""
 OUTCOMES = {
     "ActivityTaskCompleted",
     "ActivityTaskFailed",
@@ -36,17 +39,26 @@ class History(NamedTuple):
 
 async def read_histories(client: Client) -> list[History]:
     """The histories of all runs of the namespace."""
-    found: list[History] = []
+    return [history async for history in read_pages(client)]
+
+
+async def read_pages(client: Client) -> AsyncIterator[History]:
+    """The same one after the other, for those who have many; a page of them is read together."""
     page = None
     while True:
-        listed = await client.list(limit=1000, page=page)
-        for run in listed["workflows"]:
-            handle = client.get_handle(run["workflow_id"], run["run_id"])
-            events = [event async for event in handle.history()]
-            found.append(History(run["workflow_id"], run["run_id"], events))
+        listed = await client.list(limit=PAGE, page=page)
+        for one in await asyncio.gather(*(read_one(client, run) for run in listed["workflows"])):
+            yield one
         page = listed["next_page"]
         if page is None:
-            return found
+            return
+
+
+async def read_one(client: Client, run: Mapping[str, str]) -> History:
+    """The history of a run that was listed."""
+    handle = client.get_handle(run["workflow_id"], run["run_id"])
+    events = [event async for event in handle.history()]
+    return History(run["workflow_id"], run["run_id"], events)
 
 
 def problems_of(history: History) -> Iterator[str]:
@@ -68,6 +80,7 @@ def problems_of(history: History) -> Iterator[str]:
         yield f"{name}: decisions saw {seen}"
     yield from _activity_problems(name, history)
     yield from _timer_problems(name, history)
+    yield from _answer_problems(name, history)
 
 
 def _activity_problems(name: str, history: History) -> Iterator[str]:
@@ -86,6 +99,31 @@ def _timer_problems(name: str, history: History) -> Iterator[str]:
     for event in ends:
         if event.ts < due.get(event.body["seq"], 0):
             yield f"{name}: timer {event.body['seq']} fired early"
+
+
+def _answer_problems(name: str, history: History) -> Iterator[str]:
+    """Children and updates: each asked for once, each answered once at most, and in this order."""
+    asked = "StartChildWorkflowExecutionInitiated"
+    begun = ("ChildWorkflowExecutionStarted", "StartChildWorkflowExecutionFailed")
+    for field, steps in (
+        ("seq", ((asked,), begun, tuple(CHILD_EVENT.values()))),
+        (
+            "update_id",
+            (
+                ("WorkflowExecutionUpdateAdmitted",),
+                ("WorkflowExecutionUpdateAccepted", "WorkflowExecutionUpdateRejected"),
+                ("WorkflowExecutionUpdateCompleted",),
+            ),
+        ),
+    ):
+        before: set[object] | None = None
+        for types in steps:
+            found = Counter(e.body[field] for e in history.of(*types) if field in e.body)
+            if any(times > 1 for times in found.values()):
+                yield f"{name}: {types[0]} (or what stands for it) twice: {dict(found)}"
+            if before is not None and not set(found) <= before:
+                yield f"{name}: {types[0]} of {set(found) - before}, which came from nowhere"
+            before = set(found)
 
 
 def effect_problems(histories: Sequence[History], effects: Sequence[Effect]) -> Iterator[str]:

@@ -56,15 +56,19 @@ class ServerWatch(Service):
         """Look no more."""
         self._store.link.on_change.remove(self.wake)
 
+    def pause(self) -> float:
+        """Seconds until the next look."""
+        return self._every
+
     async def round(self) -> None:
         """Look, then wait."""
-        pause = self._every
         try:
             await self.look()
+            pause = self.pause()
         except (Unavailable, Unknown) as error:
             # whoever needs the server says so; in a process that waits for requests, none does
             log.debug("the server cannot be looked at: %s", error)
-            pause = min(pause, AWAY_SECONDS)
+            pause = min(self.pause(), AWAY_SECONDS)
         await self.idle(pause)
 
     async def look(self) -> None:

@@ -1,0 +1,1 @@
+"""Python activities of the chaos runs."""
