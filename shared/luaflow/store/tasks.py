@@ -63,25 +63,26 @@ async def _read_spread(
     Waiting takes nothing (``Reader.wait``): what a blocked XREADGROUP is given while its worker is
     busy with the tasks of another partition, no other worker could have.
     """
-    parts = list(_by_partition(streams).values())
-    commands = [_command(worker, part, count) for part in parts]
-    reader.watched()  # what is told from now on is looked at
-    found, made = await _look(store, parts, commands)
+    found, made = await _look(store, reader, worker, streams, count)
     if block and not found and not made:
-        await reader.wait(parts)
-        reader.watched()
-        found, _ = await _look(store, parts, commands)
+        await reader.waits.wait(list(_by_partition(streams).values()))
+        found, _ = await _look(store, reader, worker, streams, count)
     return found
 
 
 async def _look(
-    store: Store, parts: Sequence[list[str]], commands: Sequence[tuple[Arg, ...]]
+    store: Store, reader: Reader, worker: str, streams: Sequence[str], count: int
 ) -> tuple[list[Found], bool]:
-    """What is there in each partition; and whether a consumer group had to be made."""
-    found, made = [], False
-    for part, answer in zip(parts, await store.ask(*commands), strict=True):
+    """What is there where something may be; and whether a consumer group had to be made."""
+    parts = list(_by_partition(reader.waits.hot(streams)).values())
+    commands = [_command(worker, part, count) for part in parts]
+    found: list[Found] = []
+    made = False
+    for part, answer in zip(parts, await store.ask(*commands) if parts else (), strict=True):
         if not isinstance(answer, ResponseError):
-            found += _found(answer)
+            tasks = _found(answer)
+            reader.waits.looked(part, {stream for stream, _, _ in tasks})
+            found += tasks
         elif "NOGROUP" in str(answer):
             await make_groups(store, part)
             made = True
