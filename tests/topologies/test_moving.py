@@ -68,6 +68,7 @@ async def test_slots_and_primaries_of_a_cluster_move(tmp_path: Path) -> None:
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("how", ["ordered", "kill", "pause"])
 async def test_masters_come_and_go(tmp_path: Path, how: str) -> None:
     """Three times over: the master is told to go, is killed, or hangs and comes back."""
@@ -77,7 +78,7 @@ async def test_masters_come_and_go(tmp_path: Path, how: str) -> None:
         orders.flowing(),
     ):
         for _ in range(3):
-            await orders.more(20)
+            await orders.more(10)
             old = group.primary
             if how == "pause":
                 old.pause()
@@ -87,11 +88,12 @@ async def test_masters_come_and_go(tmp_path: Path, how: str) -> None:
             else:
                 await group.failover(how)
             await group.heal()
-            await orders.more(20)
+            await orders.more(10)
         assert orders.answered
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("how", ["ordered", "kill", "pause"])
 async def test_primaries_come_and_go(tmp_path: Path, how: str) -> None:
     """Each primary of a cluster is told to go, is killed, or hangs and comes back."""
@@ -101,7 +103,7 @@ async def test_primaries_come_and_go(tmp_path: Path, how: str) -> None:
         orders.flowing(),
     ):
         for old in await group.primaries():
-            await orders.more(20)
+            await orders.more(10)
             replica = await group.replica_of(old)
             if how == "pause":
                 old.pause()
@@ -111,11 +113,12 @@ async def test_primaries_come_and_go(tmp_path: Path, how: str) -> None:
             else:
                 await group.failover(old, how)
             await group.heal()
-            await orders.more(20)
+            await orders.more(10)
         assert orders.answered
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(300)
 async def test_slots_move_both_ways_slowly(tmp_path: Path) -> None:
     """A slot whose keys are in two places, for a while; some moves are given up half-way."""
     async with (
@@ -123,7 +126,7 @@ async def test_slots_move_both_ways_slowly(tmp_path: Path) -> None:
         orders_on(group.url, tmp_path) as orders,
         orders.flowing(),
     ):
-        for p in orders.engine.store.partitions:
+        for p in orders.engine.store.partitions[::2]:
             slot = group.slot(p.meta)
             source = await group.owner(slot)
             to = next(node for node in await group.primaries() if node is not source)
@@ -133,12 +136,13 @@ async def test_slots_move_both_ways_slowly(tmp_path: Path) -> None:
             await move.keys(5)
             await orders.more(1)
             await move.finish()
-            await orders.more(5)
+            await orders.more(2)
             await group.move_slot(slot, source)
         assert orders.answered
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(300)
 async def test_a_node_leaves_the_cluster(tmp_path: Path) -> None:
     """All slots of a primary go to another one, and both it and its replica are forgotten."""
     async with (
@@ -159,7 +163,7 @@ async def test_a_node_leaves_the_cluster(tmp_path: Path) -> None:
                 await stays.ask("CLUSTER", "FORGET", group.ids[node])
         for node in (gone, replica):
             node.kill()
-        await orders.more(30)
+        await orders.more(20)
 
 
 async def hand_over(group: Cluster, gone: Node, to: Node) -> None:
