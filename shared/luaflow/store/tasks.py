@@ -7,8 +7,9 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from luaflow.errors import Unavailable
 from luaflow.store.keys import GROUP
-from luaflow.store.link import Arg, Call
+from luaflow.store.link import TRANSIENT, Arg, Call, error_code
 from luaflow.store.reader import BLOCK_MS, Reader
 from luaflow.store.scripts import load
 from luaflow.store.store import Store
@@ -63,9 +64,9 @@ async def _read_spread(
     Waiting takes nothing (``Reader.wait``): what a blocked XREADGROUP is given while its worker is
     busy with the tasks of another partition, no other worker could have.
     """
-    found, made = await _look(store, reader, worker, streams, count)
-    if block and not found and not made:
-        await reader.waits.wait(list(_by_partition(streams).values()))
+    found, again = await _look(store, reader, worker, streams, count)
+    if block and not found:
+        await reader.waits.wait(list(_by_partition(streams).values()), briefly=again)
         found, _ = await _look(store, reader, worker, streams, count)
     return found
 
@@ -73,22 +74,29 @@ async def _read_spread(
 async def _look(
     store: Store, reader: Reader, worker: str, streams: Sequence[str], count: int
 ) -> tuple[list[Found], bool]:
-    """What is there where something may be; and whether a consumer group had to be made."""
+    """What is there where something may be; and whether to look again soon.
+
+    A partition whose server is away, or whose slot moves, keeps nobody from the others' tasks.
+    """
     parts = list(_by_partition(reader.waits.hot(streams)).values())
     commands = [_command(worker, part, count) for part in parts]
     found: list[Found] = []
-    made = False
-    for part, answer in zip(parts, await store.ask(*commands) if parts else (), strict=True):
-        if not isinstance(answer, ResponseError):
+    again = False
+    for part, answer in zip(parts, await store.at_once(*commands), strict=True):
+        if isinstance(answer, Unavailable):
+            again = True
+        elif not isinstance(answer, ResponseError):
             tasks = _found(answer)
             reader.waits.looked(part, {stream for stream, _, _ in tasks})
             found += tasks
         elif "NOGROUP" in str(answer):
             await make_groups(store, part)
-            made = True
+            again = True
+        elif error_code(answer) in TRANSIENT:
+            again = True
         else:
             raise answer
-    return found, made
+    return found, again
 
 
 def _command(worker: str, streams: Sequence[str], count: int, *wait: Arg) -> tuple[Arg, ...]:

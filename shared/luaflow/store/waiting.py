@@ -12,8 +12,12 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol
 
-WAIT_MS = 5_000
-"""How long a wait lasts. An entry that was missed, after a clock went back say, is found then."""
+BLOCK_MS = 20_000
+"""How long one blocked read lasts."""
+WAIT_SECONDS = 5.0
+"""How long a wait lasts. What was missed, after a clock went back say, is found then."""
+BRIEF_SECONDS = 0.3
+"""The same where a stream could not be read: its server is away, or its slot moves."""
 SEEN_AT_ONCE = 100
 """Entries that one answer passes over: those that others have read stay until they are taken."""
 
@@ -47,16 +51,15 @@ class Waits:
         """Note where nothing was; where something was, there may be more."""
         self._cold.update(s for s in streams if s in self._watched and s not in found)
 
-    async def wait(self, parts: Sequence[Sequence[str]]) -> None:
-        """Wait until something comes into streams, given by slot; WAIT_MS at most."""
+    async def wait(self, parts: Sequence[Sequence[str]], *, briefly: bool = False) -> None:
+        """Wait until something comes into streams, given by slot; WAIT_SECONDS at most."""
+        seconds = BRIEF_SECONDS if briefly else WAIT_SECONDS
         for streams in parts:
             if not self._watched.issuperset(streams):
                 await self._watch(streams)
         tasks = [self._watchers[_place(streams[0])].told for streams in parts]
-        done, _ = await asyncio.wait(
-            tasks, timeout=WAIT_MS / 1000, return_when=asyncio.FIRST_COMPLETED
-        )
-        if not done:
+        done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if not done and not briefly:
             self._cold.clear()
 
     async def _watch(self, streams: Sequence[str]) -> None:
@@ -99,7 +102,7 @@ class _Watcher:
     async def _wait(self) -> None:
         while True:
             answer = await self._reader.read(
-                *("XREAD", "COUNT", SEEN_AT_ONCE, "BLOCK", WAIT_MS, "STREAMS"),
+                *("XREAD", "COUNT", SEEN_AT_ONCE, "BLOCK", BLOCK_MS, "STREAMS"),
                 *(*self._seen, *self._seen.values()),
             )
             for stream, entries in answer or ():
