@@ -94,6 +94,17 @@ class Store:
         """The same, but what the server refuses is answered by its error, and not raised."""
         return await self._repeat(commands, refusals=True)
 
+    async def at_once(self, *commands: tuple[Arg, ...]) -> list[Any]:
+        """Send plain commands once; what is refused, or not to be had now, is answered by its error.
+
+        Who reads from all partitions need not wait for the one that is just failing over.
+        """
+        try:
+            return await self.link.batch(commands)
+        except Unavailable as error:
+            answers = error.answers if isinstance(error, ConnectionLost) else ()
+            return list(answers) or [error] * len(commands)
+
     async def each_server(self, *commands: tuple[Arg, ...]) -> dict[str, list[Any]]:
         """Ask every server that has data (each primary of a cluster) the same; refusals, too.
 
