@@ -32,6 +32,7 @@ class Scheduler:
         sweep_seconds: float = 30.0,
     ) -> None:
         registry = registry or CollectorRegistry()
+        store.only_carry()
         self._store = store
         self.metrics = SchedulerMetrics(registry)
         self._courier = Courier(store, self.metrics.relayed)

@@ -6,13 +6,14 @@ from typing import Any
 
 import orjson
 
+from luaflow.domain.sealed import SealedPayload
 from luaflow.errors import LuaflowError, Unavailable, Unknown
 from luaflow.lua.vm import ActivationFault, LoadError
 from luaflow.replay.decider import NonDeterminism
 from luaflow_worker.engines import MissingBundle, NewerRuntime
 from luaflow_worker.metrics import Reason
 
-FAULTS = (NonDeterminism, ActivationFault, LoadError, MissingBundle, NewerRuntime)
+FAULTS = (NonDeterminism, ActivationFault, LoadError, MissingBundle, NewerRuntime, SealedPayload)
 """What fails a workflow task, never the run."""
 
 MESSAGE_CHARACTERS = 4000

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
@@ -30,6 +30,10 @@ from luaflow.store.link import (
 from luaflow.store.listen import RECONNECT_SECONDS, Subscriber
 from luaflow.store.namespaces import Settings, read_settings
 from luaflow.store.transitions import Route
+
+if TYPE_CHECKING:
+    from luaflow.objects import Objects
+    from luaflow.store.payloads import Border
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +67,10 @@ class Store:
         self.findings: frozenset[str] | None = None
         """What was said about the server when it was found fit (``luaflow.store.checks``)."""
         self.checking = asyncio.Lock()
+        self.border: Border | None = None
+        """What seals and opens payloads; None where they are plain, or only carried on."""
+        self.objects: Objects | None = None
+        """Where large payloads are."""
         self.lanes: set[str] = set()
         """Lanes that are known to be noted (``luaflow.store.lanes``)."""
 
@@ -80,10 +88,33 @@ class Store:
             await link.close()
             raise
         link.confirm = settings.confirm
-        return cls(url, namespace, settings, link)
+        store = cls(url, namespace, settings, link)
+        try:
+            if settings.bordered:
+                from luaflow.store.payloads import open_border  # noqa: PLC0415 - few need it
+
+                store.objects, store.border = open_border(store)
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    def only_carry(self) -> None:
+        """Seal and open nothing from now on: a scheduler passes on what is sealed, without keys."""
+        self.border = None
+
+    async def opened(self, answer: Any, owner: str) -> Any:
+        """What was read past this store, with the payloads of an owner in it opened."""
+        return answer if self.border is None else await self.border.reply(answer, owner)
+
+    async def sealed(self, text: bytes, owner: str) -> bytes:
+        """A document that is sent past the scripts of runs, with its payloads sealed."""
+        return text if self.border is None else await self.border.document(text, owner)
 
     async def close(self) -> None:
         """Close both connections."""
+        if self.objects is not None:
+            await self.objects.close()
         await self.push.close()
         await self.link.close()
 
@@ -98,6 +129,11 @@ class Store:
     async def ask(self, *commands: tuple[Arg, ...]) -> list[Any]:
         """The same, but what the server refuses is answered by its error, and not raised."""
         return await self._repeat(commands, refusals=True)
+
+    @property
+    def looks_again(self) -> bool:
+        """Whether what is told by push is but a hint: what stands on the server is read then."""
+        return self.confirms or self.border is not None
 
     @property
     def confirms(self) -> bool:
@@ -158,6 +194,16 @@ class Store:
         patience: float = PATIENCE_SECONDS,
         *,
         refusals: bool = False,
+    ) -> list[Any]:
+        if self.border is None:
+            return await self._sent(commands, patience, refusals=refusals)
+        commands = await self.border.seal(commands)
+        return await self.border.open(
+            commands, await self._sent(commands, patience, refusals=refusals)
+        )
+
+    async def _sent(
+        self, commands: Sequence[Call | tuple[Arg, ...]], patience: float, *, refusals: bool
     ) -> list[Any]:
         loop = asyncio.get_running_loop()
         end = loop.time() + patience
