@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import redis
+from tests.support.engine import Engine, Make, within
 
 from luaflow.client.client import Client
 from luaflow.errors import Refused, WorkflowFailed
-from tests.support.engine import Engine, Make, within
 
 SECRET = "MARKER-7f3a"
 
@@ -105,7 +105,7 @@ async def test_no_key_of_redis_has_what_a_workflow_is_given_or_gives_back(
     )
     await engine.worker()
     await engine.scheduler()
-    given = {"text": SECRET * 3, "n": 7}
+    given: dict[str, Any] = {"text": SECRET * 3, "n": 7}
     handle = await engine.start(
         "flow",
         given | {"again": True},
@@ -192,7 +192,7 @@ async def test_a_schedule_starts_what_its_scheduler_cannot_read(
     await engine.scheduler()
     await schedule.trigger()
     async with asyncio.timeout(10):
-        while not (running := (await schedule.describe())["recent_actions"]):
+        while not (running := (await schedule.describe())["recent_actions"]):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     handle = engine.client.get_handle(running[0]["workflow_id"])
     assert await within(handle.result()) == SECRET

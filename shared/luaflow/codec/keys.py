@@ -1,8 +1,8 @@
 """Keys of payload codecs: named by references, read where they are used, never written anywhere.
 
 ``LUAFLOW_CODEC_KEYS`` is ``id:env:NAME`` or ``id:file:/path``, several with commas between them, or
-the path of a file in JSON or YAML that gives each id its key. A key is 32 bytes in base64. The first
-one encrypts, all of them decrypt.
+the path of a file in JSON or YAML that gives each id its key. A key is 32 bytes in base64. The
+first one encrypts, all of them decrypt.
 """
 
 from __future__ import annotations

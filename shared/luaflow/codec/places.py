@@ -18,9 +18,9 @@ INLINE: Final = ""
 
 
 class Place(NamedTuple):
-    """The index of an argument, what it is, whose objects it may have, and of which job it is."""
+    """Where an argument stands, what it is, whose objects it may have, and of which job it is."""
 
-    index: int
+    at: int
     form: str
     scope: str
     job: str = ""

@@ -94,7 +94,8 @@ class Sealer:
         return plain
 
     def _bound(self, owner: str, kind: str, codec: str, key_id: str) -> bytes:
-        return "\0".join(("luaflow-1", self.namespace, owner, kind, codec, key_id)).encode()
+        parts = ["luaflow-1", self.namespace, owner, kind, codec, key_id]
+        return "\0".join(parts).encode()
 
 
 def _cipher(key: bytes) -> Any:

@@ -82,7 +82,7 @@ class Border:
         args, owner = list(call.args), await self._owner(call.keys)
         names = {places.RUN: _run_of(call.keys), places.CHAIN: owner[2:], places.INLINE: ""}
         for place in places.places(call.script.name, call.script.args, args):
-            data = args[place.index]
+            data = args[place.at]
             text = data.decode() if isinstance(data, bytes) else str(data)
             if not text:
                 continue
@@ -92,7 +92,7 @@ class Border:
                 where = ("j", whose[2:])
             elif call.script.name == "change_schedule":
                 whose = f"s:{orjson.loads(text).get('workflow_id') or owner[2:]}"
-            args[place.index] = await self._argument(text, place.form, whose, where)
+            args[place.at] = await self._argument(text, place.form, whose, where)
         return call._replace(args=args)
 
     async def _argument(self, text: str, form: str, owner: str, where: tuple[str, str]) -> bytes:
@@ -194,7 +194,8 @@ class Border:
             return answer
         texts = list(_texts(answer))
         objects = await self._fetch(texts)
-        if sum(map(len, texts)) + sum(map(len, objects.values())) > THREAD_BYTES:
+        stored = sum(len(data) for data in objects.values() if isinstance(data, bytes))
+        if sum(map(len, texts)) + stored > THREAD_BYTES:
             return await asyncio.to_thread(self._opened, answer, owner, objects)
         return self._opened(answer, owner, objects)
 
@@ -210,11 +211,13 @@ class Border:
             shape = orjson.loads(text)
             try:
                 return self._plain(shape, owner, kind, objects).decode()
-            except SealedPayload as error:
+            except (LuaflowError, LookupError, TypeError, ValueError) as error:
+                # whatever is wrong with it: what was written before this answer stands
                 shape["e"] = re.sub(r"[{}]", " ", str(error))
                 return found[0].replace(text, orjson.dumps(shape).decode())
 
-        return sealed.FOUND.sub(put, answer.decode()).encode()
+        text = answer.decode(errors="surrogateescape")
+        return sealed.FOUND.sub(put, text).encode(errors="surrogateescape")
 
     def _plain(
         self, shape: dict[str, Any], owner: str, kind: str, objects: dict[str, Any]
@@ -244,7 +247,7 @@ class Border:
         wanted: set[str] = set()
         for text in texts:
             if b'"at":' in text:
-                for found in sealed.FOUND.finditer(text.decode()):
+                for found in sealed.FOUND.finditer(text.decode(errors="replace")):
                     at = orjson.loads(sealed.body_of(found)).get("at")
                     if at is not None:
                         wanted.add(str(at))
