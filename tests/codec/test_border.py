@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import redis
 from tests.support.engine import Engine, Make, within
+from tests.support.mutants import proves, replaced
 
 from luaflow.client.client import Client
+from luaflow.codec import places
 from luaflow.errors import Refused, WorkflowFailed
 
 SECRET = "MARKER-7f3a"
@@ -153,6 +155,7 @@ async def test_a_failure_keeps_its_kind_and_gives_its_text_to_those_with_keys_al
             await blind.start("app:fails", 1)
 
 
+@proves(replaced(places, "places", lambda *_: iter(())))
 async def test_jobs_and_their_heartbeats(make_engine: Make, keys: pytest.MonkeyPatch) -> None:
     engine = await make_engine(codec="zlib+aes-gcm", lease_ms=600)
     await engine.deploy(

@@ -13,12 +13,17 @@ import orjson
 import pytest
 import redis
 from tests.support.engine import Engine, Make, within
+from tests.support.mutants import proves, replaced
 
 from luaflow.client.client import Client
-from luaflow.errors import InvalidArgument
+from luaflow.codec import keys as codec_keys
+from luaflow.domain.sealed import SealedPayload
+from luaflow.errors import InvalidArgument, NotFound
+from luaflow.objects import Folder
 from luaflow.store.namespaces import update_namespace
 from luaflow.store.objects_of import Orphans, object_key, owner_of
 from luaflow.store.store import Store
+from luaflow_worker import taken_activities
 
 ECHO = {
     "flow": """
@@ -39,6 +44,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setenv("S7_ONE", key())
     monkeypatch.setenv("S7_TWO", key())
     monkeypatch.setenv("LUAFLOW_CODEC_KEYS", "k1:env:S7_ONE")
+    monkeypatch.setattr(codec_keys, "AGAIN_SECONDS", 0.1)
     return monkeypatch
 
 
@@ -108,6 +114,42 @@ async def test_a_missing_key_stops_the_run_visibly_and_heals(
     await handle.signal("go", 1)
     async with asyncio.timeout(20):
         assert await handle.result() == {"got": "x", "told": 1}
+
+
+async def test_an_activity_without_its_key_is_given_back_and_stays_the_same_attempt(
+    make_engine: Make,
+    keys: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    keys.setattr(taken_activities, "SEALED_MS", 100)
+    engine = await make_engine(codec="aes-gcm")
+    await engine.deploy(
+        {
+            "flow": """
+            local funcs = require("funcs")
+            local once = { ["activity.retry_policy"] = { maximum_attempts = 1 } }
+            function main(x)
+                return funcs.new():with_options(once):call("app:work", x)
+            end"""
+        },
+        activities={"work": "function main(x) return x .. '!' end"},
+    )
+    handle = await engine.start("flow", "x")
+    await engine.worker(role="workflow")
+    await engine.scheduler()
+    folder = tmp_path / "keys.json"
+    folder.write_text(orjson.dumps({"k9": key()}).decode())
+    keys.setenv("LUAFLOW_CODEC_KEYS", str(folder))
+    with caplog.at_level("ERROR", "luaflow_worker.activity_tasks"):
+        await engine.worker(role="activity")
+        async with asyncio.timeout(10):
+            while len(caplog.records) < 2:  # noqa: ASYNC110 - a log tells nobody
+                await asyncio.sleep(0.02)
+    assert "waits: a payload is encrypted with the key 'k1'" in caplog.messages[0]
+    folder.write_text(orjson.dumps({"k1": os.environ["S7_ONE"]}).decode())
+    assert await within(handle.result()) == "x!"
+    caplog.clear()
 
 
 @pytest.mark.parametrize("what", ["tampered", "moved"])
@@ -213,6 +255,28 @@ async def test_objects_go_with_their_run_and_orphans_are_swept(
     running = await engine.start("flow", large)
     assert await orphans.sweep() == 3  # the two that never were, and the input of the removed run
     assert await within(running.result()) == large * 2
+
+
+async def _forgets(_folder: Folder, _key: str, _data: bytes) -> None:
+    """Say that it is kept, and keep nothing."""
+
+
+@proves(replaced(Folder, "put", _forgets))
+async def test_nothing_is_started_whose_object_could_not_be_kept(
+    make_engine: Make, keys: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The object comes first: an event never names what is not there."""
+    folder = tmp_path / "large"
+    engine = await make_engine(payload_store=folder.as_uri(), offload_bytes=1000)
+    await engine.deploy({"flow": "function main(x) return x end"})
+    folder.write_text("no folder")
+    with pytest.raises(SealedPayload, match="cannot be stored"):
+        await engine.start("flow", "L" * 2000, id="w")
+    with pytest.raises(NotFound):
+        await engine.client.get_handle("w").describe()
+    folder.unlink()
+    await engine.worker()
+    assert await engine.execute("flow", "L" * 2000, id="w") == "L" * 2000
 
 
 async def test_settings_that_would_lose_payloads_are_refused(

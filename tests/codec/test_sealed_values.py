@@ -12,6 +12,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.mutants import proves, replaced
 
 from luaflow.codec.keys import Keyring, read_keys
 from luaflow.codec.sealer import CODECS, Sealer
@@ -74,7 +75,8 @@ def test_every_value_comes_back_byte_for_byte(value: Any, codec: str) -> None:
     assert (other == text) is (codec == "zlib")  # bound to its workflow id where it is encrypted
 
 
-def test_what_belongs_to_another_owner_kind_or_namespace_does_not_open() -> None:
+@proves(replaced(Sealer, "_bound", lambda *_: b""))
+async def test_what_belongs_to_another_owner_kind_or_namespace_does_not_open() -> None:
     one = Sealer("ns", "aes-gcm", KEYS)
     shape, data = one.seal(b"1", "w:a", VALUE)
     assert one.open(shape, data, "w:a", VALUE, 10) == b"1"
@@ -88,6 +90,46 @@ def test_what_belongs_to_another_owner_kind_or_namespace_does_not_open() -> None
             sealer.open(shape, data, owner, kind, 10)
     with pytest.raises(SealedPayload, match="a newer release"):
         one.open(shape | {"c": "brotli"}, data, "w:a", VALUE, 10)
+
+
+MAILS = (
+    {
+        "k": "start",
+        "started": {"input": [1], "memo": {"m": 1}, "context": {"c": 1}},
+        "messages": [["WorkflowExecutionSignaled", {"name": "n", "input": ["S"], "from": ""}]],
+    },
+    {"k": "message", "type": "WorkflowExecutionSignaled", "body": {"name": "n", "input": ["S"]}},
+    {"k": "outcome", "body": {"seq": 1, "result": "S"}},
+    {
+        "k": "outcome",
+        "body": {
+            "seq": 1,
+            "failure": {
+                "kind": "K",
+                "message": "S",
+                "retryable": None,
+                "details": {"a": "S"},
+                "stack": "S",
+            },
+        },
+    },
+    {"k": "letter", "letter": {"kind": "message", "to": "p", "topic": "t", "input": ["S"]}},
+    {"k": "letter", "letter": {"kind": "ended", "to": "p", "ok": True, "value": "S"}},
+)
+
+
+@pytest.mark.parametrize("mail", MAILS, ids=lambda mail: str(mail["k"]))
+async def test_a_message_is_sealed_for_whoever_gets_it(mail: dict[str, Any]) -> None:
+    text = orjson.dumps({**mail, "workflow_id": "you"})
+    here = border("aes-gcm")
+    out = await here._argument(text.decode(), "document", "w:me", ("r", "run"))
+    assert b'"S"' not in out
+    assert out.count(b'"$lf":"sealed"') == (4 if mail["k"] == "start" else 1)
+    owner = "n:you" if mail["k"] == "letter" else "w:you"
+    assert here._opened(out, owner, {}) == text
+    assert b'"S"' not in here._opened(out, "w:me", {})
+    with pytest.raises(SealedPayload):  # what was not opened is not written back
+        await here._argument(here._opened(out, "w:me", {}).decode(), "document", "w:me", ("", ""))
 
 
 def test_a_bomb_stops_at_the_limit() -> None:

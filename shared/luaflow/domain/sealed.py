@@ -127,7 +127,9 @@ def payloads(text: str) -> Iterator[Span]:
 
 def table(text: str) -> Iterator[Span]:
     """The payloads of a table by itself (a memo): its values."""
-    return _table(text, 0, len(text))
+    for span in _table(text, 0, len(text)):
+        if not is_sealed(text[span.start : span.end]):
+            yield span
 
 
 def messages_in(text: str) -> tuple[str, str]:

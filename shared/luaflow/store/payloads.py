@@ -138,11 +138,11 @@ class Border:
     def _parts(
         self, text: str, spans: Iterator[sealed.Span], owner: str, where: tuple[str, str]
     ) -> tuple[list[str], dict[str, bytes]]:
+        if MARK.decode() in text:
+            _refuse_unopened(text)
         parts, puts, last = list[str](), dict[str, bytes](), 0
         for start, end, kind in spans:
             plain = text[start:end]
-            if sealed.is_sealed(plain):
-                continue
             tag = self._tag(plain.encode(), owner, kind, where, puts)
             if tag is None:
                 continue
@@ -315,6 +315,14 @@ def _split(key: str) -> tuple[str, str, str]:
 
 def _run_of(keys: Sequence[str]) -> str:
     return next((name for _, kind, name in map(_split, keys) if kind == "run"), "")
+
+
+def _refuse_unopened(text: str) -> None:
+    """What could not be opened is not written back: its reason would stay in it for ever."""
+    for found in sealed.FOUND.finditer(text):
+        shape = orjson.loads(sealed.body_of(found))
+        if "e" in shape:
+            raise SealedPayload(str(shape["e"]))
 
 
 def _marked(answer: Any) -> bool:
