@@ -33,6 +33,10 @@ _SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--retention", {"metavar": "TIME", "help": "How long closed runs are kept: 168h."}),
     ("--payload-warn-bytes", {"type": int, "help": "Payloads above it are logged."}),
     ("--payload-max-bytes", {"type": int, "help": "Payloads above it are refused."}),
+    ("--codec", {"help": "none, zlib, aes-gcm or zlib+aes-gcm; read: plain from now on."}),
+    ("--payload-store", {"metavar": "URL", "help": "Where large payloads go: file:///folder."}),
+    ("--offload-bytes", {"type": int, "help": "Payloads above it go to the payload store."}),
+    ("--offload-max-bytes", {"type": int, "help": "Payloads above it are refused there."}),
 )
 _LEAST = {"lease": 1000}  # below a second the work of a worker that pauses is taken from it
 _TIMES = ("lease", "sticky_timeout", "retention")

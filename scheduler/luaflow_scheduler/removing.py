@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from luaflow.errors import LuaflowError
 from luaflow.store import transitions
 from luaflow.store.keys import Partition
+from luaflow.store.objects_of import forget_payloads
 from luaflow.store.store import Store
 from luaflow_scheduler.dates import BROKEN_MS, SOON_MS, Date, run_apart
 from luaflow_scheduler.metrics import SchedulerMetrics
@@ -33,6 +34,15 @@ async def remove(
             left.append((date, BROKEN_MS))
         elif answer[0] == b"ok":
             metrics.run_removed()
+            await _forget(store, p, date.member)
         elif answer[0] != b"gone":
             left.append((date, SOON_MS))
     return left
+
+
+async def _forget(store: Store, p: Partition, run_id: str) -> None:
+    """Delete what the run has in the object store; what fails now is left to the sweep."""
+    try:
+        await forget_payloads(store, p.number, run_id)
+    except LuaflowError as error:
+        log.warning("objects of the run %s stay for now: %s", run_id, error)

@@ -14,6 +14,7 @@ from luaflow.store.store import Store
 from luaflow_scheduler.gauges import Gauges
 from luaflow_scheduler.guard import Guard
 from luaflow_scheduler.metrics import SchedulerMetrics
+from luaflow_scheduler.orphans import OrphanSweep
 from luaflow_scheduler.partition import PartitionWatch
 from luaflow_scheduler.queues import Queues
 from luaflow_scheduler.sweep import Sweep
@@ -33,6 +34,7 @@ class Scheduler:
         sweep_seconds: float = 30.0,
     ) -> None:
         registry = registry or CollectorRegistry()
+        store.only_carry()
         self._store = store
         self.metrics = SchedulerMetrics(registry)
         self._courier = Courier(store, self.metrics.relayed)
@@ -44,12 +46,13 @@ class Scheduler:
         self._guard = Guard(store)
         ServerFindings(registry, lambda: self._guard.findings)
         self._gauges = Gauges(store, queues, registry, self.sweep.stuck)
+        self._orphans = [OrphanSweep(store)] if store.objects else []
         self._turning = Turning()
         self.alive = self._turning.alive
 
     @property
     def _services(self) -> list[Service]:
-        return [*self._watches, self.sweep, self._guard, self._gauges]
+        return [*self._watches, self.sweep, self._guard, self._gauges, *self._orphans]
 
     async def start(self) -> None:
         """Start every part; what the first that fails raises is raised, and nothing runs then."""

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import orjson
 
 from luaflow.domain.events import AUTO_UPGRADE, NEWS, STARTED, Event
+from luaflow.domain.sealed import check_open
 from luaflow.errors import LuaflowError
 from luaflow.lua.vm import Activation, ActivationFault
 from luaflow.replay.decider import Execution
@@ -92,18 +93,21 @@ class Asks(Service):
         if question["id"] in self._open:
             return  # asked again, while a long history is replayed
         self._open.add(question["id"])
-        begun = time.monotonic()
+        begun, owner = time.monotonic(), f"w:{question['workflow_id']}"
         try:
-            answer = self._bounded(await self._answer(question))
+            text = await self._store.opened(text, owner)
+            check_open(text)
+            answer = self._bounded(await self._answer(orjson.loads(text)))
+            said = await self._store.sealed(orjson.dumps(answer), owner)
         except Exception as error:  # noqa: BLE001 - a bad question hurts only whoever asked
-            answer = {"problem": fault_of(error).message}
+            said = orjson.dumps({"problem": fault_of(error).message})
         finally:
             self._open.discard(question["id"])
         self._metrics.question(question["kind"], time.monotonic() - begun)
-        await tell_answer(self._store, question["id"], orjson.dumps(answer))
+        await tell_answer(self._store, question["id"], said)
 
     def _bounded(self, answer: dict[str, Any]) -> dict[str, Any]:
-        size, limit = len(orjson.dumps(answer)), self._store.settings.payload_max_bytes
+        size, limit = len(orjson.dumps(answer)), self._store.settings.largest_bytes
         if size > limit:
             return {"problem": f"the answer has {size} bytes, the limit is {limit}: ask for less"}
         return answer

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from luaflow.domain.sealed import SealedPayload
 from luaflow.errors import LuaflowError, Unavailable, Unknown
 from luaflow.lua.vm import ActivationFault, LoadError
 from luaflow.replay.decider import NonDeterminism
@@ -15,7 +16,7 @@ from luaflow.store.transitions import Route
 from luaflow_worker.engines import MissingBundle, NewerRuntime
 from luaflow_worker.metrics import Reason
 
-FAULTS = (NonDeterminism, ActivationFault, LoadError, MissingBundle, NewerRuntime)
+FAULTS = (NonDeterminism, ActivationFault, LoadError, MissingBundle, NewerRuntime, SealedPayload)
 """What fails a workflow task, never the run."""
 
 MESSAGE_CHARACTERS = 4000

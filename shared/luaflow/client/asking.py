@@ -17,6 +17,7 @@ from luaflow.domain import values
 from luaflow.domain.events import CLOSING, TASK_COMPLETED
 from luaflow.domain.failure import Failure
 from luaflow.domain.lanes import base_of
+from luaflow.domain.sealed import clear
 from luaflow.errors import (
     InvalidArgument,
     LuaflowError,
@@ -68,7 +69,7 @@ async def query(
         raise NotFound(answer["unknown"])
     if "failure" in answer:
         raise QueryFailed(**told(Failure.from_json(answer["failure"])))
-    return values.decode(answer["result"])
+    return clear(values.decode(answer["result"]))
 
 
 def told(failure: Failure) -> dict[str, Any]:
@@ -104,7 +105,7 @@ async def view(store: Store, workflow_id: str, run_id: str | None, name: str) ->
         command = ("HMGET", p.run(at), f"v:{name}", "views", "decided")
         text, shown, decided = (await _trusted(store, p, command))[0]
         if text:
-            return values.loads(text)
+            return clear(values.loads(text))
         names = names or orjson.loads(shown or b"[]")
         before = None if int(decided or 0) else await _before(store, p, at)
         if before is None:
@@ -220,7 +221,8 @@ async def _queue(store: Store, route: Route) -> str:
 async def _ask(store: Store, queue: str, question: dict[str, Any]) -> dict[str, Any]:
     """Put a question, again and again, until somebody answers."""
     ask_id = uuid.uuid4().hex
-    text = orjson.dumps({"id": ask_id, **question})
+    owner = f"w:{question['workflow_id']}"
+    text = await store.sealed(orjson.dumps({"id": ask_id, **question}), owner)
     told_: asyncio.Queue[bytes | None] = asyncio.Queue()
     channel = keys.answer(store.namespace, ask_id)
     try:
@@ -236,7 +238,7 @@ async def _ask(store: Store, queue: str, question: dict[str, Any]) -> dict[str, 
                 wait = AGAIN_SECONDS[min(attempt, len(AGAIN_SECONDS) - 1)]
                 answer = await asyncio.wait_for(told_.get(), wait)
                 if answer is not None:
-                    found: dict[str, Any] = orjson.loads(answer)
+                    found: dict[str, Any] = orjson.loads(await store.opened(answer, owner))
                     return found
                 if store.push.problem:
                     raise Unavailable(store.push.problem)

@@ -16,6 +16,7 @@ from luaflow.domain import values
 from luaflow.domain.events import CLOSING, Event
 from luaflow.domain.failure import Failure, terminated
 from luaflow.domain.ids import check_update_id
+from luaflow.domain.sealed import clear
 from luaflow.errors import InvalidArgument, NotFound, Refused, Unavailable, WorkflowFailed
 from luaflow.store.reader import BLOCK_MS, Reader
 from luaflow.store.store import Store
@@ -219,6 +220,7 @@ class Handle:
                 found = await reader.read(
                     "XREAD", "COUNT", PAGE, "BLOCK", BLOCK_MS, "STREAMS", key, f"{last}-0"
                 )
+                found = await self._store.opened(found, f"w:{self.workflow_id}")
                 for event in map(looking.event_of, found[0][1] if found else ()):
                     yield event
                     last = event.id
@@ -259,7 +261,7 @@ class Handle:
             news: bytes | None = None
             while True:
                 type, _, raw = (news or b"").partition(b"\n")
-                if raw and not self._store.confirms:
+                if raw and not self._store.looks_again:
                     return type.decode(), Event(0, 0, "", raw).body
                 if event := await self._last_event(run_id):
                     return event.type, event.body
@@ -290,7 +292,7 @@ def _left(end: float) -> float:
 def _outcome(workflow_id: str, type: str, body: dict[str, Any]) -> Any:
     status = CLOSING[type]
     if status == "completed":
-        return values.decode(body.get("result"))
+        return clear(values.decode(body.get("result")))
     if status == "terminated":
         failure = terminated()
         reason = f" ({body['reason']})" if body.get("reason") else ""

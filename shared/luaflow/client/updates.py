@@ -17,6 +17,7 @@ from luaflow.domain import values
 from luaflow.domain.events import Event
 from luaflow.domain.failure import Failure
 from luaflow.domain.ids import check_update_id
+from luaflow.domain.sealed import clear
 from luaflow.errors import (
     InvalidArgument,
     NoAnswer,
@@ -72,7 +73,7 @@ class Update:
         """
         event = await self._reach(timeout, accepted=False)
         assert event is not None
-        return values.decode(event.body.get("result"))
+        return clear(values.decode(event.body.get("result")))
 
     async def _reach(self, timeout: float | None, *, accepted: bool) -> Event | None:
         try:
