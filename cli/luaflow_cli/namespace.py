@@ -30,11 +30,15 @@ _SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--lease", {"metavar": "TIME", "help": "How long a worker may be silent: 10s."}),
     ("--sticky-timeout", {"metavar": "TIME", "help": "How long a task waits for its worker."}),
     ("--retention", {"metavar": "TIME", "help": "How long closed runs are kept: 168h."}),
+    (
+        "--settle-after",
+        {"metavar": "TIME", "help": "Closed histories are packed after it; 0s: never."},
+    ),
     ("--payload-warn-bytes", {"type": int, "help": "Payloads above it are logged."}),
     ("--payload-max-bytes", {"type": int, "help": "Payloads above it are refused."}),
 )
 _LEAST = {"lease": 1000}  # below a second the work of a worker that pauses is taken from it
-_TIMES = ("lease", "sticky_timeout", "retention")
+_TIMES = ("lease", "sticky_timeout", "retention", "settle_after")
 
 
 def _setting_options(function: F) -> F:

@@ -43,6 +43,7 @@ class SchedulerMetrics:
         self._relayed = counter("outbox_relayed", "Messages brought to another partition.")
         self._requeued = counter("tasks_requeued", "Tasks whose queue entry was lost.")
         self._removed = counter("runs_removed", "Closed runs whose retention was over.")
+        self._packed = counter("runs_packed", "Closed runs whose histories were packed.")
         self._buried = counter("workers_removed", "Workers that went silent for good.")
         self._scheduled = counter("schedule_actions", "Workflows that schedules started.")
         self._missed = counter(
@@ -92,6 +93,10 @@ class SchedulerMetrics:
     def run_removed(self) -> None:
         """Count a closed run that left the server."""
         self._removed.inc()
+
+    def run_packed(self) -> None:
+        """Count a closed run whose history is one value now."""
+        self._packed.inc()
 
     def workers_removed(self, workers: int) -> None:
         """Count workers that are gone for good."""

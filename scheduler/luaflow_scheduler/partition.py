@@ -28,6 +28,7 @@ from luaflow_scheduler.firing import Firing
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.removing import remove
 from luaflow_scheduler.schedules import Schedules
+from luaflow_scheduler.settling import Settling
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class PartitionWatch(Service):
         self._firing = Firing(courier, metrics)
         self._expiring = Expiring(metrics)
         self._schedules = Schedules(store, courier, metrics)
+        self._settling = Settling(store, metrics)
 
     async def open(self) -> None:
         """Listen to the bell before the first look: nothing rung from now on is missed."""
@@ -96,7 +98,10 @@ class PartitionWatch(Service):
         left += await self._schedules.fire([d for d in timers if d.kind == "S"], now)
         left += await carry_over(store, p, [d for d in leases if d.kind == "n"])
         left += await close_out(store, p, [d for d in leases if d.kind == "z"], self._courier)
-        left += await remove(store, p, old, self._metrics)
+        left += await self._settling.settle(p, [d for d in old if d.member.startswith("p|")])
+        left += await remove(
+            store, p, [d for d in old if not d.member.startswith("p|")], self._metrics
+        )
         if left:
             await put_off(store, p, left)
 

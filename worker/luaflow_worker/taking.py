@@ -13,7 +13,7 @@ from luaflow.domain.events import Event
 from luaflow.errors import LuaflowError
 from luaflow.replay.decider import Execution, NonDeterminism, explained
 from luaflow.replay.loading import run_info
-from luaflow.store import transitions
+from luaflow.store import past, transitions
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call
 from luaflow.store.store import Store
@@ -26,8 +26,6 @@ from luaflow_worker.recorded_values import make_value, write_log
 from luaflow_worker.versioning import code_of
 
 log = logging.getLogger(__name__)
-
-PAGE = 500
 
 
 class Entry(NamedTuple):
@@ -66,18 +64,10 @@ async def read_events(store: Store, route: Route, first: int, last: int) -> list
     """Return the events ``first`` to ``last``, read in pages."""
     events: list[Event] = []
     while first <= last:
-        command = (
-            "XRANGE",
-            route.partition.hist(route.run_id),
-            f"{first}-0",
-            f"{last}-0",
-            "COUNT",
-            PAGE,
-        )
-        (page,) = await store.read(command)
+        page = await past.read_events(store, route.partition, route.run_id, first, last)
         if not page:
             break
-        events += parse_events(page)
+        events += page
         first = events[-1].id + 1
     return events
 

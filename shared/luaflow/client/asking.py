@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 
-from luaflow.client.looking import event_of
 from luaflow.client.messages import present
 from luaflow.client.payloads import check_size
 from luaflow.domain import values
@@ -30,6 +29,7 @@ from luaflow.store import keys
 from luaflow.store.asking import ask, forget_ask
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg
+from luaflow.store.past import event_of, read_events
 from luaflow.store.reader import BLOCK_MS, Reader
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
@@ -116,8 +116,8 @@ async def view(store: Store, workflow_id: str, run_id: str | None, name: str) ->
 
 async def _before(store: Store, p: Partition, run_id: str) -> str | None:
     """Return the run that continued as this one."""
-    (first,) = await store.read(("XRANGE", p.hist(run_id), "1-0", "1-0"))
-    found: str | None = event_of(first[0]).body.get("continued_from") if first else None
+    first = await read_events(store, p, run_id, 1, 1)
+    found: str | None = first[0].body.get("continued_from") if first else None
     return found
 
 
@@ -195,7 +195,7 @@ async def settled(store: Store, route: Route) -> int:
     if status is None:
         raise NotFound(f"the workflow {route.workflow_id!r} has no run {run_id!r} any more")
     last = wanted = int(length)
-    if status != b"running" or int(news) == 0:
+    if status != b"running" or int(news or 0) == 0:
         return wanted
     reader = Reader(store.url, "luaflow-ask")
     try:
@@ -203,7 +203,11 @@ async def settled(store: Store, route: Route) -> int:
             found = await reader.read(
                 "XREAD", "COUNT", PAGE, "BLOCK", BLOCK_MS, "STREAMS", p.hist(run_id), f"{last}-0"
             )
-            for event in map(event_of, found[0][1] if found else ()):
+            for event in (
+                map(event_of, found[0][1])
+                if found
+                else await read_events(store, p, run_id, last + 1)
+            ):
                 last = event.id
                 decided = event.type == TASK_COMPLETED and event.body["seen"] >= wanted
                 if decided or event.type in CLOSING:

@@ -17,12 +17,10 @@ from luaflow.domain.events import CLOSING, Event
 from luaflow.domain.failure import Failure, terminated
 from luaflow.domain.ids import check_update_id
 from luaflow.errors import InvalidArgument, NotFound, Refused, Unavailable, WorkflowFailed
+from luaflow.store.past import PAGE, event_of, read_events
 from luaflow.store.reader import BLOCK_MS, Reader
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
-
-PAGE = 500
-"""Events read at once."""
 
 
 class Handle:
@@ -193,30 +191,31 @@ class Handle:
 
         Raises NotFound when there is no such run.
         """
-        key = self._partition.hist((await self._reach()).run_id)
+        run_id = (await self._reach()).run_id
         last = 0
-        while True:
-            low = f"{last + 1}-0"
-            (entries,) = await self._store.read(("XRANGE", key, low, "+", "COUNT", PAGE))
-            for event in map(looking.event_of, entries):
+        while events := await read_events(self._store, self._partition, run_id, last + 1):
+            for event in events:
                 yield event
                 last = event.id
                 if event.type in CLOSING:
                     return
-            if len(entries) < PAGE:
-                break
         if follow:
-            async for event in self._follow(key, last):
+            async for event in self._follow(run_id, last):
                 yield event
 
-    async def _follow(self, key: str, last: int) -> AsyncIterator[Event]:
+    async def _follow(self, run_id: str, last: int) -> AsyncIterator[Event]:
+        key = self._partition.hist(run_id)
         reader = Reader(self._store.url, "luaflow-follow")
         try:
             while True:
                 found = await reader.read(
                     "XREAD", "COUNT", PAGE, "BLOCK", BLOCK_MS, "STREAMS", key, f"{last}-0"
                 )
-                for event in map(looking.event_of, found[0][1] if found else ()):
+                for event in (
+                    map(event_of, found[0][1])
+                    if found
+                    else await read_events(self._store, self._partition, run_id, last + 1)
+                ):
                     yield event
                     last = event.id
                     if event.type in CLOSING:
@@ -275,9 +274,12 @@ class Handle:
         if status not in {None, b"running"} and store.confirms:
             # read again, with the confirmation: the first answer may be another server's
             status, entries = await store.confirmed(p, state, last)
-        if status is None or not entries:
+        if status == b"running" and entries:
+            return None
+        events = [event_of(entries[0])] if entries else await read_events(store, p, run_id)
+        if status is None or not events:
             raise NotFound(f"the workflow {self.workflow_id!r} has no run {run_id!r}")
-        return None if status == b"running" else looking.event_of(entries[0])
+        return events[-1]
 
 
 def _left(end: float) -> float:

@@ -11,7 +11,6 @@ import orjson
 from luaflow.client.locks import add_locks, wants_of
 from luaflow.domain import visibility
 from luaflow.domain.chains import first_task_at
-from luaflow.domain.events import Event
 from luaflow.domain.ids import Pid
 from luaflow.domain.lanes import base_of
 from luaflow.domain.visibility import Query
@@ -19,6 +18,7 @@ from luaflow.errors import NotFound
 from luaflow.store.attempts import Record, parse_record
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg
+from luaflow.store.past import event_of, first_events
 from luaflow.store.store import Store
 
 SHOWN_ACTIVITIES = 100
@@ -47,13 +47,6 @@ _FIELDS = (
 )
 """What a description takes from the state of a run: not its updates, which may be many."""
 _Place = tuple[bytes, Partition]
-
-
-def event_of(entry: Any) -> Event:
-    """The event of a history's stream entry."""
-    entry_id, fields = entry
-    ts, type, body = fields[1], fields[3], fields[5]
-    return Event(int(bytes(entry_id).split(b"-")[0]), int(ts), bytes(type).decode(), bytes(body))
 
 
 async def list_runs(
@@ -177,14 +170,15 @@ async def describe(
     answers = await store.read(*commands) if commands else []
     found: list[dict[str, Any] | None] = []
     pending, locked = [], []
+    firsts = await first_events(store, runs, answers[2::3])
     for (p, run_id), state, pend, first in zip(
-        runs, answers[::3], answers[1::3], answers[2::3], strict=True
+        runs, answers[::3], answers[1::3], firsts, strict=True
     ):
-        if state[0] is None or not first:
+        if state[0] is None or first is None:
             found.append(None)
             continue
         known = {name: bytes(f) for name, f in zip(_FIELDS, state, strict=True) if f is not None}
-        run = _description(run_id, known, event_of(first[0]).body)
+        run = _description(run_id, known, first.body)
         found.append(run)
         if run["status"] == "running":
             pending.append((run, p, _table(pend)))

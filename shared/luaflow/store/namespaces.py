@@ -23,18 +23,25 @@ BOUNDS = {
     "lease_ms": (1, 24 * 3600 * 1000),
     "sticky_timeout_ms": (1, 24 * 3600 * 1000),
     "retention_ms": (1, 100 * 365 * 24 * 3600 * 1000),
+    "settle_after_ms": (0, 7 * 24 * 3600 * 1000),
     "payload_warn_bytes": (1, 512 * 1024 * 1024),
     "payload_max_bytes": (1, 512 * 1024 * 1024),  # what the server takes as one value
 }
 """The least and the most that a setting may be."""
-_COPIED = {"lease_ms": "lease", "sticky_timeout_ms": "sticky_timeout", "retention_ms": "retention"}
+_COPIED = {
+    "lease_ms": "lease",
+    "sticky_timeout_ms": "sticky_timeout",
+    "retention_ms": "retention",
+    "settle_after_ms": "settle",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a namespace is: partitions are fixed at creation, the rest can be updated.
 
-    Times are milliseconds, sizes bytes. ``durability``: ``fast`` (the primary has it),
+    Times are milliseconds, sizes bytes. ``settle_after_ms``: how long after its end a run's history
+    is packed; 0: never. ``durability``: ``fast`` (the primary has it),
     ``replicated`` (``replicas`` have it), ``fsynced`` (it is on the primary's disk).
     """
 
@@ -44,6 +51,7 @@ class Settings:
     lease_ms: int = 10_000
     sticky_timeout_ms: int = 5_000
     retention_ms: int = 7 * 24 * 3600 * 1000
+    settle_after_ms: int = 60_000
     payload_warn_bytes: int = 256 * 1024
     payload_max_bytes: int = 2 * 1024 * 1024
     simulated: bool = False
