@@ -31,6 +31,11 @@ _SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--sticky-timeout", {"metavar": "TIME", "help": "How long a task waits for its worker."}),
     ("--retention", {"metavar": "TIME", "help": "How long closed runs are kept: 168h."}),
     (
+        "--retention-of",
+        {"multiple": True, "metavar": "OUTCOME=TIME", "help": "Other than that: failed=720h."},
+    ),
+    ("--archive", {"metavar": "URL", "help": "Where runs go then: file:///path; '' ends it."}),
+    (
         "--settle-after",
         {"metavar": "TIME", "help": "Closed histories are packed after it; 0s: never."},
     ),
@@ -51,12 +56,19 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
     """The settings that options name, each within its bounds."""
     from luaflow.domain.durations import duration_ms
     from luaflow.errors import InvalidArgument
+    from luaflow.objects import open_objects
+    from luaflow.store.keeping import parse_rules
     from luaflow.store.namespaces import BOUNDS
 
     found: dict[str, Any] = {}
     for key, value in given.items():
-        if value is None:
+        if value is None or value == ():
             continue
+        if key == "retention_of":
+            found["retentions"] = parse_rules(dict(one.partition("=")[::2] for one in value))
+            continue
+        if key == "archive" and value:
+            open_objects(value)  # (refused here, and not by every scheduler)
         option = "--" + key.replace("_", "-")
         name, number, unit = key, value, ""
         if key in _TIMES:

@@ -235,6 +235,22 @@ def terminate(workflow_id: str, run_id: str | None, reason: str | None) -> None:
 @workflow.command()
 @_target
 @common()
+def pin(workflow_id: str, run_id: str | None) -> None:
+    """Keep a workflow after its end until it is unpinned."""
+    _ask(workflow_id, run_id, lambda handle: handle.pin(), "pinned")
+
+
+@workflow.command()
+@_target
+@common()
+def unpin(workflow_id: str, run_id: str | None) -> None:
+    """Let the retention of a pinned workflow begin."""
+    _ask(workflow_id, run_id, lambda handle: handle.unpin(), "unpinned")
+
+
+@workflow.command()
+@_target
+@common()
 def stack(workflow_id: str, run_id: str | None) -> None:
     """Show where the code of a workflow waits."""
     from luaflow_cli.output import show_json

@@ -44,6 +44,9 @@ class SchedulerMetrics:
         self._requeued = counter("tasks_requeued", "Tasks whose queue entry was lost.")
         self._removed = counter("runs_removed", "Closed runs whose retention was over.")
         self._packed = counter("runs_packed", "Closed runs whose histories were packed.")
+        self._unarchived = counter(
+            "archive_failures", "Times that closed runs could not be brought into the archive."
+        )
         self._buried = counter("workers_removed", "Workers that went silent for good.")
         self._scheduled = counter("schedule_actions", "Workflows that schedules started.")
         self._missed = counter(
@@ -97,6 +100,10 @@ class SchedulerMetrics:
     def run_packed(self) -> None:
         """Count a closed run whose history is one value now."""
         self._packed.inc()
+
+    def archive_failed(self) -> None:
+        """Count a closed run that could not be archived."""
+        self._unarchived.inc()
 
     def workers_removed(self, workers: int) -> None:
         """Count workers that are gone for good."""

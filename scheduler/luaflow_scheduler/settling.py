@@ -16,12 +16,14 @@ import orjson
 from luaflow.domain import packing
 from luaflow.errors import LuaflowError
 from luaflow.store import keys, past
+from luaflow.store.keeping import keep_run
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call
 from luaflow.store.past import event_of
 from luaflow.store.store import Store
 from luaflow_scheduler.dates import BROKEN_MS, SOON_MS, Date, run_apart
 from luaflow_scheduler.metrics import SchedulerMetrics
+from luaflow_scheduler.retention import Retention
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,8 @@ LOOK_SECONDS = 10.0
 class Settling:
     """Packs the histories of closed runs, as long as every worker can read them packed."""
 
-    def __init__(self, store: Store, metrics: SchedulerMetrics) -> None:
+    def __init__(self, store: Store, metrics: SchedulerMetrics, rules: Retention) -> None:
+        self._rules = rules
         self._store = store
         self._metrics = metrics
         self._looked = float("-inf")
@@ -47,6 +50,7 @@ class Settling:
         """Settle closed runs; return the dates nobody could act on, with ms to put them off."""
         if not due:
             return []
+        await self._keep(p, due)
         if not await self.readable():
             return [(date, BROKEN_MS) for date in due]
         states = await self._store.read(
@@ -69,6 +73,16 @@ class Settling:
                 left += await self._pack(p, group)
                 group, size = [], 0
         return left + await self._pack(p, group)
+
+    async def _keep(self, p: Partition, due: Sequence[Date]) -> None:
+        """Give closed runs the date at which they go, where that is not the usual one."""
+        wanted = await self._rules.of(p, [d.run_id for d in due])
+        calls = [
+            keep_run(partition=p, run_id=d.run_id, verb="settle", ms=one.ms or 0)
+            for d, one in zip(due, wanted, strict=True)
+            if not one.settled and (one.pinned or one.ms is not None)
+        ]
+        await run_apart(self._store, calls)
 
     async def readable(self) -> bool:
         """Whether each worker that lives says that it reads packed histories (rolling upgrades)."""

@@ -37,6 +37,7 @@ from luaflow.store.attempts import Proof
 from luaflow.store.chains import continue_slice, retry_run
 from luaflow.store.child_starts import child_start
 from luaflow.store.delivery import Stamp
+from luaflow.store.keeping import keep_run
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call
 from luaflow.store.past import compact_run
@@ -295,6 +296,12 @@ async def _compact(hand: Hand) -> Call:
     return compact_run(
         partition=route.partition, run_id=route.run_id, events=len(events), packed=pack(events)
     )
+
+
+async def _keep(hand: Hand) -> Call:
+    route, _ = await hand.idle()
+    await hand.end(route)
+    return keep_run(partition=route.partition, run_id=route.run_id, verb="settle", ms=1)
 
 
 async def _due(hand: Hand) -> Call:
@@ -652,6 +659,7 @@ SCENES: dict[str, Scene] = {
     "close_out half-made": _close_out_half,
     "remove_run": _remove,
     "compact_run": _compact,
+    "keep_run": _keep,
     "due": _due,
     "settings": _settings,
     "head_room": _head_room,

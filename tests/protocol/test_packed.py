@@ -23,6 +23,7 @@ from luaflow.store.store import Store
 from luaflow_scheduler import settling
 from luaflow_scheduler.dates import Date
 from luaflow_scheduler.metrics import SchedulerMetrics
+from luaflow_scheduler.retention import Retention
 from luaflow_scheduler.settling import Settling
 
 ORDER = """
@@ -41,7 +42,7 @@ ACTIVITY = "local function main(order) return { ok = true, id = order.id } end"
 
 async def settle(store: Store) -> list[tuple[Date, int]]:
     """Pack what is closed, as a scheduler would when its date comes; return what is put off."""
-    one = Settling(store, SchedulerMetrics(CollectorRegistry()))
+    one = Settling(store, SchedulerMetrics(CollectorRegistry()), Retention(store))
     left = []
     for p in store.partitions:
         (members,) = await store.read(("ZRANGE", p.gc, 0, -1))

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import orjson
 
+from luaflow.archive import find_archived
 from luaflow.domain.events import NEWS, STARTED, TASK_COMPLETED, Event
 from luaflow.errors import LuaflowError
 from luaflow.lua.vm import Activation, ActivationFault
@@ -115,6 +116,8 @@ class Asks(Service):
         run_id, length = question["run_id"], question["length"]
         route = Route(store.partition(workflow_id), workflow_id, run_id, "")
         events = await read_events(store, route, 1, 1 << 53)
+        if not events and (kept := await find_archived(store, workflow_id, run_id)):
+            events = kept.events
         if store.confirms:  # the answer rests on what was read (design 5.5)
             await store.confirmed(route.partition)
         if not events or events[-1].id < length:

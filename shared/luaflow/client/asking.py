@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from luaflow.archive import Archived, find_archived
 from luaflow.client.messages import present
 from luaflow.client.payloads import check_size
 from luaflow.domain import values
@@ -164,7 +165,13 @@ async def put(
 
     Raises NotFound, Refused when the code cannot be asked, NoAnswer after ``timeout`` seconds.
     """
-    route = await follow(store, workflow_id, run_id)
+    try:
+        route = await follow(store, workflow_id, run_id)
+    except NotFound:
+        kept = await find_archived(store, workflow_id, run_id)
+        if kept is None:
+            raise
+        return await _put_archived(store, kept, kind, name, args, timeout)
     try:
         async with asyncio.timeout(timeout):
             while True:
@@ -183,6 +190,27 @@ async def put(
         raise NoAnswer(await why(store, route, f"{what} {name!r}", timeout)) from None
     if "problem" in answer:
         raise Refused(f"the workflow {workflow_id!r} cannot be asked: {answer['problem']}")
+    return answer
+
+
+async def _put_archived(
+    store: Store, run: Archived, kind: str, name: str, args: list[Any], timeout: float
+) -> dict[str, Any]:
+    """Ask a run that has left the server: a worker finds its history in the archive, too."""
+    question: dict[str, Any] = {"kind": kind, "name": name, "input": args}
+    question |= {"workflow_id": run.workflow_id, "run_id": run.run_id, "length": len(run.events)}
+    queue = base_of(run.state["queue"])
+    try:
+        async with asyncio.timeout(timeout):
+            answer = await _ask(store, queue, question)
+    except TimeoutError:
+        raise NoAnswer(
+            f"the query {name!r} had no answer within {timeout:g} s: no worker of the task queue"
+            f" {queue!r} could answer for the archived workflow"
+        ) from None
+    if "problem" in answer or "behind" in answer:
+        why_ = answer.get("problem", "the worker that was asked cannot read the archive")
+        raise Refused(f"the workflow {run.workflow_id!r} cannot be asked: {why_}")
     return answer
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
+from luaflow.archive import Archived, find_archived
 from luaflow.client import asking, looking, updates
 from luaflow.client.messages import deliver, terminate
 from luaflow.client.payloads import check_size, dump, signal_body
@@ -17,6 +18,7 @@ from luaflow.domain.events import CLOSING, Event
 from luaflow.domain.failure import Failure, terminated
 from luaflow.domain.ids import check_update_id
 from luaflow.errors import InvalidArgument, NotFound, Refused, Unavailable, WorkflowFailed
+from luaflow.store.keeping import keep_run
 from luaflow.store.past import PAGE, event_of, read_events
 from luaflow.store.reader import BLOCK_MS, Reader
 from luaflow.store.store import Store
@@ -66,7 +68,7 @@ class Handle:
         confirmed by then, which the namespace's durability asks for.
         """
         async with asyncio.timeout(timeout):
-            run_id = self.run_id or (await self._reach()).run_id
+            run_id = self.run_id or await self._newest()
             while True:
                 type, body = await self._closing(run_id)
                 if "new_run_id" not in body:
@@ -179,7 +181,10 @@ class Handle:
         ``views`` is what it shows, where it shows anything. Times are RFC 3339 text in UTC. Raises
         NotFound.
         """
-        route = await self._reach()
+        try:
+            route = await self._reach()
+        except NotFound:
+            return looking.describe_archived(await self._archived(self.run_id))
         (found,) = await looking.describe(self._store, [(self._partition, route.run_id)])
         if found is None:
             raise NotFound(f"the run {route.run_id!r} of {self.workflow_id!r} is gone")
@@ -191,7 +196,12 @@ class Handle:
 
         Raises NotFound when there is no such run.
         """
-        run_id = (await self._reach()).run_id
+        try:
+            run_id = (await self._reach()).run_id
+        except NotFound:
+            for event in (await self._archived(self.run_id)).events:
+                yield event
+            return
         last = 0
         while events := await read_events(self._store, self._partition, run_id, last + 1):
             for event in events:
@@ -222,6 +232,36 @@ class Handle:
                         return
         finally:
             await reader.close()
+
+    async def _newest(self) -> str:
+        """The present run of the workflow id, else the newest one that is archived."""
+        try:
+            return (await self._reach()).run_id
+        except NotFound:
+            return (await self._archived(None)).run_id
+
+    async def _archived(self, run_id: str | None) -> Archived:
+        """A run that has left the server; NotFound when it is in no archive either."""
+        found = await find_archived(self._store, self.workflow_id, run_id)
+        if found is None:
+            which = f"the workflow {self.workflow_id!r} has no run {run_id!r}"
+            without = f"there is no workflow with the id {self.workflow_id!r}"
+            raise NotFound(f"{which if run_id else without} in '{self._store.namespace}'")
+        return found
+
+    async def pin(self) -> None:
+        """Keep the run after its end until it is unpinned. Raises NotFound."""
+        await self._keep_run("pin")
+
+    async def unpin(self) -> None:
+        """Let the retention of the run begin, now that it was pinned. Raises NotFound."""
+        await self._keep_run("unpin")
+
+    async def _keep_run(self, verb: Literal["pin", "unpin"]) -> None:
+        route = await self._reach()
+        call = keep_run(partition=route.partition, run_id=route.run_id, verb=verb)
+        if (await self._store.one(call))[0] != b"ok":
+            raise NotFound(f"the run {route.run_id!r} of {self.workflow_id!r} is gone")
 
     async def _reach(self) -> Route:
         return await self._store.route(self.workflow_id, self.run_id)
@@ -278,7 +318,7 @@ class Handle:
             return None
         events = [event_of(entries[0])] if entries else await read_events(store, p, run_id)
         if status is None or not events:
-            raise NotFound(f"the workflow {self.workflow_id!r} has no run {run_id!r}")
+            events = (await self._archived(run_id)).events
         return events[-1]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from luaflow.archive import Archived
 from luaflow.client.locks import add_locks, wants_of
 from luaflow.domain import visibility
 from luaflow.domain.chains import first_task_at
@@ -43,7 +44,7 @@ _STARTED_WITH = (
 """What a description says of the first event, where that has it."""
 _FIELDS = (
     *("wid", "type", "status", "queue", "bundle", "start", "close", "len", "size", "attempt"),
-    *("parent", "memo", "attrs", "stuck", "fails", "lost", "decided", "task"),
+    *("parent", "memo", "attrs", "stuck", "fails", "lost", "decided", "task", "pin"),
 )
 """What a description takes from the state of a run: not its updates, which may be many."""
 _Place = tuple[bytes, Partition]
@@ -188,6 +189,14 @@ async def describe(
     return found
 
 
+def describe_archived(run: Archived) -> dict[str, Any]:
+    """The description of a run that has left the server."""
+    state = {name: text.encode(errors="surrogateescape") for name, text in run.state.items()}
+    found = _description(run.run_id, state, run.events[0].body) | {"archived": True}
+    views = {name[2:]: orjson.loads(text) for name, text in state.items() if name[:2] == "v:"}
+    return found | ({"views": views} if views else {})
+
+
 def _table(flat: Sequence[Any]) -> dict[str, bytes]:
     return {
         bytes(key).decode(): bytes(value) for key, value in zip(flat[::2], flat[1::2], strict=True)
@@ -218,6 +227,7 @@ def _description(run_id: str, state: dict[str, bytes], first: dict[str, Any]) ->
         "search_attributes": first.get("search_attributes", {})
         | orjson.loads(state.get("attrs") or b"{}"),
         **{key: first[key] for key in _STARTED_WITH if key in first},
+        **({"pinned": True} if "pin" in state else {}),
         **_waits(state, first),
         "pending_activities": [],
         "locks": [],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import orjson
@@ -40,9 +40,11 @@ _COPIED = {
 class Settings:
     """What a namespace is: partitions are fixed at creation, the rest can be updated.
 
-    Times are milliseconds, sizes bytes. ``settle_after_ms``: how long after its end a run's history
-    is packed; 0: never. ``durability``: ``fast`` (the primary has it),
+    Times are milliseconds, sizes bytes. ``durability``: ``fast`` (the primary has it),
     ``replicated`` (``replicas`` have it), ``fsynced`` (it is on the primary's disk).
+    ``retentions``: how long runs of an outcome are kept, where that is not ``retention_ms``;
+    ``archive``: the object store they go to then, '' for none. ``settle_after_ms``: how long after
+    the end of a run its history is packed; 0: never.
     """
 
     partitions: int = 16
@@ -54,6 +56,8 @@ class Settings:
     settle_after_ms: int = 60_000
     payload_warn_bytes: int = 256 * 1024
     payload_max_bytes: int = 2 * 1024 * 1024
+    retentions: dict[str, int] = field(default_factory=dict)
+    archive: str = ""
     simulated: bool = False
     version: int = 1
 
