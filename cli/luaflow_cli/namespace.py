@@ -101,7 +101,7 @@ def _with_link(work: Callable[[Link], Awaitable[T]]) -> T:
 def _show(name: str, found: Any) -> None:
     from luaflow_cli.output import show_fields, show_json
 
-    shape = {"name": name, **found.to_json()}
+    shape = {"name": name, **(found if isinstance(found, dict) else found.to_json())}
     (show_json if settings().json else show_fields)(shape)
 
 
@@ -131,11 +131,21 @@ def create(name: str, **given: Any) -> None:
 @click.argument("name", required=False)
 @common()
 def describe(name: str | None) -> None:
-    """Show the settings of a namespace."""
-    from luaflow.store.namespaces import read_settings
+    """Show the settings of a namespace, and what it takes of the memory."""
+    from luaflow.client.client import DEFAULT_URL
+    from luaflow.store.accounting import measure
+    from luaflow.store.store import Store
 
     wanted = name or settings().namespace or "default"
-    _show(wanted, _with_link(lambda link: read_settings(link, wanted)))
+
+    async def work() -> dict[str, Any]:
+        store = await Store.open(place()[0] or DEFAULT_URL, wanted)
+        try:
+            return {**store.settings.to_json(), "bytes": await measure(store)}
+        finally:
+            await store.close()
+
+    _show(wanted, run(work()))
 
 
 @namespace.command()

@@ -99,13 +99,19 @@ def _show_outcome(work: Callable[[], Any]) -> None:
 )
 @click.option("--limit", type=int, default=20, show_default=True, help="How many at most.")
 @click.option("--page", metavar="TEXT", help="The next_page of the page before.")
+@click.option("--archived", is_flag=True, help="Those that are in the archive alone.")
 @common()
-def list_(query: str | None, limit: int, page: str | None) -> None:
+def list_(query: str | None, limit: int, page: str | None, *, archived: bool) -> None:
     """List workflows, the newest first."""
     from luaflow_cli.output import show_json, show_table
 
+    if archived and (query or page):
+        raise click.UsageError("--archived lists the newest ones: give --limit alone with it")
+
     async def work() -> dict[str, Any]:
         async with await connect() as client:
+            if archived:
+                return {"workflows": await client.list_archived(limit), "next_page": None}
             return await client.list(query, limit, page)
 
     found = run(work())

@@ -39,9 +39,9 @@ class Guard(Service):
                 level = logging.ERROR if finding.level == "refuse" else logging.WARNING
                 log.log(level, "%s", finding.text)
         self._told = {finding.text for finding in findings}
-        await self._keep_head_room()
+        await self.keep_head_room()
 
-    async def _keep_head_room(self) -> None:
+    async def keep_head_room(self) -> None:
         """Tell the partitions how full the server is: they refuse new starts in time."""
         percent = await memory_percent(self._store)
         if percent is None:

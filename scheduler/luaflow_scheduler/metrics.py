@@ -52,6 +52,11 @@ class SchedulerMetrics:
         self._missed = counter(
             "schedule_missed", "Times of schedules later than their catch-up window."
         )
+        self._pressure = Gauge(
+            "luaflow_memory_pressure_stage",
+            "0: there is room; 1: histories are packed; 2: runs archived; 3: starts refused.",
+            registry=registry,
+        )
         self._due_now = Gauge(
             "luaflow_scheduler_due",
             f"Dates due at the last look, at most a slice a partition; set: {', '.join(SETS)}.",
@@ -104,6 +109,10 @@ class SchedulerMetrics:
     def archive_failed(self) -> None:
         """Count a closed run that could not be archived."""
         self._unarchived.inc()
+
+    def pressure(self, stage: int) -> None:
+        """Say what is done about the server's memory: 0 nothing, 1 pack, 2 archive, 3 refuse."""
+        self._pressure.set(stage)
 
     def workers_removed(self, workers: int) -> None:
         """Count workers that are gone for good."""

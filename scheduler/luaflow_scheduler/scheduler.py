@@ -14,6 +14,7 @@ from luaflow_scheduler.gauges import Gauges
 from luaflow_scheduler.guard import Guard
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.partition import PartitionWatch
+from luaflow_scheduler.pressure import Pressure
 from luaflow_scheduler.queues import Queues
 from luaflow_scheduler.sweep import Sweep
 
@@ -41,13 +42,14 @@ class Scheduler:
         queues = Queues(store)
         self.sweep = Sweep(store, queues, self.metrics, period=sweep_seconds)
         self._guard = Guard(store)
+        self.pressure = Pressure(store, self.metrics, self._guard.keep_head_room)
         self._gauges = Gauges(store, queues, registry)
         self._turning = Turning()
         self.alive = self._turning.alive
 
     @property
     def _services(self) -> list[Service]:
-        return [*self._watches, self.sweep, self._guard, self._gauges]
+        return [*self._watches, self.sweep, self._guard, self.pressure, self._gauges]
 
     async def start(self) -> None:
         """Start every part; what the first that fails raises is raised, and nothing runs then."""

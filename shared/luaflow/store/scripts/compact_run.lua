@@ -13,8 +13,8 @@ if v[3] then return { 'done' } end
 if rcall('XLEN', hist_key) ~= length then return { 'open' } end
 touch()
 local over = {
-  'turn', 'task', 'worker', 'entry', 'news', 'cid', 'ans', 'refused', 'shut', 'lost', 'fails', 'stuck', 'limit',
-  'due_task', 'patience', 'unread', 'told', 'told_len', 'timeout'
+  'turn', 'task', 'worker', 'entry', 'news', 'refused', 'shut', 'lost', 'fails', 'stuck', 'limit', 'due_task',
+  'patience', 'unread', 'told', 'told_len', 'timeout'
 }
 local small = rcall('HLEN', run_key) <= 200
 rcall('HDEL', run_key, (unpack or table.unpack)(over))
