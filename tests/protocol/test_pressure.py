@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from tests.protocol.hand import Hand
 from tests.protocol.scenes import SCENES
 from tests.protocol.test_packed import ACTIVITY, ORDER
-from tests.support.engine import Engine, Make, within
-from tests.support.mutants import mutant, proves
+from tests.support.engine import Engine, Make, until, within
+from tests.support.mutants import mutant, patience, proves
 
 from luaflow.embedded import EmbeddedServer
 from luaflow.errors import Refused
@@ -129,3 +130,25 @@ async def test_what_a_namespace_takes_is_measured(hand: Hand) -> None:
     assert found["open_runs"] > 500
     assert found["closed_runs"] > 500
     assert found["index"] > empty["index"]
+
+
+@proves(mutant("continue_as_new", "if ended ~= 'continued_as_new' and", "if false and"))
+async def test_a_cron_waits_for_memory(engine: Engine) -> None:
+    """The next turn is not opened above the limit, and says why; below it the chain goes on."""
+    await engine.deploy({"quick": "local function main(x) return x end"})
+    p = engine.store.partition("w")
+    handle = await engine.start("quick", 1, id="w", options={"workflow.cron_schedule": "@every 1s"})
+    await engine.store.one(upkeep.head_room(partition=p, percent=90))
+    await engine.worker()
+    scheduler = await engine.scheduler()
+    await scheduler.pressure.stop()  # this server has room: it would say so
+    await scheduler._guard.stop()
+    await engine.store.one(upkeep.head_room(partition=p, percent=90))
+    async with asyncio.timeout(patience()):
+        while (found := await handle.describe())["health"]["state"] == "ok":
+            assert found["status"] == "running", found
+            await engine.store.read(("PING",))
+    assert found["health"]["reason"]["reason"] == "no_room"
+    await engine.store.one(upkeep.head_room(partition=p, percent=10))
+    await within(until(engine, handle, "WorkflowExecutionCompleted"))
+    await engine.client.get_handle("w").terminate()
