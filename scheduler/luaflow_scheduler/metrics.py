@@ -43,19 +43,10 @@ class SchedulerMetrics:
         self._relayed = counter("outbox_relayed", "Messages brought to another partition.")
         self._requeued = counter("tasks_requeued", "Tasks whose queue entry was lost.")
         self._removed = counter("runs_removed", "Closed runs whose retention was over.")
-        self._packed = counter("runs_packed", "Closed runs whose histories were packed.")
-        self._unarchived = counter(
-            "archive_failures", "Times that closed runs could not be brought into the archive."
-        )
         self._buried = counter("workers_removed", "Workers that went silent for good.")
         self._scheduled = counter("schedule_actions", "Workflows that schedules started.")
         self._missed = counter(
             "schedule_missed", "Times of schedules later than their catch-up window."
-        )
-        self._pressure = Gauge(
-            "luaflow_memory_pressure_stage",
-            "0: there is room; 1: histories are packed; 2: runs archived; 3: starts refused.",
-            registry=registry,
         )
         self._due_now = Gauge(
             "luaflow_scheduler_due",
@@ -71,7 +62,24 @@ class SchedulerMetrics:
             registry=registry,
         )
         build.labels(_version(), lua).set(1)
+        self._memory(registry)
         self._show_due()
+
+    def _memory(self, registry: CollectorRegistry) -> None:
+        """Register what is about closed runs and the server's memory."""
+        self._packed = Counter(
+            "luaflow_runs_packed", "Closed runs whose histories were packed.", registry=registry
+        )
+        self._unarchived = Counter(
+            "luaflow_archive_failures",
+            "Times that closed runs could not be brought into the archive.",
+            registry=registry,
+        )
+        self._pressure = Gauge(
+            "luaflow_memory_pressure_stage",
+            "0: there is room; 1: histories are packed; 2: runs archived; 3: starts refused.",
+            registry=registry,
+        )
 
     def fired(self, late: float) -> None:
         """Count a timer that fired ``late`` seconds after it was due."""
