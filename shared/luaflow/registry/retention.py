@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from luaflow.domain.events import CLOSING
 from luaflow.registry.fields import Fields
 
 ANY = "any"
+OUTCOMES: Final = (*CLOSING.values(), ANY)
 
 
 def read_retention(meta: Fields) -> dict[str, int] | None:
@@ -16,11 +19,10 @@ def read_retention(meta: Fields) -> dict[str, int] | None:
         return {ANY: _time(meta, "retention")}
     inner = meta.mapping("retention")
     found = {
-        outcome: _time(inner, outcome)
-        for outcome in (*CLOSING.values(), ANY)
-        if inner.raw(outcome) is not None
+        outcome: _time(inner, outcome) for outcome in OUTCOMES if inner.raw(outcome) is not None
     }
-    inner.unknown()
+    for key in sorted(set(inner.data) - set(OUTCOMES)):
+        inner.error(key, "is no outcome of a run", f"there are {', '.join(OUTCOMES)}")
     return found
 
 
