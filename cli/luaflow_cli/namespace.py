@@ -32,7 +32,11 @@ _SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--retention", {"metavar": "TIME", "help": "How long closed runs are kept: 168h."}),
     (
         "--retention-of",
-        {"multiple": True, "metavar": "OUTCOME=TIME", "help": "Other than that: failed=720h."},
+        {
+            "multiple": True,
+            "metavar": "OUTCOME=TIME",
+            "help": "Other than that: failed=720h; '': none.",
+        },
     ),
     ("--archive", {"metavar": "URL", "help": "Where runs go then: file:///path; '' ends it."}),
     (
@@ -65,7 +69,7 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
         if value is None or value == ():
             continue
         if key == "retention_of":
-            found["retentions"] = parse_rules(dict(one.partition("=")[::2] for one in value))
+            found["retentions"] = parse_rules(dict(one.partition("=")[::2] for one in value if one))
             continue
         if key == "archive" and value:
             open_objects(value)  # (refused here, and not by every scheduler)

@@ -16,7 +16,9 @@ def test_retention_and_archive_are_settings(luaflow: Commands, tmp_path: Path) -
     assert shown["retentions"] == {"failed": 7_200_000, "any": 3_600_000}
     assert (shown["archive"], shown["settle_after_ms"]) == (url, 5000)
     assert luaflow("workflow", "list", "--archived", "-o", "json").json["workflows"] == []
-    assert luaflow("namespace", "update", "--archive", "", "-o", "json").json["archive"] == ""
+    none = ("--archive", "", "--retention-of", "")
+    shown = luaflow("namespace", "update", *none, "-o", "json").json
+    assert (shown["archive"], shown["retentions"]) == ("", {})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from tests.protocol.hand import Hand, timer
 from tests.protocol.scenes import dump
 from tests.support.engine import Engine, within
-from tests.support.mutants import mutant, proves, replaced
+from tests.support.mutants import altered_script, mutant, proves, replaced
 
 from luaflow.client.client import Client
 from luaflow.client.handle import Handle
@@ -37,6 +37,7 @@ local function main(order)
   return { paid = paid, sent = sent, told = told }
 end
 """
+OLD = "rcall('ZREM', gc_key, run_id)"
 ACTIVITY = "local function main(order) return { ok = true, id = order.id } end"
 
 
@@ -237,3 +238,29 @@ async def test_who_waits_for_an_end_finds_it_packed(hand: Hand) -> None:
     event = await Client(hand.store).get_handle("w", route.run_id)._last_event(route.run_id)
     assert event
     assert event.type == "WorkflowExecutionTerminated"
+
+
+async def test_a_scheduler_of_the_release_before_takes_the_date_alone(hand: Hand) -> None:
+    """It removes the date as that of a run that is gone; the run stays, as a stream."""
+    route, _ = await hand.idle()
+    await hand.end(route)
+    await hand.shift(hand.store.settings.settle_after_ms)
+    call = transitions.remove_run(
+        partition=route.partition, workflow_id="", run_id=f"p|{route.run_id}"
+    )
+    with altered_script("remove_run", "rcall('ZREM', gc_key, run_id, 'p|' .. run_id)", OLD):
+        assert (await hand.store.one(call))[0] == b"ok"
+    assert await hand.store.read(("ZRANGE", route.partition.gc, 0, -1)) == [[route.run_id.encode()]]
+    assert len(await hand.events(route)) == 3
+
+
+async def test_the_date_of_a_run_that_was_removed_goes(hand: Hand) -> None:
+    """A scheduler of the release before removed the run, and left the date it does not know."""
+    route, _ = await hand.idle()
+    await hand.end(route)
+    await hand.shift(hand.store.settings.retention_ms)
+    call = transitions.remove_run(partition=route.partition, workflow_id="w", run_id=route.run_id)
+    with altered_script("remove_run", "rcall('ZREM', gc_key, run_id, 'p|' .. run_id)", OLD):
+        assert (await hand.store.one(call))[0] == b"ok"
+    assert not await settle(hand.store)
+    assert await hand.store.read(("ZCARD", route.partition.gc)) == [0]
