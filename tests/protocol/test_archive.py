@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 from tests.protocol.test_packed import order, plain, settle
-from tests.support.engine import Engine
+from tests.support.engine import Engine, until
 from tests.support.mutants import proves, replaced
 
 from luaflow.archive import Archive, open_archive
@@ -103,6 +103,32 @@ async def test_a_run_leaves_only_when_it_is_archived(engine: Engine, tmp_path: P
     handle = await order(engine)
     await leave(engine, handle)
     assert await engine.history(handle)
+
+
+CHAIN = """
+local workflow = require("workflow")
+local function main(n)
+  if n == 1 then return workflow.continue_as_new(2) end
+  return process.listen("go"):receive()
+end
+"""
+
+
+async def test_the_first_run_of_a_chain_is_itself_in_the_archive(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """Its run id means it, although the chain that it began goes on."""
+    await archived_at(engine, f"file://{tmp_path}/archive")
+    await engine.deploy({"chain": CHAIN})
+    await engine.worker()
+    first = await engine.start("chain", 1)
+    await until(engine, first, "WorkflowExecutionContinuedAsNew")
+    assert not await leave(engine, first)
+    found = await first.describe()
+    assert (found["run_id"], found["status"]) == (first.run_id, "continued_as_new")
+    assert (await engine.types(first))[-1] == "WorkflowExecutionContinuedAsNew"
+    await first.signal("go", "done")
+    assert await first.result(timeout=10) == "done"
 
 
 async def test_the_newest_run_of_an_id_is_found(engine: Engine, tmp_path: Path) -> None:

@@ -181,10 +181,9 @@ class Handle:
         ``views`` is what it shows, where it shows anything. Times are RFC 3339 text in UTC. Raises
         NotFound.
         """
-        try:
-            route = await self._reach()
-        except NotFound:
-            return looking.describe_archived(await self._archived(self.run_id))
+        route = await self._place()
+        if isinstance(route, Archived):
+            return looking.describe_archived(route)
         (found,) = await looking.describe(self._store, [(self._partition, route.run_id)])
         if found is None:
             raise NotFound(f"the run {route.run_id!r} of {self.workflow_id!r} is gone")
@@ -196,10 +195,10 @@ class Handle:
 
         Raises NotFound when there is no such run.
         """
-        try:
-            run_id = (await self._reach()).run_id
-        except NotFound:
-            for event in (await self._archived(self.run_id)).events:
+        route = await self._place()
+        run_id = route.run_id
+        if isinstance(route, Archived):
+            for event in route.events:
                 yield event
             return
         last = 0
@@ -232,6 +231,16 @@ class Handle:
                         return
         finally:
             await reader.close()
+
+    async def _place(self) -> Route | Archived:
+        """Where the run is; of a chain whose first run is archived, that one, not the present."""
+        try:
+            route = await self._reach()
+        except NotFound:
+            return await self._archived(self.run_id)
+        if self.run_id and route.run_id != self.run_id:
+            return await find_archived(self._store, self.workflow_id, self.run_id) or route
+        return route
 
     async def _newest(self) -> str:
         """The present run of the workflow id, else the newest one that is archived."""
