@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import orjson
 
+from luaflow.archive import find_archived
 from luaflow.domain.events import AUTO_UPGRADE, NEWS, STARTED, Event
 from luaflow.domain.sealed import check_open
 from luaflow.errors import LuaflowError
@@ -116,8 +117,7 @@ class Asks(Service):
         store, workflow_id = self._store, question["workflow_id"]
         run_id, length = question["run_id"], question["length"]
         route = Route(store.partition(workflow_id), workflow_id, run_id, "")
-        last = await length_of(store, route)
-        first = await read_page(store, route, 1, last)
+        first, last = await self._history(route)
         if not first or last < length:
             return {"behind": True}
         execution = await self._begin(route, first)
@@ -140,6 +140,14 @@ class Asks(Service):
             raise
         finally:
             execution.run.close()
+
+    async def _history(self, route: Route) -> tuple[list[Event], int]:
+        """The first events of a run, wherever it is, and the id of its last one."""
+        last = await length_of(self._store, route)
+        if last:
+            return await read_page(self._store, route, 1, last), last
+        kept = await find_archived(self._store, route.workflow_id, route.run_id)
+        return (kept.events, len(kept.events)) if kept else ([], 0)
 
     async def _begin(self, route: Route, events: Sequence[Event]) -> Execution:
         """Open a run like that of a history beginning so, with the code that it has now."""

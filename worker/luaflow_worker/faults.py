@@ -33,6 +33,10 @@ class EngineFault(LuaflowError):
     """Something nobody foresaw went wrong with one run."""
 
 
+class NoRoom(LuaflowError):
+    """The server has no memory for another run."""
+
+
 def fault_of(error: Exception) -> LuaflowError:
     """Return what fails the workflow task of one run; a server that is away is no run's fault."""
     if isinstance(error, (Unavailable, Unknown)):
@@ -40,6 +44,16 @@ def fault_of(error: Exception) -> LuaflowError:
     if isinstance(error, FAULTS):
         return error
     return EngineFault(f"{type(error).__name__}: {error}")
+
+
+def fault_of_commit(answer: LuaflowError | list[Any]) -> LuaflowError:
+    """What kept a decision from being written; an answer is that of a server that is full."""
+    if isinstance(answer, LuaflowError):
+        return fault_of(answer)
+    return NoRoom(
+        "Redis is short of memory: the next run of this chain is not opened yet; it is tried again"
+        " until there is room; raise maxmemory or shorten the retention"
+    )
 
 
 def reason_of(fault: LuaflowError) -> Reason:
@@ -52,6 +66,8 @@ def reason_of(fault: LuaflowError) -> Reason:
         return "runtime"
     if isinstance(fault, LoadError):
         return "load"
+    if isinstance(fault, NoRoom):
+        return "no_room"
     if not isinstance(fault, ActivationFault):
         return "engine"
     if fault.reason == "cpu":

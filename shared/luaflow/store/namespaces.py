@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import orjson
@@ -26,13 +26,19 @@ BOUNDS = {
     "lease_ms": (1, 24 * 3600 * 1000),
     "sticky_timeout_ms": (1, 24 * 3600 * 1000),
     "retention_ms": (1, 100 * 365 * 24 * 3600 * 1000),
+    "settle_after_ms": (0, 7 * 24 * 3600 * 1000),
     "payload_warn_bytes": (1, 512 * 1024 * 1024),
     "payload_max_bytes": (1, 512 * 1024 * 1024),  # what the server takes as one value
     "offload_bytes": (1, 512 * 1024 * 1024),
     "offload_max_bytes": (1, 512 * 1024 * 1024),
 }
 """The least and the most that a setting may be."""
-_COPIED = {"lease_ms": "lease", "sticky_timeout_ms": "sticky_timeout", "retention_ms": "retention"}
+_COPIED = {
+    "lease_ms": "lease",
+    "sticky_timeout_ms": "sticky_timeout",
+    "retention_ms": "retention",
+    "settle_after_ms": "settle",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,10 @@ class Settings:
 
     ``codec`` says how payloads are sealed (``luaflow.codec``); those above ``offload_bytes`` go to
     ``payload_store``, the URL of an object store, where there is one.
+
+    ``retentions``: how long runs of an outcome are kept, where that is not ``retention_ms``;
+    ``archive``: the object store they go to then, '' for none. ``settle_after_ms``: how long after
+    the end of a run its history is packed; 0: never.
     """
 
     partitions: int = 16
@@ -53,8 +63,11 @@ class Settings:
     lease_ms: int = 10_000
     sticky_timeout_ms: int = 5_000
     retention_ms: int = 7 * 24 * 3600 * 1000
+    settle_after_ms: int = 60_000
     payload_warn_bytes: int = 256 * 1024
     payload_max_bytes: int = 2 * 1024 * 1024
+    retentions: dict[str, int] = field(default_factory=dict)
+    archive: str = ""
     simulated: bool = False
     synced_replicas: int = 0
     codec: str = "none"

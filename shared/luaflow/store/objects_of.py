@@ -61,7 +61,7 @@ async def forget_payloads(store: Store, partition: int, run_id: str) -> int:
     return len(keys)
 
 
-async def _never(_run_id: str) -> bool:
+async def _never(_kind: str, _name: str) -> bool:
     return False
 
 
@@ -71,10 +71,10 @@ class Orphans:
     def __init__(
         self,
         store: Store,
-        archived: Callable[[str], Awaitable[bool]] = _never,
+        archived: Callable[[str, str], Awaitable[bool]] = _never,
         grace: float = GRACE_SECONDS,
     ) -> None:
-        """``archived`` says whether a run that has no keys any more is in the archive."""
+        """``archived`` says whether a run (kind ``r``), or any of a workflow id, is archived."""
         self._store = store
         self._archived = archived
         self._grace = grace
@@ -111,4 +111,4 @@ class Orphans:
         if key is None:
             return True
         (exists,) = await self._store.read(("EXISTS", key(name)))
-        return bool(exists) or (kind == "r" and await self._archived(name))
+        return bool(exists) or await self._archived(kind, name)
