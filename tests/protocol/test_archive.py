@@ -14,7 +14,7 @@ from tests.support.mutants import proves, replaced
 from luaflow.archive import Archive, open_archive
 from luaflow.client.handle import Handle
 from luaflow.errors import NotFound
-from luaflow.store import keys
+from luaflow.store import keys, past
 from luaflow.store.keeping import keep_run
 from luaflow.store.namespaces import update_namespace
 from luaflow_scheduler.dates import Date
@@ -103,6 +103,23 @@ async def test_a_run_leaves_only_when_it_is_archived(engine: Engine, tmp_path: P
     handle = await order(engine)
     await leave(engine, handle)
     assert await engine.history(handle)
+
+
+async def test_a_run_that_leaves_while_it_is_read_is_read_to_the_end(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """Its history has no gap and no early end; a description finds it, too."""
+    await archived_at(engine, f"file://{tmp_path}/archive")
+    handle = await order(engine)
+    before = plain(await engine.history(handle))
+    route = await engine.store.route(handle.workflow_id)
+    with replaced(past, "PAGE", 4)():
+        reading = handle.history()
+        first = [await anext(reading)]
+        assert not await leave(engine, handle)
+        assert plain(first + [event async for event in reading]) == before
+    with replaced(Handle, "_reach", lambda _: asyncio.sleep(0, route))():
+        assert (await handle.describe())["archived"]
 
 
 CHAIN = """
