@@ -130,7 +130,7 @@ class Store:
         return await self._repeat(commands, refusals=True)
 
     async def at_once(self, *commands: tuple[Arg, ...]) -> list[Any]:
-        """Send plain commands once; what is refused, or not to be had, is answered by an error.
+        """Send plain commands once; the error of what is refused or away is its answer.
 
         Who reads from all partitions need not wait for the one that is just failing over.
         """
