@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from luaflow import activity
@@ -22,16 +21,12 @@ class Trace(NamedTuple):
     actor: str
 
 
-TRACES: ContextVar[list[Trace] | None] = ContextVar("traces", default=None)
-
-
 async def work(spec: dict[str, Any]) -> dict[str, Any]:
     """Take ``ms``, fail the first ``fails`` attempts, beat if told to, return ``v``."""
-    info, actor, traces = activity.info(), ACTOR.get(), TRACES.get()
-    assert actor is not None
-    assert traces is not None
+    info, actor = activity.info(), ACTOR.get()
+    assert actor is not None, "outside of the simulation"
     name, key = info.activity, info.idempotency_key
-    traces.append(Trace(name, info.run_id, info.seq, info.attempt, key, actor.name))
+    actor.traces.append(Trace(name, info.run_id, info.seq, info.attempt, key, actor.name))
     left = spec.get("ms", 0)
     while left > 0:
         part = min(left, 400) if spec.get("beat") else left

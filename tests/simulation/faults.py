@@ -13,6 +13,7 @@ WIRE = (
     "request orphaned",
     "reply late",
     "repeated",
+    "fell silent",
 )
 """What may happen to what a client writes; see ``Network.submit``."""
 WORLD = (

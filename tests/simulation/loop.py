@@ -11,7 +11,7 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context, ContextVar, copy_context
+from contextvars import Context, ContextVar
 from typing import Any
 
 
@@ -22,13 +22,15 @@ class Stuck(AssertionError):
 class Actor:
     """A process of the simulated world: a worker, a scheduler, a client."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, traces: list[Any] | None = None) -> None:
+        """``traces`` is what its activities leave behind, outside of the server."""
         self.name = name
+        self.traces: list[Any] = [] if traces is None else traces
         self.dead = False
         self.frozen = False
         self.again: Callable[[], None] = lambda: None
         self.held: list[asyncio.Handle] = []
-        self.context: Context = copy_context()
+        self.context = Context()
         self.context.run(ACTOR.set, self)
 
 

@@ -48,6 +48,7 @@ class SimConnection:
         self.actor = actor
         self.is_connected = False
         self.gone = False
+        self.silent = False
         self.arrives = 0.0
         self.answers = 0.0
         self.channels: dict[bytes, None] = {}
@@ -68,6 +69,7 @@ class SimConnection:
         """Hang up: the server hears of it later."""
         self.is_connected = False
         self._broken = True
+        self._wake()
         self.net.hung_up(self)
 
     async def send_command(self, *args: Any, check_health: bool = True) -> None:
@@ -97,7 +99,7 @@ class SimConnection:
 
     def receive(self, replies: Sequence[Any]) -> None:
         """Answers have arrived."""
-        if not self._broken:
+        if not self._broken and not self.silent:
             self._replies += replies
             self._wake()
 
@@ -254,7 +256,7 @@ class Network:
         if conn.actor.dead or self.closed:
             return
         commands = list(parse_commands(data))
-        fate = self._fate(commands)
+        fate = self._fate(conn, commands)
         now = self._loop.time()
         if fate:
             self.faults[fate] += 1
@@ -263,6 +265,10 @@ class Network:
             # the client gives up, and what it wrote arrives later all the same
             self.later(self._chance.uniform(*LATE_SECONDS), self._arrive, conn, commands, fate)
             self.later(self.delay(), conn.cut)
+            return
+        if fate == "fell silent":
+            conn.silent = True  # half-open: nothing arrives any more, and nobody says so
+        if conn.silent:
             return
         if fate == "killed writing":
             if self._chance.random() < 0.5:
@@ -277,8 +283,8 @@ class Network:
             again = [c for c in commands if c[0] == b"EVALSHA"]
             self.later(self._chance.uniform(0, 20), self._repeat, conn, again)
 
-    def _fate(self, commands: Sequence[list[bytes]]) -> str:
-        if self._loop.time() > self.weather.until:
+    def _fate(self, conn: SimConnection, commands: Sequence[list[bytes]]) -> str:
+        if self._loop.time() > self.weather.until or conn.silent:
             return ""
         point = self._chance.random()
         for kind, share in self.weather.wire.items():
@@ -286,7 +292,8 @@ class Network:
                 scripts_only = kind != "repeated" or commands[0][0] == b"EVALSHA"
                 return kind if scripts_only else ""
             point -= share
-        return "killed writing" if point < self.weather.kill_on_write else ""
+        mortal = not conn.actor.name.startswith("client")
+        return "killed writing" if mortal and point < self.weather.kill_on_write else ""
 
     def _arrive(self, conn: SimConnection, commands: list[list[bytes]], fate: str) -> None:
         if self._born.get(conn, self._generation) != self._generation:

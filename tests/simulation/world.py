@@ -26,7 +26,7 @@ from luaflow.store.store import Store
 from luaflow_scheduler.scheduler import Scheduler
 from luaflow_worker.worker import Worker, WorkerConfig
 from tests.simulation import checks
-from tests.simulation.activities import TRACES, Trace
+from tests.simulation.activities import Trace
 from tests.simulation.clients import SimClient, Told
 from tests.simulation.faults import Weather
 from tests.simulation.loop import Actor, SimLoop, Stuck
@@ -37,6 +37,8 @@ from tests.simulation.wire import Server
 
 APP = Path(__file__).parent / "app" / "src"
 NAMESPACE = "sim"
+RETENTION_MS = 90 * 365 * 24 * 3600 * 1000
+"""Longer than all sleeps together: whoever asks late still finds its run."""
 MOST_STEPS = 400_000
 """Callbacks of a seed; far more than any needs."""
 QUIET_SECONDS = 120.0
@@ -131,7 +133,6 @@ class World:
         try:
             with virtual(self._loop.time, self.seed, self.net.make):
                 asyncio.set_event_loop(self._loop)
-                TRACES.set(self.traces)
                 try:
                     self._loop.run_until_complete(self._main(outcome))
                 except Stuck as error:
@@ -171,7 +172,7 @@ class World:
         await self._as(self._new("checker"), self._check(outcome))
 
     def _new(self, name: str) -> Actor:
-        actor = Actor(name)
+        actor = Actor(name, self.traces)
         self._actors.append(actor)
         return actor
 
@@ -184,6 +185,7 @@ class World:
             partitions=self.plan.partitions,
             lease_ms=self.plan.lease_ms,
             sticky_timeout_ms=self.plan.sticky_ms,
+            retention_ms=RETENTION_MS,
             simulated=True,
         )
         await create_namespace(link, NAMESPACE, settings)
@@ -367,7 +369,8 @@ class World:
                 (flat,) = self._server.ask(("HGETALL", key))
                 run = dict(zip(flat[::2], flat[1::2], strict=True))
                 if run[b"status"] == b"running":
-                    found.append(f"{key.decode()}: {run}")
+                    (pend,) = self._server.ask(("HGETALL", key.replace(b":run:", b":pend:")))
+                    found.append(f"{key.decode()}: {run}, pending: {pend}")
         return "\n  ".join(found)
 
     async def _check(self, outcome: Outcome) -> None:
@@ -398,6 +401,12 @@ class World:
                 task.cancel()
             self._loop.call_soon(self._loop.stop)
             self._loop.run_forever()
+        for task in asyncio.all_tasks(self._loop):
+            # its actor died before it ever ran, or while it was about to go on
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            coroutine = task.get_coro()
+            assert coroutine is not None
+            coroutine.close()
         asyncio.set_event_loop(None)
         self._loop.close()
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import orjson
 
-from luaflow.domain.events import NEWS, STARTED, TASK_COMPLETED, Event
+from luaflow.domain.events import CLOSING, NEWS, STARTED, TASK_COMPLETED, Event
 from luaflow.errors import LuaflowError
 from luaflow.lua.vm import Activation, ActivationFault
 from luaflow.replay.decider import Execution
@@ -124,7 +124,8 @@ class Asks(Service):
             for part in parts(events):
                 execution.replay(part)
                 await asyncio.sleep(0)  # the decisions of this worker do not wait for a question
-            if any(
+            # what a closed run never decided it will never decide: it is asked as it ended
+            if events[-1].type not in CLOSING and any(
                 execution.upto < e.id <= length and (e.type in NEWS or e.type == STARTED)
                 for e in events
             ):

@@ -149,11 +149,9 @@ class Link:
                 return
             connection = await open_connection(self.url, client_name=self._name)
             try:
-                self.server = await self._server_id(connection)
-                for name in names():
-                    await connection.send_command("SCRIPT", "LOAD", load(name).body)
-                for _ in names():
-                    await connection.read_response(disable_decoding=True)
+                # a server that falls silent now has no open call for the watch to notice
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await self._prepare(connection)
             except (RedisError, OSError) as error:
                 await connection.disconnect(nowait=True)
                 raise Unavailable(
@@ -166,6 +164,14 @@ class Link:
                 asyncio.create_task(self._read(connection), name="luaflow-link-read"),
                 asyncio.create_task(self._watch(connection), name="luaflow-link-watch"),
             ]
+
+    async def _prepare(self, connection: Connection) -> None:
+        """Learn the server's run id, load the scripts."""
+        self.server = await self._server_id(connection)
+        for name in names():
+            await connection.send_command("SCRIPT", "LOAD", load(name).body)
+        for _ in names():
+            await connection.read_response(disable_decoding=True)
 
     @staticmethod
     async def _server_id(connection: Connection) -> str:
