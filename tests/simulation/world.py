@@ -25,9 +25,11 @@ from luaflow.store.namespaces import Settings, create_namespace
 from luaflow.store.store import Store
 from luaflow_scheduler.scheduler import Scheduler
 from luaflow_worker.worker import Worker, WorkerConfig
-from tests.simulation import checks
+from tests.protocol.invariants import problems_of
 from tests.simulation.activities import Trace
+from tests.simulation.checks import Verdict
 from tests.simulation.clients import SimClient, Told
+from tests.simulation.direct import DirectStore, at_once
 from tests.simulation.faults import Weather
 from tests.simulation.loop import Actor, SimLoop, Stuck
 from tests.simulation.network import Network
@@ -87,8 +89,17 @@ class Crashes(logging.Handler):
 class World:
     """Everything of one seed."""
 
-    def __init__(self, seed: int, server: Server, say: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        server: Server,
+        say: Callable[[str], None] | None = None,
+        *,
+        altered: bool = False,
+    ) -> None:
+        """``say`` hears of every call and fault; ``altered``: the product is, on purpose."""
         self.seed = seed
+        self._altered = altered
         self._server = server
         self._say = say
         self._chance = random.Random(f"world {seed}")
@@ -99,6 +110,8 @@ class World:
         self.net.kill = self.kill
         self._digest = hashlib.sha256()
         self._crashes = Crashes()
+        self._direct = DirectStore(server, NAMESPACE, self.plan.partitions)
+        self._found: list[str] = []
         self.told: list[Told] = []
         self.traces: list[Trace] = []
         self._actors: list[Actor] = []
@@ -144,6 +157,7 @@ class World:
         finally:
             root.handlers = handlers
             root.setLevel(level)
+        outcome.problems[:0] = self._found
         outcome.problems += [f"the product crashed: {text}" for text in self._crashes.found]
         outcome.digest = self._digest.hexdigest()
         outcome.faults, outcome.calls = self.net.faults, self.net.calls
@@ -169,7 +183,7 @@ class World:
         self._ending = True
         for actor in self._actors:
             actor.dead = True
-        await self._as(self._new("checker"), self._check(outcome))
+        self._check(outcome)
 
     def _new(self, name: str) -> Actor:
         actor = Actor(name, self.traces)
@@ -264,6 +278,8 @@ class World:
         for at, what in self.weather.world:
             await asyncio.sleep(max(0.0, at - self._loop.time()))
             self._strike(what)
+            if not self._found:
+                self._inspect()
 
     def _strike(self, what: str) -> None:
         net, chance = self.net, self._chance
@@ -304,6 +320,11 @@ class World:
         if actor.frozen and not actor.dead:
             self._note(actor, "goes on")
             self._loop.thaw(actor)
+
+    def _inspect(self) -> None:
+        """Look at the server between two scripts: its own invariants hold at any moment."""
+        found = at_once(problems_of(self._direct.store))
+        self._found += [f"at {self._loop.time():.3f}: {text}" for text in found]
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -373,12 +394,13 @@ class World:
                     found.append(f"{key.decode()}: {run}, pending: {pend}")
         return "\n  ".join(found)
 
-    async def _check(self, outcome: Outcome) -> None:
-        store = await Store.open("redis://simulated", NAMESPACE)
-        try:
-            outcome.problems += await checks.check(self, store, outcome)
-        finally:
-            await store.close()
+    def _check(self, outcome: Outcome) -> None:
+        verdict = Verdict(self._direct, self.told, self.traces, fresh=self._altered)
+        outcome.problems += verdict.problems()
+        outcome.histories = verdict.digest
+        for run in verdict.runs.values():
+            outcome.events.update(e.type for e in run.events)
+            outcome.features[f"ended {run.status}"] += 1
 
     def _end(self) -> None:
         """Let every task end, so that nothing of this seed runs in the next one."""

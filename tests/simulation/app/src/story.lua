@@ -33,7 +33,7 @@ function steps.all(_, step)
         local payload, err = future:result()
         found[i] = seen(payload and payload:data(), err)
     end
-    return found
+    return { all = found }
 end
 
 -- An activity against a timer; the one that is late is given up.
