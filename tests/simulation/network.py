@@ -49,6 +49,7 @@ class SimConnection:
         self.is_connected = False
         self.gone = False
         self.silent = False
+        self.doomed = False
         self.arrives = 0.0
         self.answers = 0.0
         self.channels: dict[bytes, None] = {}
@@ -261,14 +262,15 @@ class Network:
         if fate:
             self.faults[fate] += 1
             self._note(conn.actor, f"fault: {fate}: {self._spell(commands)}")
-        if fate == "request orphaned":
+        if fate == "request orphaned" and not conn.doomed:
             # the client gives up, and what it wrote arrives later all the same
             self.later(self._chance.uniform(*LATE_SECONDS), self._arrive, conn, commands, fate)
+            conn.doomed = True
             self.later(self.delay(), conn.cut)
             return
         if fate == "fell silent":
             conn.silent = True  # half-open: nothing arrives any more, and nobody says so
-        if conn.silent:
+        if conn.silent or conn.doomed:
             return
         if fate == "killed writing":
             if self._chance.random() < 0.5:
@@ -284,7 +286,7 @@ class Network:
             self.later(self._chance.uniform(0, 20), self._repeat, conn, again)
 
     def _fate(self, conn: SimConnection, commands: Sequence[list[bytes]]) -> str:
-        if self._loop.time() > self.weather.until or conn.silent:
+        if self._loop.time() > self.weather.until or conn.silent or conn.doomed:
             return ""
         point = self._chance.random()
         for kind, share in self.weather.wire.items():

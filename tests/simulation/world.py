@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import random
@@ -413,7 +414,6 @@ class World:
         for task in self._loop.every_task:
             if not task.done():
                 task.cancel()
-        self._loop.every_task.clear()
         self.net.closed = True
         for _ in range(200):
             left = asyncio.all_tasks(self._loop)
@@ -423,12 +423,14 @@ class World:
                 task.cancel()
             self._loop.call_soon(self._loop.stop)
             self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
+        for task in (t for t in self._loop.every_task if not t.done()):
             # its actor died before it ever ran, or while it was about to go on
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             coroutine = task.get_coro()
             assert coroutine is not None
-            coroutine.close()
+            with contextlib.suppress(RuntimeError):  # one that would wait at its end
+                coroutine.close()
+        self._loop.every_task.clear()
         asyncio.set_event_loop(None)
         self._loop.close()
 
