@@ -79,9 +79,19 @@ class Verdict:
     """All checks of one seed; ``problems()`` says what is wrong."""
 
     def __init__(
-        self, direct: DirectStore, told: Sequence[Told], traces: Sequence[Trace], *, fresh: bool
+        self,
+        direct: DirectStore,
+        told: Sequence[Told],
+        traces: Sequence[Trace],
+        *,
+        fresh: bool,
+        lossy: bool = False,
     ) -> None:
-        """``fresh``: engines are made anew, for their code may have been altered."""
+        """``fresh``: engines are made anew, for their code may have been altered.
+
+        ``lossy``: a fail-over lost what was acknowledged; what is left must be whole.
+        """
+        self._lossy = lossy
         self._direct = direct
         self._told = told
         self._traces = traces
@@ -107,9 +117,12 @@ class Verdict:
         yield from at_once(problems_of(self._direct.store, rest=True))
         for run in self.runs.values():
             yield from self._of_run(run)
+            yield from self._replays(run)
+        if self._lossy:
+            return
+        for run in self.runs.values():
             yield from self._of_next(run)
             yield from self._of_attempts(run)
-            yield from self._replays(run)
         yield from self._of_traces()
         for chain in self._chains():
             yield from self._of_chain(chain)
@@ -251,6 +264,16 @@ class Verdict:
         result = values.decode(run.end.body["result"])
         if list(result["got"]) != taken:
             yield f"I6 {run.name}: its code took {result['got']}, its histories say {taken}"
+        unread = set(run.end.body.get("unread") or ())
+        decided = run.of("WorkflowTaskCompleted")[-1].id
+        # (what it sends to itself takes effect with the commit: of the last one, nobody reads it)
+        behind = [
+            e
+            for e in run.of("WorkflowExecutionSignaled")
+            if e.id in unread and not (e.id > decided and "from" in e.body)
+        ]
+        if behind and _input(run)["steps"][-1]["op"] == "drain":
+            yield f"I6 {run.name}: its code emptied its mailbox, and left {behind} behind"
         steps = [s for s in _input(run)["steps"] if s["op"] != "again"]
         if [entry["op"] for entry in result["log"]] != [s["op"] for s in steps]:
             yield f"I7 {run.name}: steps {[s['op'] for s in steps]}, log {result['log']}"
@@ -271,6 +294,8 @@ class Verdict:
         runs = [r for r in self.runs.values() if r.workflow_id == op.target]
         if told.outcome.startswith(("unexpected", "open")):
             yield f"I1 {what}: {told.outcome}"
+        if told.outcome == "gone":
+            yield f"I1 {what}: whoever waits is told that it never was"
         if op.kind in {"start", "again"}:
             if ok and told.run_id not in self.runs:
                 yield f"I1 {what}: acknowledged, but there is no run {told.run_id}"
@@ -326,7 +351,8 @@ class Verdict:
         """One client's signals, each sent when the one before was acknowledged, stay in order."""
         sent: dict[tuple[int, str], list[int]] = defaultdict(list)
         for told in self._told:
-            if told.op.kind == "signal" and told.outcome == "ok":
+            apart = told.op.how.get("apart")
+            if told.op.kind == "signal" and told.outcome == "ok" and not apart:
                 sent[told.client, told.op.target].append(told.op.how["value"])
         for (client, target), values in sent.items():
             for chain in self._chains():

@@ -46,6 +46,9 @@ class SimClient:
         """Do one thing after the other; what answers late is waited for at the end."""
         for op in ops:
             await asyncio.sleep(op.pause)
+            if op.kind == "burst":
+                self._burst(op)
+                continue
             told = Told(op, self._number)
             self._log.append(told)
             if op.kind in {"update", "job", "query"}:
@@ -54,6 +57,14 @@ class SimClient:
                 await self._tell(told)
         for wait in self._waits:
             await wait
+
+    def _burst(self, op: Op) -> None:
+        """Signals to several workflows side by side: their requests are open together."""
+        for value in op.how["values"]:
+            how = {"value": value, "apart": True}
+            told = Told(Op("signal", op.target, 0, how), self._number)
+            self._log.append(told)
+            self._waits.append(asyncio.create_task(self._tell(told)))
 
     async def _tell(self, told: Told) -> None:
         try:
@@ -89,6 +100,8 @@ class SimClient:
                 told.outcome = "ok"
             except (NotKnown, Unavailable):
                 continue
+            except NotFound:
+                told.outcome = "gone"
             except WorkflowFailed as error:
                 told.outcome = f"{error.status} {error.kind}"
 

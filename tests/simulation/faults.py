@@ -41,6 +41,7 @@ class Weather:
     kill_on_write: float = 0.0
     world: list[tuple[float, str]] = field(default_factory=list)
     until: float = 0.0
+    lossy: bool = False
     slow: float = 0.0
 
     @classmethod
@@ -57,4 +58,10 @@ class Weather:
         kinds = chance.sample(WORLD, chance.randint(1, 4))
         moments = sorted(chance.uniform(0.05, found.until) for _ in range(chance.randint(1, 7)))
         found.world = [(at, chance.choice(kinds)) for at in moments]
+        if chance.random() < 0.08:
+            # the one fault that loses what was acknowledged: what is left is checked, no more
+            found.lossy = True
+            at = chance.uniform(0.3, found.until / 2)
+            found.world += [(at, "replica behind"), (at + chance.uniform(0.1, 3), "failed over")]
+            found.world.sort()
         return found

@@ -145,6 +145,7 @@ class Network:
         self._unreachable: Counter[Actor] = Counter()
         self._server_id = f"{chance.getrandbits(160):040x}"
         self._generation = 0
+        self._copy: tuple[str, list[tuple[bytes, int, bytes]]] = ("", [])
         self._born: dict[SimConnection, int] = {}
 
     # -- the clock of the server -----------------------------------------------------------------
@@ -232,6 +233,27 @@ class Network:
         self._server_id = f"{self._chance.getrandbits(160):040x}"
         self.cut_all()
         self.flush_scripts()
+
+    def keep_copy(self, prefix: str) -> None:
+        """Copy a partition, as a replica has it that falls behind from now on."""
+        (keys,) = self._server.ask(("KEYS", f"{prefix}*"))
+        names = sorted(keys)
+        dumps = self._server.ask(*(("DUMP", name) for name in names))
+        ends = self._server.ask(*(("PTTL", name) for name in names))
+        self._copy = prefix, [
+            (name, max(0, end), dump) for name, end, dump in zip(names, ends, dumps, strict=True)
+        ]
+
+    def fail_over(self) -> None:
+        """The replica that fell behind becomes the primary of its partition: the rest is lost."""
+        prefix, kept = self._copy
+        (keys,) = self._server.ask(("KEYS", f"{prefix}*"))
+        self._server.ask(
+            *(("DEL", name) for name in sorted(keys)),
+            *(("RESTORE", *one) for one in kept),
+        )
+        self._shown_ms = -1
+        self.restart()
 
     def flush_scripts(self) -> None:
         """The server forgets all scripts."""

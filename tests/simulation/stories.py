@@ -121,7 +121,11 @@ class Writer:
                 step["policy"] = chance.choice(("terminate", "abandon", "request_cancel"))
                 self.features[f"close policy {step['policy']}"] += 1
             case "fork":
-                step["sides"] = [[{"op": "call", **self.call()}], [{"op": "call", **self.call()}]]
+                kinds = ("", "app:quick", "")
+                step["sides"] = [
+                    [{"op": "call", **self.call(fn)} for fn in kinds[: chance.randint(1, 3)]]
+                    for _ in range(2)
+                ]
             case "lock":
                 step |= {"key": "desk", "ms": chance.choice((500, 30_000)), "spec": self.spec()}
                 step["release"] = chance.random() < 0.7
@@ -193,7 +197,7 @@ def _more(writer: Writer) -> list[Op]:
 
 def _draw_more(writer: Writer) -> Iterator[Op]:
     chance = writer.chance
-    kinds = ["signal"] * 8 + ["update"] * 3 + ["query", "cancel", "terminate", "job", "again"]
+    kinds = ["signal"] * 7 + ["burst"] * 2 + ["update"] * 3 + ["query", "cancel", "terminate", "job", "again"]
     for _ in range(chance.randint(3, 9)):
         kind, target = chance.choice(kinds), chance.choice(writer.ids)
         pause = chance.choice((0.0, 0.0, chance.uniform(0, 0.3), chance.uniform(0, 4)))
@@ -203,6 +207,8 @@ def _draw_more(writer: Writer) -> Iterator[Op]:
         if kind == "update":
             how["slow"] = chance.random() < 0.3
             how["refused"] = chance.random() < 0.1
+        if kind == "burst":
+            how["values"] = [how["value"], writer.value(), writer.value()]
         if kind == "job":
             how["spec"] = writer.spec() | {"wrong": False}
             target = f"job{how['value']}"

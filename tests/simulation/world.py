@@ -308,6 +308,11 @@ class World:
                 self._stops[actor].set()
             case "server restarted":
                 net.restart()
+            case "replica behind":
+                prefix = chance.choice([meta.removesuffix("meta") for meta in net.metas])
+                net.keep_copy(prefix)
+            case "failed over":
+                net.fail_over()
             case "scripts flushed":
                 net.flush_scripts()
             case "connections cut":
@@ -396,7 +401,7 @@ class World:
         return "\n  ".join(found)
 
     def _check(self, outcome: Outcome) -> None:
-        verdict = Verdict(self._direct, self.told, self.traces, fresh=self._altered)
+        verdict = Verdict(self._direct, self.told, self.traces, fresh=self._altered, lossy=self.weather.lossy)
         outcome.problems += verdict.problems()
         outcome.histories = verdict.digest
         for run in verdict.runs.values():
