@@ -41,13 +41,15 @@ class Weather:
     kill_on_write: float = 0.0
     world: list[tuple[float, str]] = field(default_factory=list)
     until: float = 0.0
-    lossy: bool = False
     slow: float = 0.0
+    latency: tuple[float, float] = (0.0002, 0.003)
 
     @classmethod
     def of(cls, chance: random.Random) -> Weather:
         """Draw one: some kinds of fault, not all, are common in a seed, so each gets its day."""
         found = cls(until=chance.uniform(8, 25))
+        # seconds one way: where they are long, all that can overlap does
+        found.latency = chance.choice(((0.0002, 0.003), (0.002, 0.03), (0.01, 0.1), (0.02, 0.25)))
         if chance.random() < 0.03:
             return found  # a fair day: the product alone
         kinds = chance.sample(WIRE, chance.randint(1, 4))
@@ -60,8 +62,7 @@ class Weather:
         found.world = [(at, chance.choice(kinds)) for at in moments]
         if chance.random() < 0.08:
             # the one fault that loses what was acknowledged: what is left is checked, no more
-            found.lossy = True
-            at = chance.uniform(0.3, found.until / 2)
-            found.world += [(at, "replica behind"), (at + chance.uniform(0.1, 3), "failed over")]
+            at = chance.uniform(0.2, 1.5)
+            found.world += [(at, "replica behind"), (at + chance.uniform(0.1, 1.5), "failed over")]
             found.world.sort()
         return found

@@ -19,6 +19,7 @@ from redis.exceptions import ConnectionError as Broken
 
 from luaflow.store import scripts
 from luaflow.store.link import pack
+from luaflow.store.liveness import RECORD_MS
 from tests.simulation.faults import Weather
 from tests.simulation.loop import ACTOR, Actor, SimLoop
 from tests.simulation.wire import Command, Server, parse_commands
@@ -141,6 +142,7 @@ class Network:
         self._nobody = Context()  # what the network does goes on, whoever dies
         self._loaded: set[bytes] = set()
         self._names: dict[bytes, str] = {}
+        self._records: dict[bytes, asyncio.TimerHandle] = {}
         self._parked: list[Parked] = []
         self._unreachable: Counter[Actor] = Counter()
         self._server_id = f"{chance.getrandbits(160):040x}"
@@ -189,7 +191,7 @@ class Network:
         """How long one way takes."""
         if self._chance.random() < self.weather.slow:
             return self._chance.uniform(0.01, 0.4)
-        return self._chance.uniform(0.0002, 0.003)
+        return self._chance.uniform(*self.weather.latency)
 
     def reachable(self, actor: Actor) -> bool:
         """Whether an actor can connect now."""
@@ -375,7 +377,10 @@ class Network:
             self._note(conn.actor, self._spell(commands), replies)
 
         for command in commands:
-            self.calls[self._name(command)] += 1
+            name = self._name(command)
+            self.calls[name] += 1
+            if name == "announce":
+                self._renew(command[3])
         if loads:
             replies = [self._renamed(reply) for reply in replies]
         for channel, message in told:
@@ -384,6 +389,13 @@ class Network:
             self.changes += sum(1 for key in changed if ":hist:" in key)
             self._wake(changed)
         return replies
+
+    def _renew(self, record: bytes) -> None:
+        """A worker's record goes when it was silent for so long in virtual time."""
+        if before := self._records.get(record):
+            before.cancel()
+        seconds = RECORD_MS / 1000
+        self._records[record] = self.later(seconds, self._execute, [[b"DEL", record]])
 
     def _renamed(self, reply: Any) -> Any:
         """INFO, with the run id that this incarnation of the server has in the simulation."""

@@ -140,7 +140,7 @@ class Writer:
             self.features["drain"] += 1
         elif chance.random() < 0.2:
             steps.append({"op": "fail"})
-        return {"steps": steps, "interrupt": chance.random() < 0.5}
+        return {"steps": steps, "interrupt": chance.random() < 0.3}
 
 
 def draw(chance: random.Random) -> Plan:
@@ -187,7 +187,7 @@ def _life(writer: Writer, workflow: str) -> list[Op]:
     if chance.random() < 0.3:
         how["messages"] = [writer.value() for _ in range(chance.randint(1, 2))]
         writer.features["start with messages"] += 1
-    return [Op("start", workflow, chance.uniform(0, 1.0), how)]
+    return [Op("start", workflow, chance.uniform(0, 0.3), how)]
 
 
 def _more(writer: Writer) -> list[Op]:
@@ -197,12 +197,12 @@ def _more(writer: Writer) -> list[Op]:
 
 def _draw_more(writer: Writer) -> Iterator[Op]:
     chance = writer.chance
-    kinds = ["signal"] * 7 + ["burst"] * 2 + ["update"] * 3 + ["query", "cancel", "terminate", "job", "again"]
+    kinds = ["signal"] * 7 + ["burst"] * 2 + ["update"] * 3 + ["query", "cancel", "cancel", "terminate", "job", "again"]
     for _ in range(chance.randint(3, 9)):
         kind, target = chance.choice(kinds), chance.choice(writer.ids)
-        pause = chance.choice((0.0, 0.0, chance.uniform(0, 0.3), chance.uniform(0, 4)))
+        pause = chance.choice((0.0, 0.0, chance.uniform(0, 0.3), chance.uniform(0, 2)))
         how: dict[str, Any] = {"value": writer.value()}
-        if kind in {"cancel", "terminate"} and chance.random() < 0.4:
+        if kind == "terminate" and chance.random() < 0.4:
             kind = "signal"
         if kind == "update":
             how["slow"] = chance.random() < 0.3

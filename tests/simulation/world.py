@@ -119,6 +119,7 @@ class World:
         self._lives: dict[str, int] = {}
         self._stops: dict[Actor, asyncio.Event] = {}
         self._ending = False
+        self._lost_at: int | None = None
         self._loop.set_exception_handler(self._unhandled)
 
     # -- what is told of it ----------------------------------------------------------------------
@@ -150,7 +151,10 @@ class World:
                 try:
                     self._loop.run_until_complete(self._main(outcome))
                 except Stuck as error:
-                    outcome.problems.append(f"stuck: {error}")
+                    if self._lost_at is None:
+                        outcome.problems.append(f"stuck: {error}")
+                    else:
+                        self._check(outcome)
                 except Exception:  # noqa: BLE001 - a failing seed is an outcome
                     outcome.problems.append(traceback.format_exc())
                 finally:
@@ -313,6 +317,7 @@ class World:
                 net.keep_copy(prefix)
             case "failed over":
                 net.fail_over()
+                self._lost_at = net.server_ms
             case "scripts flushed":
                 net.flush_scripts()
             case "connections cut":
@@ -401,7 +406,7 @@ class World:
         return "\n  ".join(found)
 
     def _check(self, outcome: Outcome) -> None:
-        verdict = Verdict(self._direct, self.told, self.traces, fresh=self._altered, lossy=self.weather.lossy)
+        verdict = Verdict(self._direct, self.told, self.traces, fresh=self._altered, lost_at=self._lost_at)
         outcome.problems += verdict.problems()
         outcome.histories = verdict.digest
         for run in verdict.runs.values():
