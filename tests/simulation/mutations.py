@@ -18,12 +18,16 @@ TRIES = 40
 
 
 class Mutation(NamedTuple):
-    """A rule undone: its section of the design, how, and the seed that finds it first."""
+    """A rule undone: its section of the design, how, and a seed that finds it.
+
+    ``light``: it is looked for in every test run.
+    """
 
     name: str
     rule: str
     violation: Violation
     seed: int = 0
+    light: bool = False
 
 
 def hunt(mutation: Mutation, server: Server, seeds: Iterable[int] | None = None) -> Outcome | None:
