@@ -60,9 +60,9 @@ class SimClient:
 
     def _burst(self, op: Op) -> None:
         """Signals to several workflows side by side: their requests are open together."""
-        for value in op.how["values"]:
-            how = {"value": value, "apart": True}
-            told = Told(Op("signal", op.target, 0, how), self._number)
+        for value, target in op.how["values"].items():
+            how = {"value": int(value), "apart": True}
+            told = Told(Op("signal", target, 0, how), self._number)
             self._log.append(told)
             self._waits.append(asyncio.create_task(self._tell(told)))
 

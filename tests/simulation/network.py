@@ -22,6 +22,7 @@ from luaflow.store.link import pack
 from luaflow.store.liveness import RECORD_MS
 from tests.simulation.faults import Weather
 from tests.simulation.loop import ACTOR, Actor, SimLoop
+from tests.simulation.repeats import Repeats
 from tests.simulation.wire import Command, Server, parse_commands
 
 LATE_SECONDS = (0.5, 60.0)
@@ -127,6 +128,7 @@ class Network:
         self.faults: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
         self.lost_replies: Counter[str] = Counter()
+        self.repeats = Repeats()
         self.metas: list[str] = []
         self.skew_ms = 0
         self.furthest_ms = 0
@@ -255,6 +257,7 @@ class Network:
             *(("RESTORE", *one) for one in kept),
         )
         self._shown_ms = -1
+        self.repeats.forget()
         self.restart()
 
     def flush_scripts(self) -> None:
@@ -376,9 +379,10 @@ class Network:
         if conn is not None:
             self._note(conn.actor, self._spell(commands), replies)
 
-        for command in commands:
+        for command, reply in zip(commands, replies, strict=True):
             name = self._name(command)
             self.calls[name] += 1
+            self.repeats.look(name, command, reply)
             if name == "announce":
                 self._renew(command[3])
         if loads:

@@ -197,8 +197,8 @@ def _more(writer: Writer) -> list[Op]:
 
 def _draw_more(writer: Writer) -> Iterator[Op]:
     chance = writer.chance
-    kinds = ["signal"] * 7 + ["burst"] * 2 + ["update"] * 3 + ["query", "cancel", "cancel", "terminate", "job", "again"]
-    for _ in range(chance.randint(3, 9)):
+    kinds = ["signal"] * 5 + ["burst"] * 4 + ["update"] * 3 + ["query", "cancel", "cancel", "terminate", "job", "again"]
+    for _ in range(chance.randint(4, 10)):
         kind, target = chance.choice(kinds), chance.choice(writer.ids)
         pause = chance.choice((0.0, 0.0, chance.uniform(0, 0.3), chance.uniform(0, 2)))
         how: dict[str, Any] = {"value": writer.value()}
@@ -208,7 +208,9 @@ def _draw_more(writer: Writer) -> Iterator[Op]:
             how["slow"] = chance.random() < 0.3
             how["refused"] = chance.random() < 0.1
         if kind == "burst":
-            how["values"] = [how["value"], writer.value(), writer.value()]
+            how["values"] = {
+                str(writer.value()): chance.choice(writer.ids) for _ in range(chance.randint(2, 5))
+            }
         if kind == "job":
             how["spec"] = writer.spec() | {"wrong": False}
             target = f"job{how['value']}"

@@ -162,7 +162,7 @@ class World:
         finally:
             root.handlers = handlers
             root.setLevel(level)
-        outcome.problems[:0] = self._found
+        outcome.problems[:0] = self._found + self.net.repeats.problems
         outcome.problems += [f"the product crashed: {text}" for text in self._crashes.found]
         outcome.digest = self._digest.hexdigest()
         outcome.faults, outcome.calls = self.net.faults, self.net.calls
