@@ -10,11 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+from tools import figures
+
 from tests.simulation.mutations import MUTATIONS, hunt
 from tests.simulation.seeds import play, report, server_of_our_own, version
 from tests.simulation.wire import Server
 from tests.simulation.world import Outcome, World
-from tools import figures
 
 
 def main() -> int:

@@ -145,12 +145,14 @@ class Verdict:
         for event in run.of("TimerFired"):
             seq = event.body["seq"]
             if fired[seq] > 1 or event.ts < timers.get(seq, 1 << 60):
-                yield f"I5 {run.name}: timer {seq} fired {fired[seq]} times, at {event.ts}, due {timers.get(seq)}"
+                due = timers.get(seq)
+                yield f"I5 {run.name}: timer {seq}, due {due}, fired {fired[seq]}x ({event.ts})"
         scheduled = Counter(e.body["seq"] for e in run.of("ActivityTaskScheduled"))
         ended = Counter(e.body["seq"] for e in run.of(*OUTCOMES))
         for seq, count in ended.items():
             if count > 1 or scheduled[seq] != 1:
-                yield f"I4 {run.name}: activity {seq} was asked {scheduled[seq]} times, ended {count} times"
+                times = scheduled[seq]
+                yield f"I4 {run.name}: activity {seq} was asked {times} times, ended {count}"
         for asked, answers in REPLIES.items():
             open_ = Counter(e.body["seq"] for e in run.of(asked))
             got = Counter(e.body["seq"] for e in run.of(*answers))
@@ -186,9 +188,9 @@ class Verdict:
             if event.body.get("result", {}).get("v") != specs[seq]["v"]:
                 yield f"I4 {run.name}: activity {seq} of {specs[seq]} returned {event.body}"
             if attempt not in ran[seq]:
-                yield f"I4 {run.name}: activity {seq} completed by attempt {attempt}, ran {ran[seq]}"
+                yield f"I4 {run.name}: activity {seq}: attempt {attempt} completed, ran {ran[seq]}"
             if attempt <= specs[seq].get("fails", 0):
-                yield f"I4 {run.name}: activity {seq} completed by attempt {attempt} of {specs[seq]}"
+                yield f"I4 {run.name}: activity {seq}: attempt {attempt} of {specs[seq]} completed"
         for event in run.of(*OUTCOMES):
             seq, attempt = event.body["seq"], event.body["attempt"]
             if any(n > attempt for n in ran[seq]):
@@ -196,10 +198,13 @@ class Verdict:
 
     def _of_traces(self) -> Iterator[str]:
         """Each attempt begins once, except local ones: their decisions may be made again."""
-        counts = Counter((t.run_id, t.seq, t.attempt) for t in self._traces if t.activity != "app:quick")
+        counts = Counter(
+            (t.run_id, t.seq, t.attempt) for t in self._traces if t.activity != "app:quick"
+        )
         for (run_id, seq, attempt), count in counts.items():
             if count > 1:
-                yield f"I4 run {run_id[:8]}: attempt {attempt} of activity {seq} began {count} times"
+                what = f"attempt {attempt} of activity {seq}"
+                yield f"I4 run {run_id[:8]}: {what} began {count} times"
         keys = defaultdict(set)
         for t in self._traces:
             keys[t.run_id, t.seq].add(t.key)
@@ -372,21 +377,26 @@ class Verdict:
             apart = told.op.how.get("apart")
             if told.op.kind == "signal" and told.outcome == "ok" and not apart:
                 sent[told.client, told.op.target].append(told.op.how["value"])
-        for (client, target), values in sent.items():
+        for (client, target), numbers in sent.items():
             for chain in self._chains():
                 if chain[0].workflow_id != target:
                     continue
                 came = list(dict.fromkeys(v for r in chain for v in signal_values(r.events)))
-                mine = [v for v in came if v in values]
-                if mine != [v for v in values if v in mine]:
-                    yield f"I6 {chain[0].name}: client {client} sent {values}, came {mine}"
+                mine = [v for v in came if v in numbers]
+                if mine != [v for v in numbers if v in mine]:
+                    yield f"I6 {chain[0].name}: client {client} sent {numbers}, came {mine}"
 
     # -- I7: replay ------------------------------------------------------------------------------
 
     def _replays(self, run: Run) -> Iterator[str]:
         bundle, engine = self._engine(bundle_of(run.events))
         info = run_info(
-            self._direct.namespace, run.workflow_id, run.id, run.started, bundle, pid_of(run.started)
+            self._direct.namespace,
+            run.workflow_id,
+            run.id,
+            run.started,
+            bundle,
+            pid_of(run.started),
         )
         opened = engine.open(info)
         try:

@@ -23,7 +23,7 @@ from tests.simulation.stories import Op
 
 @dataclass
 class Told:
-    """What a client knows of one thing it did: ``outcome`` is ok, unknown, or how it was refused."""
+    """What a client knows of one thing it did: ``outcome`` is ok, unknown, or a refusal."""
 
     op: Op
     client: int

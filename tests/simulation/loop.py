@@ -1,7 +1,7 @@
 """An event loop whose time is virtual, and actors that can be killed or frozen in it.
 
 Nothing here waits: when no callback is ready, time jumps to the next timer. Every callback belongs
-to an actor (one OS process of the real world) by its context; callbacks of a dead actor are dropped,
+to an actor (one OS process of the real world) by its context; those of a dead actor are dropped,
 those of a frozen one are put aside until it goes on.
 """
 

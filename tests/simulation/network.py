@@ -183,7 +183,7 @@ class Network:
 
     def load(self, body: bytes) -> bytes:
         """Load a script, unless the server has it."""
-        sha = hashlib.sha1(body).hexdigest().encode()  # noqa: S324 - as the server does
+        sha = hashlib.sha1(body).hexdigest().encode()
         if sha not in self._loaded:
             self._server.ask(("SCRIPT", "LOAD", body))
             self._loaded.add(sha)
@@ -244,9 +244,10 @@ class Network:
         names = sorted(keys)
         dumps = self._server.ask(*(("DUMP", name) for name in names))
         ends = self._server.ask(*(("PTTL", name) for name in names))
-        self._copy = prefix, [
-            (name, max(0, end), dump) for name, end, dump in zip(names, ends, dumps, strict=True)
-        ]
+        self._copy = (
+            prefix,
+            [(name, max(0, end), dump) for name, end, dump in zip(names, ends, dumps, strict=True)],
+        )
 
     def fail_over(self) -> None:
         """The replica that fell behind becomes the primary of its partition: the rest is lost."""
@@ -368,9 +369,7 @@ class Network:
             return []
         return self._execute(commands, conn)
 
-    def _execute(
-        self, commands: list[list[bytes]], conn: SimConnection | None = None
-    ) -> list[Any]:
+    def _execute(self, commands: list[list[bytes]], conn: SimConnection | None = None) -> list[Any]:
         """Run commands on the real server; pass on what they published, wake who waits."""
         if not commands:
             return []

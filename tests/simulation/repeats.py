@@ -1,4 +1,4 @@
-"""Repeating a request changes nothing and gets the same answer (design 3.3): looked at as they run."""
+"""Repeating a request changes nothing and gets the same answer (design 3.3)."""
 
 from __future__ import annotations
 

@@ -81,7 +81,11 @@ class Sum:
         """What happened too rarely for the batch to mean anything: once in 30 seeds, at least."""
         least = max(1, self.seeds // 30)
         found = [f"{kind} ({self.faults[kind]} times)" for kind in (*WIRE, *WORLD)]
-        found = [text for text, kind in zip(found, (*WIRE, *WORLD), strict=True) if self.faults[kind] < least]
+        found = [
+            text
+            for text, kind in zip(found, (*WIRE, *WORLD), strict=True)
+            if self.faults[kind] < least
+        ]
         found += [f"{e} ({self.events[e]} times)" for e in EVENTS if self.events[e] < least]
         done = sum(n for what, n in self.told.items() if what.endswith(" ok"))
         unknown = sum(n for what, n in self.told.items() if what.endswith(" unknown"))
@@ -102,7 +106,9 @@ class Sum:
             "virtual_seconds": round(self.virtual_seconds),
             "clock_jumps": self.faults["clock forward"] + self.faults["clock back"],
         }
-        return found | {f"fault_{kind.replace(' ', '_')}": n for kind, n in sorted(self.faults.items())}
+        return found | {
+            f"fault_{kind.replace(' ', '_')}": n for kind, n in sorted(self.faults.items())
+        }
 
 
 @contextmanager

@@ -71,12 +71,13 @@ class Writer:
         """Options of an activity, mostly none."""
         kind = self.chance.choice(["none"] * 6 + ["s2c", "attempts", "beat", "s2e"])
         self.features[f"options {kind}"] += 1
-        return {
+        found: dict[str, dict[str, Any]] = {
             "s2c": {"activity.start_to_close_timeout": "1s"},
             "attempts": {"activity.retry_policy": {"maximum_attempts": 2, "initial_interval": 200}},
             "beat": {"activity.heartbeat_timeout": "2s"},
             "s2e": {"activity.schedule_to_close_timeout": "20s"},
-        }.get(kind)
+        }
+        return found.get(kind)
 
     def call(self, fn: str = "") -> dict[str, Any]:
         """The part of a step that calls an activity."""
@@ -91,45 +92,68 @@ class Writer:
     def step(self, depth: int) -> dict[str, Any]:
         """One step of a story."""
         chance = self.chance
-        ops = ["call"] * 5 + ["all", "race", "sleep", "take", "take", "poll", "self", "send", "side"]
+        ops = ["call"] * 5 + [
+            "all",
+            "race",
+            "sleep",
+            "take",
+            "take",
+            "poll",
+            "self",
+            "send",
+            "side",
+        ]
         ops += ["version", "attrs", "fork", "lock"]
         if depth < 1:
             ops += ["child", "spawn", "again", "again"]
         op = chance.choice(ops)
         self.features[op] += 1
-        step: dict[str, Any] = {"op": op}
+        return {"op": op, **self._part(op, depth)}
+
+    def _part(self, op: str, depth: int) -> dict[str, Any]:
+        """What a step has besides its name."""
+        chance = self.chance
+        if op in {"self", "side", "attrs"}:
+            return {"value": self.value()}
+        if op == "sleep":
+            return {"ms": chance.choice((0, 10, 300, 2000, DAY_MS, 40 * DAY_MS))}
+        if op == "take":
+            return {"count": chance.randint(1, 3), "ms": chance.choice((300, 4000))}
+        if op == "send":
+            return {"to": PID % chance.choice(self.ids), "value": self.value()}
+        if op in {"child", "spawn"}:
+            return self._child(op, depth)
+        return self._calls(op)
+
+    def _calls(self, op: str) -> dict[str, Any]:
+        """The activities of a step."""
+        chance = self.chance
         match op:
             case "call":
-                step |= self.call()
+                return self.call()
             case "all":
-                step |= {"fn": "app:work", "specs": [self.spec() for _ in range(chance.randint(2, 4))]}
+                specs = [self.spec() for _ in range(chance.randint(2, 4))]
+                return {"fn": "app:work", "specs": specs}
             case "race":
-                step |= self.call("app:work") | {"ms": chance.choice((20, 400))}
-            case "sleep":
-                step["ms"] = chance.choice((0, 10, 300, 2000, DAY_MS, 40 * DAY_MS))
-            case "take":
-                step |= {"count": chance.randint(1, 3), "ms": chance.choice((300, 4000))}
-            case "self" | "side" | "attrs":
-                step["value"] = self.value()
-            case "send":
-                step |= {"to": PID % chance.choice(self.ids), "value": self.value()}
-            case "child":
-                step["story"] = self.story(depth + 1)
-            case "spawn":
-                self._children += 1
-                step |= {"id": f"child{self._children}", "story": self.story(depth + 1)}
-                step["policy"] = chance.choice(("terminate", "abandon", "request_cancel"))
-                self.features[f"close policy {step['policy']}"] += 1
+                return self.call("app:work") | {"ms": chance.choice((20, 400))}
             case "fork":
                 kinds = ("", "app:quick", "")
-                step["sides"] = [
-                    [{"op": "call", **self.call(fn)} for fn in kinds[: chance.randint(1, 3)]]
-                    for _ in range(2)
-                ]
+                sides = [kinds[: chance.randint(1, 3)] for _ in range(2)]
+                return {"sides": [[{"op": "call", **self.call(fn)} for fn in s] for s in sides]}
             case "lock":
-                step |= {"key": "desk", "ms": chance.choice((500, 30_000)), "spec": self.spec()}
-                step["release"] = chance.random() < 0.7
-        return step
+                waits = chance.choice((500, 30_000))
+                release = chance.random() < 0.7
+                return {"key": "desk", "ms": waits, "spec": self.spec(), "release": release}
+        return {}
+
+    def _child(self, op: str, depth: int) -> dict[str, Any]:
+        story = self.story(depth + 1)
+        if op == "child":
+            return {"story": story}
+        self._children += 1
+        policy = self.chance.choice(("terminate", "abandon", "request_cancel"))
+        self.features[f"close policy {policy}"] += 1
+        return {"id": f"child{self._children}", "story": story, "policy": policy}
 
     def story(self, depth: int = 0) -> dict[str, Any]:
         """The input of a workflow."""
@@ -147,17 +171,14 @@ def draw(chance: random.Random) -> Plan:
     """Draw the scenario of a seed."""
     writer = Writer(chance)
     writer.ids = [f"w{n}" for n in range(chance.randint(2, 5))]
-    workers = [
-        {"role": "all", "cache": chance.choice((1000, 1000, 2, 0))} for _ in range(2)
-    ]
+    workers = [{"role": "all", "cache": chance.choice((1000, 1000, 2, 0))} for _ in range(2)]
     if chance.random() < 0.2:
         workers[0]["role"], workers[1]["role"] = "workflow", "activity"
         workers.append({"role": "all", "cache": 1000})
     clients: list[list[Op]] = [[], []]
     for workflow in writer.ids:
         clients[chance.randrange(2)] += _life(writer, workflow)
-    for ops in clients:
-        ops += _more(writer)
+    clients = [ops + list(_more(writer)) for ops in clients]
     return Plan(
         partitions=chance.choice((1, 1, 2, 4)),
         lease_ms=chance.choice((2000, 3000, 6000)),
@@ -190,14 +211,15 @@ def _life(writer: Writer, workflow: str) -> list[Op]:
     return [Op("start", workflow, chance.uniform(0, 0.3), how)]
 
 
-def _more(writer: Writer) -> list[Op]:
+def _more(writer: Writer) -> Iterator[Op]:
     """What a client does to the workflows, in some order."""
-    return list(_draw_more(writer))
-
-
-def _draw_more(writer: Writer) -> Iterator[Op]:
     chance = writer.chance
-    kinds = ["signal"] * 5 + ["burst"] * 4 + ["update"] * 3 + ["query", "cancel", "cancel", "terminate", "job", "again"]
+    kinds = (
+        ["signal"] * 5
+        + ["burst"] * 4
+        + ["update"] * 3
+        + ["query", "cancel", "cancel", "terminate", "job", "again"]
+    )
     for _ in range(chance.randint(4, 10)):
         kind, target = chance.choice(kinds), chance.choice(writer.ids)
         pause = chance.choice((0.0, 0.0, chance.uniform(0, 0.3), chance.uniform(0, 2)))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.simulation.mutations import MUTATIONS, Mutation, hunt
 from tests.simulation.seeds import server_of_our_own
 from tests.simulation.wire import Server

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tools import figures
+
 from tests.simulation.seeds import Sum, play, report, server_of_our_own, timed, version
 from tests.simulation.wire import Server
 from tests.simulation.world import World
-from tools import figures
 
 ROOT = Path(__file__).parents[2]
 CHUNK = 25

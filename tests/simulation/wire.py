@@ -1,4 +1,4 @@
-"""The one thing outside: a real server, asked synchronously, and what it tells of its own accord."""
+"""The one thing outside: a real server, asked synchronously, and what it tells unasked."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import hiredis
 from redis._parsers.base import BaseParser
 from redis.connection import parse_url
 
+from luaflow.store.link import pack
+
 Command = Sequence[Any]
 ENDED = b"simulation-ended"
 """Published behind each batch: whatever was published in it came before."""
@@ -22,7 +24,7 @@ class _Wire:
     """A connection of blocking calls."""
 
     def __init__(self, url: str) -> None:
-        settings = parse_url(url)
+        settings = dict(parse_url(url))  # type: ignore[no-untyped-call]
         if "path" in settings:
             self._socket = socket.socket(socket.AF_UNIX)
             self._socket.connect(str(settings["path"]))
@@ -30,7 +32,7 @@ class _Wire:
             where = (str(settings["host"]), int(settings["port"]))
             self._socket = socket.create_connection(where)
         self._reader = hiredis.Reader(
-            replyError=BaseParser.parse_error,  # type: ignore[no-untyped-call]
+            replyError=BaseParser.parse_error,
         )
 
     def send(self, data: bytes) -> None:
@@ -64,22 +66,22 @@ class Server:
         self._told = _Wire(url)
         self.ask(("CONFIG", "SET", "notify-keyspace-events", "Etgl"))
         channels = (ENDED, *(f"__keyevent@0__:{name}" for name in WATCHED))
-        self._told.send(hiredis.pack_command(("SUBSCRIBE", *channels)))
-        self._told.send(hiredis.pack_command(("PSUBSCRIBE", "lf:*")))
+        self._told.send(pack(("SUBSCRIBE", *channels)))
+        self._told.send(pack(("PSUBSCRIBE", "lf:*")))
         for _ in range(len(channels) + 1):
             self._told.receive()
-        self._end = hiredis.pack_command(("PUBLISH", ENDED, b""))
+        self._end = pack(("PUBLISH", ENDED, b""))
 
     def ask(self, *commands: Command) -> list[Any]:
         """Answers to commands of the simulation itself; what they make happen is not told."""
-        self._wire.send(b"".join(hiredis.pack_command(tuple(c)) for c in commands))
+        self._wire.send(b"".join(pack(tuple(c)) for c in commands))
         return [self._wire.receive() for _ in commands]
 
     def run(
         self, first: Sequence[Command], commands: Sequence[Command]
     ) -> tuple[list[Any], list[tuple[bytes, bytes]], set[str]]:
         """Answers to ``commands`` (``first`` go before), (channel, message) pairs, changed keys."""
-        packed = [hiredis.pack_command(tuple(c)) for c in (*first, *commands)]
+        packed = [pack(tuple(c)) for c in (*first, *commands)]
         self._wire.send(b"".join((*packed, self._end)))
         answers = [self._wire.receive() for _ in range(len(packed) + 1)]
         told: list[tuple[bytes, bytes]] = []

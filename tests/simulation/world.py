@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import logging
 import random
@@ -176,7 +177,7 @@ class World:
         await self._as(self._new("setup"), self._set_up())
         self.net.weather = self.weather
         for n, how in enumerate(self.plan.workers):
-            self._begin(f"worker{n}", lambda actor, how=how: self._worker(actor, how))
+            self._begin(f"worker{n}", functools.partial(self._worker, how=how))
         for n in range(self.plan.schedulers):
             self._begin(f"scheduler{n}", self._scheduler)
         clients = [self._client(n) for n in range(len(self.plan.clients))]
@@ -296,25 +297,31 @@ class World:
         if verb != "killed":
             net.faults[what] += 1
             self._note(actor, f"fault: {what}")
-        match what:
-            case "worker killed" | "scheduler killed":
-                assert actor
+        if actor is not None:
+            self._strike_actor(actor, verb)
+        else:
+            self._strike_server(what)
+
+    def _strike_actor(self, actor: Actor, verb: str) -> None:
+        seconds = self.plan.lease_ms / 1000 * self._chance.uniform(0.3, 3)
+        match verb:
+            case "killed":
                 self.kill(actor)
-            case "worker frozen" | "scheduler frozen" | "client frozen":
-                assert actor
+            case "frozen":
                 actor.frozen = True
-                net.later(self.plan.lease_ms / 1000 * chance.uniform(0.3, 3), self._thaw, actor)
-            case "worker cut off":
-                assert actor
-                net.cut_off(actor, self.plan.lease_ms / 1000 * chance.uniform(0.3, 3))
-            case "worker stopped":
-                assert actor
+                self.net.later(seconds, self._thaw, actor)
+            case "cut off":
+                self.net.cut_off(actor, seconds)
+            case "stopped":
                 self._stops[actor].set()
+
+    def _strike_server(self, what: str) -> None:
+        net, chance = self.net, self._chance
+        match what:
             case "server restarted":
                 net.restart()
             case "replica behind":
-                prefix = chance.choice([meta.removesuffix("meta") for meta in net.metas])
-                net.keep_copy(prefix)
+                net.keep_copy(chance.choice([m.removesuffix("meta") for m in net.metas]))
             case "failed over":
                 net.fail_over()
                 self._lost_at = net.server_ms
@@ -351,7 +358,7 @@ class World:
                 continue
             if not healed:
                 healed = True
-                # a clock that went back is set right: else what was dated before would take its hour
+                # a clock that went back is set right: else old dates would take their hour
                 self.net.jump(max(0, self.net.furthest_ms - self.net.server_ms))
                 since = now
             if all(c.done() for c in clients) and not self._open():
@@ -395,7 +402,9 @@ class World:
         found += [f"{t.op.kind} {t.op.target}" for t in self.told if t.outcome == "open"]
         for prefix in self._prefixes():
             for name in ("timers", "leases"):
-                found.append(str(self._server.ask(("ZRANGE", prefix + name, 0, -1, "WITHSCORES"))[0]))
+                found.append(
+                    str(self._server.ask(("ZRANGE", prefix + name, 0, -1, "WITHSCORES"))[0])
+                )
             (keys,) = self._server.ask(("KEYS", f"{prefix}run:*"))
             for key in keys:
                 (flat,) = self._server.ask(("HGETALL", key))
@@ -406,7 +415,9 @@ class World:
         return "\n  ".join(found)
 
     def _check(self, outcome: Outcome) -> None:
-        verdict = Verdict(self._direct, self.told, self.traces, fresh=self._altered, lost_at=self._lost_at)
+        verdict = Verdict(
+            self._direct, self.told, self.traces, fresh=self._altered, lost_at=self._lost_at
+        )
         outcome.problems += verdict.problems()
         outcome.histories = verdict.digest
         for run in verdict.runs.values():
