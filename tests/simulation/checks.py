@@ -303,7 +303,7 @@ class Verdict:
             return
         for entry, step in zip(result["log"], steps, strict=True):
             pairs = [(entry, step["spec"])] if "spec" in step else []
-            if step["op"] == "all":
+            if step["op"] in {"all", "chain"}:
                 pairs = list(zip(entry["all"], step["specs"], strict=True))
             wrong = [(e, s) for e, s in pairs if e.get("v", s["v"]) != s["v"]]
             if wrong or (step["op"] == "side" and entry["v"] != step["value"]):

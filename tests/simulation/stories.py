@@ -92,17 +92,21 @@ class Writer:
     def step(self, depth: int) -> dict[str, Any]:
         """One step of a story."""
         chance = self.chance
-        ops = ["call"] * 5 + [
-            "all",
-            "race",
-            "sleep",
-            "take",
-            "take",
-            "poll",
-            "self",
-            "send",
-            "side",
-        ]
+        ops = (
+            ["call"] * 3
+            + ["chain"] * 3
+            + [
+                "all",
+                "race",
+                "sleep",
+                "take",
+                "take",
+                "poll",
+                "self",
+                "send",
+                "side",
+            ]
+        )
         ops += ["version", "attrs", "fork", "lock"]
         if depth < 1:
             ops += ["child", "spawn", "again", "again"]
@@ -131,6 +135,9 @@ class Writer:
         match op:
             case "call":
                 return self.call()
+            case "chain":
+                # at once, one after the other: each is a fused step
+                return {"specs": [{"v": self.value()} for _ in range(chance.randint(3, 6))]}
             case "all":
                 specs = [self.spec() for _ in range(chance.randint(2, 4))]
                 return {"fn": "app:work", "specs": specs}

@@ -105,8 +105,8 @@ class World:
         self._server = server
         self._say = say
         self._chance = random.Random(f"world {seed}")
-        self.plan: Plan = draw(random.Random(f"plan {seed}"))
-        self.weather = Weather.of(random.Random(f"weather {seed}"))
+        self.plan = self.plan_of(seed)
+        self.weather = self.weather_of(seed)
         self._loop = SimLoop(MOST_STEPS)
         self.net = Network(self._loop, server, random.Random(f"network {seed}"), self._note)
         self.net.kill = self.kill
@@ -122,6 +122,21 @@ class World:
         self._ending = False
         self._lost_at: int | None = None
         self._loop.set_exception_handler(self._unhandled)
+
+    @staticmethod
+    def plan_of(seed: int) -> Plan:
+        """What is to happen in a seed."""
+        return draw(random.Random(f"plan {seed}"))
+
+    @staticmethod
+    def weather_of(seed: int) -> Weather:
+        """What goes wrong in a seed."""
+        return Weather.of(random.Random(f"weather {seed}"))
+
+    @classmethod
+    def fails_over(cls, seed: int) -> bool:
+        """Whether a partition loses what was acknowledged."""
+        return any(what == "failed over" for _, what in cls.weather_of(seed).world)
 
     # -- what is told of it ----------------------------------------------------------------------
 

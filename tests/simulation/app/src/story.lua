@@ -23,6 +23,14 @@ function steps.call(_, step)
     return seen(caller(step):call(step.fn, step.spec))
 end
 
+function steps.chain(_, step)
+    local found = {}
+    for i, spec in ipairs(step.specs) do
+        found[i] = seen(funcs.call("app:work", spec))
+    end
+    return { all = found }
+end
+
 function steps.all(_, step)
     local futures, found = {}, {}
     for i, spec in ipairs(step.specs) do
