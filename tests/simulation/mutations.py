@@ -118,16 +118,19 @@ MUTATIONS = [
             replaced(Execution, "_feed_outcome", _locals_at_once),
             replaced(Execution, "_replay_locals", _rest_of_locals),
         ),
+        light=True,
     ),
     Mutation(
         "a close is accepted over messages",
         "5.3",
         mutant("commit", "if closing and messages > 0 then", "if false then"),
+        light=True,
     ),
     Mutation(
         "unread messages are lost at continue-as-new",
         "5.3",
         mutant("continue_as_new", "for i = rest, rest + carried - 1 do", "for i = 1, 0 do"),
+        light=True,
     ),
     Mutation(
         "late messages are lost at continue-as-new",
@@ -154,11 +157,13 @@ MUTATIONS = [
         "a repeated commit is not recognised",
         "5.1",
         mutant("includes/decide", "if r.cid == cid then", "if false then"),
+        light=True,
     ),
     Mutation(
         "a commit leaves news without a task",
         "5.1",
         mutant("commit", "local keep = r.news > 0 or", "local keep ="),
+        light=True,
     ),
     Mutation(
         "the epoch is not raised by a new primary",
@@ -181,11 +186,13 @@ MUTATIONS = [
                 rcall('PEXPIRE', sess_key, 600000)""",
             ),
         ),
+        light=True,
     ),
     Mutation(
         "a repeated signal is written again",
         "5.10",
         mutant("message", "if repeated() then return { 'ok', 0 } end\n", "\n"),
+        light=True,
     ),
     Mutation(
         "a repeated start is judged like a second one",
@@ -248,6 +255,7 @@ MUTATIONS = [
             "",
             ("includes/close", "  r.task, r.status = '', status", "  r.status = status"),
         ),
+        light=True,
     ),
     Mutation(
         "a run ends twice",
@@ -258,6 +266,7 @@ MUTATIONS = [
             "if false then",
             ("end_run", "if repeated() then return { 'ok', 0 } end", ""),
         ),
+        light=True,
     ),
     Mutation(
         "any token may end an attempt",
@@ -267,6 +276,7 @@ MUTATIONS = [
             "return a.token == token and (a.state == 'r' or a.state == 'c')",
             "return true",
         ),
+        light=True,
     ),
     Mutation(
         "a fused step's tokens are not compared",
@@ -299,11 +309,13 @@ MUTATIONS = [
             "  if due < math.huge then\n    set_lease",
             "  if due < 0 then\n    set_lease",
         ),
+        light=True,
     ),
     Mutation(
         "a task that was taken has no lease",
         "5.1",
         mutant("includes/lend", "  set_lease('w|' .. run_id, due)\n", "\n"),
+        light=True,
     ),
     Mutation(
         "a sticky task waits for its worker for ever",

@@ -163,7 +163,6 @@ class World:
         root.handlers = [self._crashes, *(handlers if self._say else ())]
         try:
             with virtual(self._loop.time, self.seed, self.net.make):
-                asyncio.set_event_loop(self._loop)
                 try:
                     self._loop.run_until_complete(self._main(outcome))
                 except Stuck as error:
@@ -467,7 +466,6 @@ class World:
             with contextlib.suppress(RuntimeError):  # one that would wait at its end
                 coroutine.close()
         self._loop.every_task.clear()
-        asyncio.set_event_loop(None)
         self._loop.close()
 
 
