@@ -235,15 +235,19 @@ class Verdict:
             yield f"I6 {run.name}: of {cancels} requests to cancel some are not in the next run"
 
     def _chains(self) -> list[list[Run]]:
-        """Runs by the chain they belong to, each in order."""
+        """Runs that continue each other as new, in order.
+
+        One that is tried again begins with nothing, and says to itself what the first one did.
+        """
         found = []
-        followers = {run.next for run in self.runs.values() if run.next}
+        again = "continued_as_new"
+        followers = {run.next for run in self.runs.values() if run.status == again}
         for run in self.runs.values():
             if run.id in followers:
                 continue
             chain = [run]
-            while (following := self.runs.get(chain[-1].next)) is not None:
-                chain.append(following)
+            while chain[-1].status == again and chain[-1].next in self.runs:
+                chain.append(self.runs[chain[-1].next])
             found.append(chain)
         return found
 
@@ -269,9 +273,6 @@ class Verdict:
         if any(n > 1 for n in Counter(taken + left).values()):
             yield f"I6 {name}: signals taken {taken}, left {left}: some twice"
         for i, run in enumerate(chain):
-            # (a run that is tried again begins with nothing)
-            if any(r.status != "continued_as_new" for r in chain[:i]):
-                break
             if i:
                 so_far, _ = self._taken(chain[: i + 1])
                 mine, _ = self._taken(chain[i : i + 1])

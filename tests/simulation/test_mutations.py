@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,20 @@ from tests.simulation.seeds import server_of_our_own
 from tests.simulation.wire import Server
 
 LIGHT = [m for m in MUTATIONS if m.light]
+
+
+pytestmark = [
+    # what a killed actor left half done ends with it
+    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    """What is left of dead actors goes here, and not in another test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")

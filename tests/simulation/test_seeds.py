@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -27,6 +28,20 @@ with server_of_our_own(Path(sys.argv[1]) if sys.argv[1] else None) as server:
     for seed, digest in play(range(6), server).digests.items():
         print(seed, digest)
 """
+
+
+pytestmark = [
+    # what a killed actor left half done ends with it
+    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    """What is left of dead actors goes here, and not in another test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import hashlib
 import logging
 import random
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -450,6 +451,13 @@ class World:
             if not task.done():
                 task.cancel()
         self.net.closed = True
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # coroutines that never began
+            self._end_tasks()
+        self._loop.every_task.clear()
+        self._loop.close()
+
+    def _end_tasks(self) -> None:
         for _ in range(200):
             left = asyncio.all_tasks(self._loop)
             if not left:
@@ -465,8 +473,6 @@ class World:
             assert coroutine is not None
             with contextlib.suppress(RuntimeError):  # one that would wait at its end
                 coroutine.close()
-        self._loop.every_task.clear()
-        self._loop.close()
 
 
 async def _open_store() -> Store:
