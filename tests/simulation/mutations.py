@@ -112,6 +112,7 @@ MUTATIONS = [
         "a cached coroutine is used over another worker's decision",
         "5.1",
         mutant("take_workflow", "cached_cid ~= '' and cached_cid == r.cid", "cached_cid ~= ''"),
+        seed=30,
     ),
     Mutation(
         "local results are fed before the batch",
@@ -328,6 +329,7 @@ MUTATIONS = [
         "a gap in an outbox is applied",
         "5.6",
         mutant("includes/arrival", "  return 'gap'\n", "  return nil\n"),
+        seed=30,
     ),
     Mutation(
         "the mark of what arrived is ignored",
