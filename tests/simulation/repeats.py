@@ -27,10 +27,26 @@ class Repeats:
         self.problems: list[str] = []
         self.seen = 0
         self._done: set[tuple[str, ...]] = set()
+        self._failed_over = False
+        self._messages: dict[tuple[bytes, ...], tuple[Any, ...]] = {}
         self._last: dict[str, str] = {}
+
+    def _look_at_number(self, name: str, command: Sequence[bytes]) -> None:
+        """Two messages of one pair of partitions never have one number under one epoch (5.6)."""
+        fields = (field.partition(":")[0] for field in scripts.load(name).args)
+        found = dict(zip(fields, command[3 + int(command[2]) :], strict=False))
+        if "number" not in found or "body" not in found:
+            return
+        stamp = (found["sender"], found["sender_epoch"], found["number"], command[3])
+        message = (name, found.get("seq"), found["body"])
+        other = self._messages.setdefault(stamp, message)
+        if self._failed_over and other != message and other[0] == name:
+            self.problems.append(f"after a fail-over {message} has the number {stamp} of {other}")
 
     def look(self, name: str, command: Sequence[bytes], answer: Any) -> None:
         """Look at one call of the script ``name``."""
+        if name.startswith("deliver_"):
+            self._look_at_number(name, command)
         named = NAMED_BY.get(name)
         if named is None or not isinstance(answer, list):
             return
@@ -56,5 +72,6 @@ class Repeats:
 
     def forget(self) -> None:
         """A fail-over lost some of what was done."""
+        self._failed_over = True
         self._done.clear()
         self._last.clear()
