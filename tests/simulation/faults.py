@@ -63,6 +63,6 @@ class Weather:
         if chance.random() < 0.08:
             # the one fault that loses what was acknowledged: what is left is checked, no more
             at = chance.uniform(0.2, 1.5)
-            found.world += [(at, "replica behind"), (at + chance.uniform(0.1, 1.5), "failed over")]
+            found.world += [(at, "replica behind"), (at + chance.uniform(0.5, 5), "failed over")]
             found.world.sort()
         return found

@@ -35,10 +35,8 @@ class Repeats:
         """Two messages of one pair of partitions never have one number under one epoch (5.6)."""
         fields = (field.partition(":")[0] for field in scripts.load(name).args)
         found = dict(zip(fields, command[3 + int(command[2]) :], strict=False))
-        if "number" not in found or "body" not in found:
-            return
         stamp = (found["sender"], found["sender_epoch"], found["number"], command[3])
-        message = (name, found.get("seq"), found["body"])
+        message = (name, *(found.get(field) for field in ("seq", "body", "started", "member")))
         other = self._messages.setdefault(stamp, message)
         if self._failed_over and other != message and other[0] == name:
             self.problems.append(f"after a fail-over {message} has the number {stamp} of {other}")

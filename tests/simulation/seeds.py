@@ -76,7 +76,7 @@ class Sum:
         self.digests[outcome.seed] = f"{outcome.digest} {outcome.histories}"
 
     def missing(self) -> list[str]:
-        """What happened too rarely for the batch to mean anything: once in 100 seeds, at least."""
+        """What happened too rarely for the batch to mean anything; a part of a batch may lack some."""
         least = max(1, self.seeds // 100)
         found = [f"{kind} ({self.faults[kind]} times)" for kind in (*WIRE, *WORLD)]
         found = [
@@ -84,7 +84,11 @@ class Sum:
             for text, kind in zip(found, (*WIRE, *WORLD), strict=True)
             if self.faults[kind] < least
         ]
-        found += [f"{e} ({self.events[e]} times)" for e in EVENTS if self.events[e] < least]
+        found += [
+            f"{e} ({self.events[e]} times)"
+            for e in EVENTS
+            if self.events[e] < max(1, self.seeds // 200)
+        ]
         done = sum(n for what, n in self.told.items() if what.endswith(" ok"))
         unknown = sum(n for what, n in self.told.items() if what.endswith(" unknown"))
         if unknown > done / 10:
