@@ -76,7 +76,7 @@ class Sum:
         self.digests[outcome.seed] = f"{outcome.digest} {outcome.histories}"
 
     def missing(self) -> list[str]:
-        """What happened too rarely for the batch to mean anything; a part of a batch may lack some."""
+        """What happened too rarely for the batch to mean anything."""
         least = max(1, self.seeds // 100)
         found = [f"{kind} ({self.faults[kind]} times)" for kind in (*WIRE, *WORLD)]
         found = [
