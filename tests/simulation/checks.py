@@ -235,18 +235,14 @@ class Verdict:
             yield f"I6 {run.name}: of {cancels} requests to cancel some are not in the next run"
 
     def _chains(self) -> list[list[Run]]:
-        """Runs that continue each other as new, in order.
-
-        One that is tried again begins with nothing, and says to itself what the first one did.
-        """
+        """Runs that follow each other under one workflow id, in order."""
         found = []
-        again = "continued_as_new"
-        followers = {run.next for run in self.runs.values() if run.status == again}
+        followers = {run.next for run in self.runs.values() if run.next}
         for run in self.runs.values():
             if run.id in followers:
                 continue
             chain = [run]
-            while chain[-1].status == again and chain[-1].next in self.runs:
+            while chain[-1].next in self.runs:
                 chain.append(self.runs[chain[-1].next])
             found.append(chain)
         return found
@@ -270,9 +266,20 @@ class Verdict:
     def _of_chain(self, chain: Sequence[Run]) -> Iterator[str]:
         name = chain[0].name
         taken, left = self._taken(chain)
-        if any(n > 1 for n in Counter(taken + left).values()):
+        again = any(r.next and r.status != "continued_as_new" for r in chain)
+        # (what is tried again says to itself what it said before)
+        own = {
+            e.body["input"][0]
+            for r in chain
+            for e in r.of("WorkflowExecutionSignaled")
+            if again and "from" in e.body
+        }
+        if any(n > 1 and v not in own for v, n in Counter(taken + left).items()):
             yield f"I6 {name}: signals taken {taken}, left {left}: some twice"
         for i, run in enumerate(chain):
+            # (a run that is tried again has taken nothing yet)
+            if any(r.status != "continued_as_new" for r in chain[:i]):
+                break
             if i:
                 so_far, _ = self._taken(chain[: i + 1])
                 mine, _ = self._taken(chain[i : i + 1])
