@@ -278,6 +278,7 @@ MUTATIONS = [
             "if not a or a.token ~= ARGV[i + 1] or (a.state ~= 'r' and a.state ~= 'c') then",
             "if false then",
         ),
+        seed=160,
     ),
     Mutation(
         "an activity that runs is taken again under the same number",
