@@ -9,7 +9,7 @@ WORKERS ?= 2
 SECOND_SERVER ?= $(shell command -v redis-server)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-heavy test-second-server test-topologies check fix lock topologies chaos bench clean
+.PHONY: help setup demo test test-all test-heavy test-second-server test-topologies check fix lock topologies chaos sim bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +95,10 @@ chaos: setup ## Real processes under faults for MINUTES: FAULTS, SEED, RUNS, FSY
 
 bench: setup ## Measure throughput and latency
 	$(BIN)/python bench/run.py
+
+SEEDS ?= 0-999
+sim: setup ## Play seeds of the simulation, SEEDS=0-999 (docs/simulation.md)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --figures
 
 clean: ## Delete everything that was made here
 	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage coverage.xml htmlcov

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import orjson
 
 from luaflow.archive import find_archived
-from luaflow.domain.events import AUTO_UPGRADE, NEWS, STARTED, Event
+from luaflow.domain.events import AUTO_UPGRADE, CLOSING, NEWS, STARTED, Event
 from luaflow.domain.sealed import check_open
 from luaflow.errors import LuaflowError
 from luaflow.lua.vm import Activation, ActivationFault
@@ -128,6 +128,9 @@ class Asks(Service):
                 execution.replay(stretch)
                 news = (e for e in stretch if e.type in NEWS or e.type == STARTED)
                 unseen = [e for e in (*unseen, *news) if e.id > execution.upto]
+                # what a closed run never decided it will never decide: it is asked as it ended
+                if stretch and stretch[-1].type in CLOSING:
+                    unseen = []
             if store.confirms:  # the answer rests on what was read (design 5.5)
                 await store.confirmed(route.partition)
             if any(e.id <= length for e in unseen):
