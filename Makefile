@@ -9,7 +9,7 @@ WORKERS ?= 2
 SECOND_SERVER ?= $(shell command -v redis-server)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-heavy test-second-server check fix lock bench clean
+.PHONY: help setup demo test test-all test-heavy test-second-server check fix lock fuzz upgrade bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,12 @@ lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --group dev --extra cli --extra crypto --extra fast --extra http --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --quiet \
 	  --custom-compile-command "make lock" -o requirements.lock
+
+fuzz: setup ## Feed hostile inputs to everything that reads; MINUTES=5 by default
+	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),5)
+
+upgrade: setup ## Run the last release and this tree together; MINUTES=5 by default
+	UPGRADE_SECONDS=$$(( $(or $(MINUTES),5) * 30 )) $(PYTEST) -n 0 -m heavy tests/upgrade
 
 bench: setup ## Measure throughput and latency
 	$(BIN)/python bench/run.py
