@@ -11,11 +11,9 @@ from tests.corpus.choosing import choose, keep
 from tests.corpus.files import FOLDER, changed, histories, seal
 from tests.corpus.running import run_suites
 
-SUITES = ("tests/fundamentals", "tests/protocol", "tests/processes", "tests/modules")
-SUITES += (
-    "tests/reference",
-    "tests/web",
-    "tests/cli/test_cli_asking.py",
+SUITES = (
+    *("tests/fundamentals", "tests/protocol", "tests/processes", "tests/modules"),
+    *("tests/reference", "tests/web", "tests/cli/test_cli_asking.py"),
     "tests/corpus/test_scenes.py",
 )
 

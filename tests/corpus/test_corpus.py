@@ -89,7 +89,7 @@ def test_it_has_every_event_and_every_module(corpus: dict[str, Stored]) -> None:
     """No event that code sees or makes is missing, nor a module that code may require."""
     types = {event.type for stored in corpus.values() for event in stored.events}
     assert types >= (MESSAGES | REST | set(CLOSING) | set(_OPS))
-    modules = set()
+    modules: set[str] = set()
     for name in {stored.header["bundle"] for stored in corpus.values()}:
         for chunk in read_bundle(name).chunks.values():
             modules.update(chunk.modules)

@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz [target…] --inputs N | --minutes M``: hostile input, kept where it hurts."""
+"""``python -m tests.fuzz [target…] --inputs N | --minutes M``: hostile input of every kind."""
 
 from __future__ import annotations
 

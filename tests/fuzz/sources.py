@@ -22,7 +22,7 @@ REGISTRIES = tuple(
     path.read_bytes()
     for path in sorted(
         [*ROOT.glob("examples/**/*.yaml"), *ROOT.glob("tests/*/app/**/*.yaml")],
-        key=lambda path: str(path),
+        key=str,
     )
 )
 EXAMPLES = tuple(

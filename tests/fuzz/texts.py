@@ -207,13 +207,17 @@ class Options(Target):
         found = values.loads(data)
         for read in (
             lambda: options.parse_activity_options("app:x", found),
-            lambda: options.parse_start_options(found)[0].fields(),
+            lambda: _start_fields(found),
             lambda: options.parse_start_options(found, child=True),
         ):
             try:
                 read()
             except InvalidArgument:
                 continue
+
+
+def _start_fields(found: object) -> object:
+    return options.parse_start_options(found)[0].fields()
 
 
 class Values(Target):
