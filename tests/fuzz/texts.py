@@ -205,11 +205,12 @@ class Options(Target):
     def run(self, data: bytes) -> None:
         """Read them as those of an activity, a start, a child."""
         found = values.loads(data)
-        for read in (
+        reads: tuple[Callable[[], object], ...] = (
             lambda: options.parse_activity_options("app:x", found),
             lambda: _start_fields(found),
             lambda: options.parse_start_options(found, child=True),
-        ):
+        )
+        for read in reads:
             try:
                 read()
             except InvalidArgument:
