@@ -9,7 +9,7 @@ WORKERS ?= 2
 SECOND_SERVER ?= $(shell command -v redis-server)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-heavy test-second-server test-topologies check fix lock topologies chaos sim bench clean
+.PHONY: help setup demo test test-all test-heavy test-second-server test-topologies check fix lock topologies chaos sim fuzz upgrade bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,12 @@ CHAOS := $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED)) $(if $(
 
 chaos: setup ## Real processes under faults for MINUTES: FAULTS, SEED, RUNS, FSYNC, SERVER, AT_ONCE, DATA
 	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(CHAOS)
+
+fuzz: setup ## Feed hostile inputs to everything that reads, for MINUTES
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
+upgrade: setup ## Run the last release and this tree together, for MINUTES
+	UPGRADE_SECONDS=$$(( $(MINUTES) * 30 )) $(PYTEST) -n 0 -m heavy tests/upgrade
 
 bench: setup ## Measure throughput and latency
 	$(BIN)/python bench/run.py

@@ -1,4 +1,4 @@
-"""``python -m tests.corpus``: record histories of a commit's code, seal new files, check old ones."""
+"""``python -m tests.corpus``: record histories of a commit, seal new files, check old ones."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from tests.corpus.choosing import choose, keep
 from tests.corpus.files import FOLDER, changed, histories, seal
 from tests.corpus.running import run_suites
 
-SUITES = ("tests/fundamentals", "tests/protocol", "tests/processes", "tests/modules")
-SUITES += ("tests/reference", "tests/web", "tests/cli/test_cli_asking.py")
+SUITES = (
+    *("tests/fundamentals", "tests/protocol", "tests/processes", "tests/modules"),
+    *("tests/reference", "tests/web", "tests/cli/test_cli_asking.py"),
+    "tests/corpus/test_scenes.py",
+)
 
 
 def main() -> int:
@@ -30,7 +33,7 @@ def main() -> int:
     if asked.what == "record":
         with tempfile.TemporaryDirectory(prefix="luaflow-corpus-") as temporary:
             raw = asked.raw or run_suites(asked.commit, Path(temporary), asked.suites)
-            found = keep(choose(raw, asked.most), raw)
+            found = keep(choose(raw, asked.most), raw, print)
         print(f"{found} new histories, {len(histories())} in all; {seal()} files sealed")
     elif asked.what == "seal":
         print(f"{seal()} files sealed in {FOLDER / 'HASHES'}")

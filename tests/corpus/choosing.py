@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from tests.corpus.files import FOLDER, Stored, histories, read_bundle
 from tests.corpus.replaying import replayed
 
 LARGEST = 60_000
-"""Bytes of a history, with its bundle, beyond which it is not kept."""
+"""Bytes of a history, with its bundle, beyond which it is not kept, unless only it has an event."""
 
 
 class Candidate(NamedTuple):
@@ -49,7 +50,7 @@ def shape_of(stored: Stored) -> str:
 
 
 def choose(raw: Path, most: int) -> list[Candidate]:
-    """The smallest run of each shape that the corpus lacks, at most so many, fairly by suite.
+    """The smallest run of each shape that the corpus lacks, at most so many, fairly by test.
 
     Every module's claims (``tests/reference``) count as a shape of their own.
     """
@@ -62,19 +63,34 @@ def choose(raw: Path, most: int) -> list[Candidate]:
         shape = shape_of(stored)
         if "tests/reference" in stored.header["origin"]:
             shape = hashlib.sha256(f"{shape}{bundle.name}".encode()).hexdigest()[:8]
-        if size > LARGEST or shape in known:
+        if shape in known:
             continue
         if shape not in best or size < best[shape].size:
             best[shape] = Candidate(shape, size, path, stored)
-    return _fairly(list(best.values()), most)
+    found = sorted(best.values(), key=lambda c: (c.size, c.shape))
+    needed = _rare(found)
+    others = [c for c in found if c.size <= LARGEST and c not in needed]
+    return [*needed, *_fairly(others, most - len(needed))]
+
+
+def _rare(candidates: list[Candidate]) -> list[Candidate]:
+    """The smallest with each type of event."""
+    seen: set[str] = set()
+    found = []
+    for candidate in candidates:
+        types = {event.type for event in candidate.stored.events}
+        if not types <= seen:
+            seen |= types
+            found.append(candidate)
+    return found
 
 
 def _fairly(candidates: list[Candidate], most: int) -> list[Candidate]:
-    """Turn by turn from each suite, the smallest first."""
-    suites: defaultdict[str, list[Candidate]] = defaultdict(list)
-    for candidate in sorted(candidates, key=lambda c: (c.size, c.shape)):
-        suites[suite_of(candidate.stored)].append(candidate)
-    turns = itertools.zip_longest(*(suites[name] for name in sorted(suites)))
+    """Turn by turn from each test, in the order given: no test has all the room."""
+    tests: defaultdict[str, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        tests[candidate.stored.header["origin"]].append(candidate)
+    turns = itertools.zip_longest(*(tests[name] for name in sorted(tests)))
     return [c for turn in turns for c in turn if c is not None][:most]
 
 
@@ -83,7 +99,7 @@ def suite_of(stored: Stored) -> str:
     return Path(str(stored.header["origin"]).split("::")[0]).stem.removeprefix("test_")
 
 
-def keep(chosen: list[Candidate], raw: Path) -> int:
+def keep(chosen: list[Candidate], raw: Path, log: Callable[[str], None]) -> int:
     """Copy what was chosen into the corpus, if it replays here as where it ran. How many."""
     count = 0
     for part in ("histories", "bundles"):
@@ -96,10 +112,10 @@ def keep(chosen: list[Candidate], raw: Path) -> int:
                 header["namespace"], header["run_id"], events, bundle, Engine(source_of(bundle))
             )
         except LuaflowError as error:
-            print(f"left out {header['origin']}: {error}")
+            log(f"left out {header['origin']}: {error}")
             continue
         if asked != header["asked"]:
-            print(f"left out {header['origin']}: it asks for something else here")
+            log(f"left out {header['origin']}: it asks for something else here")
             continue
         name = f"{suite_of(candidate.stored)}-{candidate.shape}.hist"
         (FOLDER / "histories" / name).write_bytes(candidate.path.read_bytes())

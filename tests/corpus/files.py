@@ -10,8 +10,8 @@
 - ``asked``: a digest of what each decision asked for, in order (``replaying.digest_of``)
 
 Each further line is an event: id, ts, type and body, with tabs between; the body is the JSON that
-was stored, byte for byte (``history_size`` counts it). ``bundles/<name>.json`` is the stored content
-of a bundle; its name is the hash of it. ``HASHES`` lists the SHA-256 of every file.
+was stored, byte for byte (``history_size`` counts it). ``bundles/<name>.json`` is the stored
+content of a bundle; its name is the hash of it. ``HASHES`` lists the SHA-256 of every file.
 """
 
 from __future__ import annotations

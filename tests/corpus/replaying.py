@@ -25,7 +25,7 @@ class LoudRun(Run):
 
     __slots__ = ()
 
-    @property  # type: ignore[override]
+    @property
     def replaying(self) -> bool:
         """Whether to keep quiet: never."""
         return False

@@ -1,7 +1,7 @@
 """What either tree is asked to do, as a program: it imports the packages of that tree.
 
-``create URL NAMESPACE``: make a namespace and deploy the app. ``replay URL NAMESPACE``: replay every
-run; an object of what each decided, by run id. ``list URL NAMESPACE``: the statuses of all runs.
+``create URL NAMESPACE``: make a namespace and deploy the app. ``replay URL NAMESPACE``: replay
+every run; an object of what each decided, by run id. ``list URL NAMESPACE``: all statuses.
 """
 
 from __future__ import annotations
