@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections import OrderedDict
@@ -36,7 +37,8 @@ class Live:
     """A run in memory. ``cid`` is its last decision made here: what makes the coroutine valid.
 
     ``chances``: how often the cache passes it over before it has to leave. ``apart``: its engine is
-    one for suspects (``quarantine``), so it is not kept.
+    one for suspects (``quarantine``), so it is not kept. ``rest``: a task of the run waits until
+    the step under way has ended.
     """
 
     place: Place
@@ -51,6 +53,7 @@ class Live:
     results: list[Result] = field(default_factory=list)
     chances: int = 0
     apart: bool = False
+    rest: asyncio.Event | None = None
 
     @property
     def run_id(self) -> str:
@@ -67,6 +70,29 @@ class Live:
         if not self.dropped:
             self.dropped = True
             self.execution.run.close()
+            self._wake()
+
+    def release(self) -> None:
+        """No step of the run is under way any more."""
+        self.busy = False
+        self._wake()
+
+    def _wake(self) -> None:
+        if self.rest is not None:
+            self.rest.set()
+            self.rest = None
+
+    async def rested(self, seconds: float) -> bool:
+        """Wait until no step of the run is under way; False when that takes longer."""
+        if not self.busy or self.dropped:
+            return True
+        self.rest = self.rest or asyncio.Event()
+        try:
+            async with asyncio.timeout(seconds):
+                await self.rest.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def follow(self, events: Sequence[Event]) -> None:
         """Take notice of what past decisions set: attributes, memo, the ids of children."""

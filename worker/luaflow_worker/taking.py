@@ -6,7 +6,7 @@ import functools
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -65,6 +65,26 @@ class Taken(NamedTuple):
     events: list[Event]
     parent: str
     fails: int = 0
+
+
+def under_way(
+    cache: Cache, entries: Sequence[Entry], unsure: Container[str]
+) -> tuple[list[Entry], list[tuple[Entry, Live]]]:
+    """Part the tasks to take now from those of runs in memory that are busy, or named before.
+
+    A task can be read before the answer to the commit it follows, or while a fused step is made:
+    the coroutine is of use soon. The steps of ``unsure`` runs may take for ever.
+    """
+    named, now, later = set[str](), list[Entry](), list[tuple[Entry, Live]]()
+    for e in entries:
+        live = cache.get(e.run_id)
+        used = live is not None and not live.dropped and (live.busy or e.run_id in named)
+        if live is not None and used and e.run_id not in unsure:
+            later.append((e, live))
+        else:
+            now.append(e)
+        named.add(e.run_id)
+    return now, later
 
 
 def _busy(cache: Cache, run_id: str) -> Live | None:

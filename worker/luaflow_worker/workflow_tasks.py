@@ -26,15 +26,14 @@ from luaflow_worker.live import Cache, Clock, Live, Result
 from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.quarantine import Quarantine
+from luaflow_worker.refusals import Refusals
 from luaflow_worker.steps import Activities, Step, Sticky, names_in, news_behind, spell
-from luaflow_worker.taking import Entry, Taken, release, revive, take, taken_again
+from luaflow_worker.taking import Entry, Taken, release, revive, take, taken_again, under_way
 
 log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 0.1
 """What the decisions of one round may take together, before they are committed."""
-MAX_PLAIN_ONLY = 10_000
-"""Runs remembered after a refused fused step; forgetting them costs a refusal."""
 
 
 class WorkflowTasks:
@@ -70,7 +69,7 @@ class WorkflowTasks:
         self.active = 0
         self.freed = asyncio.Event()
         self._numbers = itertools.count(1)
-        self._plain_only: set[str] = set()
+        self._plain_only = Refusals()
         self._finished: list[Live] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -81,13 +80,24 @@ class WorkflowTasks:
         self.active += len(entries)
         self.spawn(self._handle(entries))
 
-    async def _handle(self, entries: Sequence[Entry]) -> None:
+    async def _handle(self, entries: Sequence[Entry], *, wait: bool = True) -> None:
+        if wait:
+            entries, later = under_way(self.cache, entries, self.locals.waiting)
+            for one in later:
+                self.spawn(self._handle_later(*one))
+            self._give_back(len(later))
         steps: list[Step] = []
         try:
             steps = await self._take(entries)
         finally:
             self._give_back(len(entries) - len(steps))
         await self._run(steps)
+
+    async def _handle_later(self, entry: Entry, live: Live) -> None:
+        """Take a task when the step of its run has ended; waits a lease at most, without a slot."""
+        rested = await live.rested(self._store.settings.lease_ms / 1000)
+        self.active += 1
+        await self._handle([entry], wait=rested)
 
     def _give_back(self, slots: int) -> None:
         self.active -= slots
@@ -100,8 +110,7 @@ class WorkflowTasks:
             self._store, self._worker, self.cache, entries, stale=self._let_go, free=self._free
         )
         # all of them at once: those at the end wait for the replays before them
-        for task in found:
-            self.taken[task.route.run_id] = (task.route, task.turn)
+        self.taken |= {task.route.run_id: (task.route, task.turn) for task in found}
         try:
             for task in found:
                 if self.quarantine.alone(task):
@@ -253,9 +262,7 @@ class WorkflowTasks:
         if verdict == "messages":
             return await self._decide_again(live)
         if step.fused and verdict != "closed":
-            if len(self._plain_only) >= MAX_PLAIN_ONLY:
-                self._plain_only.clear()  # runs that went on elsewhere never say so here
-            self._plain_only.add(live.run_id)
+            self._plain_only.note(live)
         return None
 
     def _accepted(self, step: Step, answer: list[Any], late: list[Event], at: float) -> Step | None:
@@ -272,7 +279,7 @@ class WorkflowTasks:
         if proposal.receivers:
             self._deliver(live.place.route.partition.number, proposal.receivers)
         if not keep:
-            self._plain_only.discard(live.run_id)
+            self._plain_only.decided(live.run_id, ended=decision.status != "wait")
         self._activities.settled(step.results)
         if decision.status != "wait":
             self._metrics.closed(live.place.type, proposal.status, live.length)
@@ -293,14 +300,14 @@ class WorkflowTasks:
         self.cache.put(live)
         if live.results:
             return self._fuse(live)
-        live.busy = False
+        live.release()
         return None
 
     def _fuse(self, live: Live) -> Step | None:
         results, live.results = live.results, []
-        if live.run_id in self._plain_only or live.plain:
+        if live.run_id in self._plain_only or live.plain or live.rest:  # a task waits: it is behind
             self._activities.finish(live, results)
-            live.busy = False
+            live.release()
             return None
         return Step(live, live.length, results)
 
@@ -331,26 +338,23 @@ class WorkflowTasks:
     # -- activities that ended later -------------------------------------------------------------
 
     def _activity_done(self, live: Live, result: Result) -> None:
-        if live.dropped or live.plain:
-            self._activities.finish(live, [result])
-            return
         live.results.append(result)
-        if live.run_id in self.locals.waiting:
-            self._report(live)  # nobody knows for how long
+        if live.dropped or live.plain or live.run_id in self.locals.waiting:
+            self._report(live)  # no step goes on with it, or nobody knows when
         elif not live.busy:  # else the step under way goes on with it
             self._free(live)
 
     def _report(self, live: Live) -> None:
         """Bring what its activities returned into the history the plain way."""
         results, live.results = live.results, []
-        if results:
-            self._activities.finish(live, results)
+        self._activities.finish(live, results)
 
     def _free(self, live: Live) -> None:
         """No step of the run is under way: go on with what its activities returned, if anything."""
-        live.busy = bool(live.results)
-        if not live.busy:
+        if not live.results:
+            live.release()
             return
+        live.busy = True
         if not self._finished:
             asyncio.get_running_loop().call_soon(self._go_on)
         self._finished.append(live)
@@ -378,17 +382,14 @@ class WorkflowTasks:
     async def _decision_failed(self, step: Step, fault: LuaflowError) -> None:
         live, turn = step.live, step.live.turn
         if live.engine.broken:
-            self._discard_engine(live)
+            # the engine failed (memory ran out inside it): nothing in it is kept
+            self._engines.discard(live.engine)
+            for other in self.cache:
+                if other.engine is live.engine and not other.busy:
+                    self._let_go(other)
         self._abandon(step)
         if not step.fused:
             await self._fail(live.place.route, live.place.type, turn, fault)
-
-    def _discard_engine(self, broken: Live) -> None:
-        """The engine failed (memory ran out inside it): nothing in it is kept."""
-        self._engines.discard(broken.engine)
-        for live in self.cache:
-            if live.engine is broken.engine and not live.busy:
-                self._let_go(live)
 
     async def _fail(self, route: Route, type: str, turn: int, fault: LuaflowError) -> None:
         log.error("workflow %s (run %s) is stuck: %s", route.workflow_id, route.run_id, fault)
