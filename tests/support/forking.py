@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -91,6 +92,7 @@ class Forks:
         if program is None:
             return self._fork_exec(*how)
         self._start()
+        program = program._replace(death=signal.SIGKILL)  # none outlives the tests
         return make(self._address, program, how)
 
 

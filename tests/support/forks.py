@@ -16,11 +16,10 @@ PROGRAMS = ("luaflow_cli.main", "luaflow_worker.cli", "luaflow_scheduler.cli")
 """The modules that a zygote can become."""
 # How our code has a child die with its parent: ``prctl`` and then ``python -m``.
 _TRAMPOLINE = re.compile(r"prctl\(1, (\d+)\).*sys\.argv\[2:\]", re.DOTALL)
-_DIE = 9
 
 
 class Program(NamedTuple):
-    """A command that is one of ours: what to run, and the signal at its parent's death."""
+    """A command that is one of ours: what to run, and the signal at its parent's death (or 0)."""
 
     module: str
     arguments: list[str]
@@ -31,7 +30,7 @@ def recognized(command: list[str]) -> Program | None:
     """The program that a command is, run as a module; None for any other command."""
     found = None
     if command[:2] == [sys.executable, "-m"]:
-        found = Program(command[2], command[3:], _DIE)
+        found = Program(command[2], command[3:], 0)
     elif command[:2] == [sys.executable, "-c"] and (how := _TRAMPOLINE.search(command[2])):
         found = Program(command[4], command[5:], int(how[1]))
     return found if found and found.module in PROGRAMS else None
