@@ -9,7 +9,7 @@ WORKERS ?= 2
 SECOND_SERVER ?= $(shell command -v redis-server)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-heavy test-second-server check fix lock topologies chaos bench clean
+.PHONY: help setup demo test test-all test-heavy test-second-server test-topologies check fix lock topologies chaos sim fuzz upgrade bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,7 @@ demo: setup ## Run the demo: an order workflow that survives crashes, on an embe
 test: setup ## Run the tests on the embedded server (a few minutes)
 	$(PYTEST) -n $(WORKERS) -m "not heavy" tests
 
-test-all: test test-heavy test-second-server ## Run all tests, also the long ones and on a second server
+test-all: test test-heavy test-second-server test-topologies ## Run all tests, also the long ones and on a second server
 
 test-heavy: setup
 	$(PYTEST) -n $(WORKERS) -m heavy tests
@@ -52,6 +52,15 @@ else ifneq ($(CI),)
 else
 	@echo "SKIPPED: the tests on a second server. Install redis-server, or name one: make test-all SECOND_SERVER=/path/to/redis-server"
 endif
+
+# A part of the suites, without the planted violations, on three times as many servers.
+ON_TOPOLOGIES := tests/store/test_client.py tests/store/test_relay.py tests/processes/test_calls.py \
+  tests/processes/test_bonds.py $(addprefix tests/protocol/test_,$(addsuffix .py,engine outbox partitions \
+  locks jobs queries updates retrying schedules))
+
+test-topologies: setup ## Run a part of the tests on Sentinel and on a cluster
+	LUAFLOW_TEST_TOPOLOGY=sentinel $(PYTEST) -n $(WORKERS) -m "not heavy" -k "not planted" $(ON_TOPOLOGIES)
+	LUAFLOW_TEST_TOPOLOGY=cluster $(PYTEST) -n $(WORKERS) -m "not heavy" -k "not planted" $(ON_TOPOLOGIES)
 
 check: setup ## Check style, types, imports, sizes, lock file, manifests, dashboards
 	$(BIN)/ruff check .
@@ -84,8 +93,18 @@ CHAOS := $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED)) $(if $(
 chaos: setup ## Real processes under faults for MINUTES: FAULTS, SEED, RUNS, FSYNC, SERVER, AT_ONCE, DATA
 	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(CHAOS)
 
+fuzz: setup ## Feed hostile inputs to everything that reads, for MINUTES
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
+upgrade: setup ## Run the last release and this tree together, for MINUTES
+	UPGRADE_SECONDS=$$(( $(MINUTES) * 30 )) $(PYTEST) -n 0 -m heavy tests/upgrade
+
 bench: setup ## Measure throughput and latency
 	$(BIN)/python bench/run.py
+
+SEEDS ?= 0-999
+sim: setup ## Play seeds of the simulation, SEEDS=0-999 (docs/simulation.md)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --figures
 
 clean: ## Delete everything that was made here
 	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage coverage.xml htmlcov

@@ -42,7 +42,7 @@ def exported() -> list[Metric]:
     for registry in (worker, scheduler, web):
         ServerFindings(registry, tuple)
     gauges = Gauges(cast("Any", None), cast("Any", None), scheduler)  # asks no server here
-    gauges._reading = Reading({}, 0, 0, 0, 0, 0, 0, 0, 0, aof_ok=True)  # noqa: SLF001 - as if it had
+    gauges._reading = Reading({}, 0, 0, 0, 0, 0, 0, 0, 0, aof_ok=True, bytes={})  # noqa: SLF001 - as if it had
     return [*_read("worker", worker), *_read("scheduler", scheduler), *_read("serve", web)]
 
 

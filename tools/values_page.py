@@ -41,6 +41,14 @@ RULES = f"""\
   false, true.
 - The `v` of an error has `kind`, `message`, `retryable` (true, false, or null: undecided) and,
   where there are any, `details` and `stack`.
+- `{{"$lf":"sealed","v":…}}` is a payload that was not opened
+  ([protect payloads](../guides/protect-payloads.md)): `c` is its codec (`zlib`, `aes-gcm`,
+  `zlib+aes-gcm`), `k` the key id, `n` the nonce and `d` the data in base64; where the data are in
+  an object store, `at`, `size` and `sha256` stand for `d`. `o` says for whose runs a schedule's was
+  sealed; `e`, which is never stored, why it could not be opened. Inputs are sealed one by one, memo
+  and context field by field. A failure is
+  `{{"kind":…,"message":…,"retryable":…,"sealed":…}}`: its real message, details and stack are in
+  there. In Python such a value is a `luaflow.domain.sealed.Sealed`, which can be passed on.
 - Refused, with the place in the value: integers beyond 64 bits (send them as text), nesting deeper
   than {values.MAX_DEPTH} levels, functions, threads, a table that contains itself.
 """

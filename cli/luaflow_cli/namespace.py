@@ -31,11 +31,28 @@ _SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--lease", {"metavar": "TIME", "help": "How long a worker may be silent: 10s."}),
     ("--sticky-timeout", {"metavar": "TIME", "help": "How long a task waits for its worker."}),
     ("--retention", {"metavar": "TIME", "help": "How long closed runs are kept: 168h."}),
+    (
+        "--retention-of",
+        {
+            "multiple": True,
+            "metavar": "OUTCOME=TIME",
+            "help": "Other than that: failed=720h; '': none.",
+        },
+    ),
+    ("--archive", {"metavar": "URL", "help": "Where runs go then: file:///path; '' ends it."}),
+    (
+        "--settle-after",
+        {"metavar": "TIME", "help": "Closed histories are packed after it; 0s: never."},
+    ),
     ("--payload-warn-bytes", {"type": int, "help": "Payloads above it are logged."}),
     ("--payload-max-bytes", {"type": int, "help": "Payloads above it are refused."}),
+    ("--codec", {"help": "none, zlib, aes-gcm or zlib+aes-gcm; read: plain from now on."}),
+    ("--payload-store", {"metavar": "URL", "help": "Where large payloads go: file:///folder."}),
+    ("--offload-bytes", {"type": int, "help": "Payloads above it go to the payload store."}),
+    ("--offload-max-bytes", {"type": int, "help": "Payloads above it are refused there."}),
 )
 _LEAST = {"lease": 1000}  # below a second the work of a worker that pauses is taken from it
-_TIMES = ("lease", "sticky_timeout", "retention")
+_TIMES = ("lease", "sticky_timeout", "retention", "settle_after")
 
 
 def _setting_options(function: F) -> F:
@@ -48,12 +65,19 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
     """The settings that options name, each within its bounds."""
     from luaflow.domain.durations import duration_ms
     from luaflow.errors import InvalidArgument
+    from luaflow.objects import open_objects
+    from luaflow.store.keeping import parse_rules
     from luaflow.store.namespaces import BOUNDS
 
     found: dict[str, Any] = {}
     for key, value in given.items():
-        if value is None:
+        if value is None or value == ():
             continue
+        if key == "retention_of":
+            found["retentions"] = parse_rules(dict(one.partition("=")[::2] for one in value if one))
+            continue
+        if key == "archive" and value:
+            open_objects(value)  # (refused here, and not by every scheduler)
         option = "--" + key.replace("_", "-")
         name, number, unit = key, value, ""
         if key in _TIMES:
@@ -86,7 +110,7 @@ def _with_link(work: Callable[[Linked], Awaitable[T]]) -> T:
 def _show(name: str, found: Any) -> None:
     from luaflow_cli.output import show_fields, show_json
 
-    shape = {"name": name, **found.to_json()}
+    shape = {"name": name, **(found if isinstance(found, dict) else found.to_json())}
     (show_json if settings().json else show_fields)(shape)
 
 
@@ -116,11 +140,21 @@ def create(name: str, **given: Any) -> None:
 @click.argument("name", required=False)
 @common()
 def describe(name: str | None) -> None:
-    """Show the settings of a namespace."""
-    from luaflow.store.namespaces import read_settings
+    """Show the settings of a namespace, and what it takes of the memory."""
+    from luaflow.client.client import DEFAULT_URL
+    from luaflow.store.accounting import measure
+    from luaflow.store.store import Store
 
     wanted = name or settings().namespace or "default"
-    _show(wanted, _with_link(lambda link: read_settings(link, wanted)))
+
+    async def work() -> dict[str, Any]:
+        store = await Store.open(place()[0] or DEFAULT_URL, wanted)
+        try:
+            return {**store.settings.to_json(), "bytes": await measure(store)}
+        finally:
+            await store.close()
+
+    _show(wanted, run(work()))
 
 
 @namespace.command()

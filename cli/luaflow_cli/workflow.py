@@ -101,16 +101,21 @@ def _show_outcome(work: Callable[[], Any]) -> None:
 @click.option("--stuck", is_flag=True, help="Those that are stuck, and why.")
 @click.option("--limit", type=int, default=20, show_default=True, help="How many at most.")
 @click.option("--page", metavar="TEXT", help="The next_page of the page before.")
+@click.option("--archived", is_flag=True, help="Those that are in the archive alone.")
 @common()
-def list_(query: str | None, limit: int, page: str | None, *, stuck: bool) -> None:
+def list_(query: str | None, limit: int, page: str | None, *, stuck: bool, archived: bool) -> None:
     """List workflows, the newest first."""
     from luaflow_cli.output import show_json, show_table
 
+    if archived and (query or page or stuck):
+        raise click.UsageError("--archived lists the newest ones: give --limit alone with it")
     if stuck:
         query = " AND ".join(filter(None, (query, "WorkflowHealth = 'stuck'")))
 
     async def work() -> dict[str, Any]:
         async with await connect() as client:
+            if archived:
+                return {"workflows": await client.list_archived(limit), "next_page": None}
             return await client.list(query, limit, page)
 
     found = run(work())
@@ -238,6 +243,22 @@ def cancel(
 def terminate(workflow_id: str, run_id: str | None, reason: str | None) -> None:
     """End a workflow at once; its code is not asked."""
     _ask(workflow_id, run_id, lambda handle: handle.terminate(reason), "terminated")
+
+
+@workflow.command()
+@_target
+@common()
+def pin(workflow_id: str, run_id: str | None) -> None:
+    """Keep a workflow after its end until it is unpinned."""
+    _ask(workflow_id, run_id, lambda handle: handle.pin(), "pinned")
+
+
+@workflow.command()
+@_target
+@common()
+def unpin(workflow_id: str, run_id: str | None) -> None:
+    """Let the retention of a pinned workflow begin."""
+    _ask(workflow_id, run_id, lambda handle: handle.unpin(), "unpinned")
 
 
 @workflow.command()

@@ -5,7 +5,7 @@ schedule-to-close, ``x|run`` run timeout, ``X|run`` execution timeout, ``d|run``
 ``g|run`` wait for its rate limit, ``f|run`` pause after failed tasks, ``S|id`` schedule. ``leases``
 (server time): ``w|run`` workflow task, ``a|run|seq`` attempt, ``s|run|seq`` schedule-to-start,
 ``n|run`` next slice of a continue-as-new, ``z|run`` closing task, ``o|partition`` outbox. ``gc``:
-run ids. The run of a plain job is ``j:<job id>``.
+run ids, and ``p|run`` for a closed one to be settled. The run of a plain job is ``j:<job id>``.
 """
 
 from __future__ import annotations

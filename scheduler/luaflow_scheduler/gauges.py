@@ -6,6 +6,7 @@ Who that is says a key with a time to live. It is a hint: two at once double a g
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice, product
@@ -18,7 +19,7 @@ from prometheus_client.registry import Collector
 from luaflow.domain.lanes import base_of
 from luaflow.errors import Unavailable
 from luaflow.service import Service
-from luaflow.store import liveness
+from luaflow.store import accounting, liveness
 from luaflow.store.link import Arg, Call
 from luaflow.store.store import Store
 from luaflow_scheduler.queues import Queues
@@ -27,6 +28,8 @@ from luaflow_scheduler.sweep import OPEN
 
 EVERY = 5.0
 """Seconds between two readings, however often Prometheus asks."""
+MEASURE_EVERY = 60.0
+"""Seconds between two measurements of what the namespace takes of the memory."""
 LEASE_MS = 15_000
 OUTBOXES = 4_096
 """Outboxes measured in one reading; with more than 64 partitions it takes several."""
@@ -46,6 +49,7 @@ class Reading(NamedTuple):
     memory_max: int
     evicted: int
     aof_ok: bool
+    bytes: dict[str, int]
 
 
 class Gauges(Service, Collector):
@@ -66,6 +70,8 @@ class Gauges(Service, Collector):
         self._reading: Reading | None = None
         self._pairs: Iterator[tuple[int, int]] = iter(())
         self._depths: dict[tuple[int, int], int] = {}
+        self._bytes: dict[str, int] = {}
+        self._measure_at = float("-inf")
         self._leads = Gauge(
             "luaflow_scheduler_leader",
             "1 for the scheduler that exports the gauges read from Redis.",
@@ -120,7 +126,15 @@ class Gauges(Service, Collector):
             memory_max=_sum(infos, "maxmemory"),
             evicted=_sum(infos, "evicted_keys"),
             aof_ok=all(info.get("aof_last_write_status", "ok") == "ok" for info in infos),
+            bytes=await self._measured(),
         )
+
+    async def _measured(self) -> dict[str, int]:
+        """The bytes of the namespace by kind, measured now and then."""
+        if time.monotonic() > self._measure_at:
+            self._bytes = await accounting.measure(self._store)
+            self._measure_at = time.monotonic() + MEASURE_EVERY
+        return self._bytes
 
     async def _backlog(self) -> dict[tuple[str, str], int]:
         names = await self._queues.names()
@@ -196,5 +210,14 @@ def _metrics(reading: Reading) -> Iterator[Metric]:
         ),
     ):
         yield GaugeMetricFamily(name, text, value=int(value))
+    taken = GaugeMetricFamily(
+        "luaflow_namespace_bytes",
+        "Memory of the server that the namespace takes, estimated from samples; kind: "
+        f"{', '.join(accounting.KINDS)}.",
+        labels=["kind"],
+    )
+    for kind, size in reading.bytes.items():
+        taken.add_metric([kind], size)
+    yield taken
     evicted = "Keys the server threw away to make room: each one is lost data."
     yield CounterMetricFamily("luaflow_redis_evicted_keys", evicted, value=reading.evicted)

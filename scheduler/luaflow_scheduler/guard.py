@@ -29,9 +29,9 @@ class Guard(ServerWatch):
     async def look(self) -> None:
         """Look at the server once, and tell what is new."""
         await super().look()
-        await self._keep_head_room()
+        await self.keep_head_room()
 
-    async def _keep_head_room(self) -> None:
+    async def keep_head_room(self) -> None:
         """Tell the partitions how full the server is: they refuse new starts in time."""
         percent = await memory_percent(self._store)
         if percent is None:

@@ -65,7 +65,24 @@ class SchedulerMetrics:
             registry=registry,
         )
         build.labels(_version(), lua).set(1)
+        self._memory(registry)
         self._show_due()
+
+    def _memory(self, registry: CollectorRegistry) -> None:
+        """Register what is about closed runs and the server's memory."""
+        self._packed = Counter(
+            "luaflow_runs_packed", "Closed runs whose histories were packed.", registry=registry
+        )
+        self._unarchived = Counter(
+            "luaflow_archive_failures",
+            "Times that closed runs could not be brought into the archive.",
+            registry=registry,
+        )
+        self._pressure = Gauge(
+            "luaflow_memory_pressure_stage",
+            "0: there is room; 1: histories are packed; 2: runs archived; 3: starts refused.",
+            registry=registry,
+        )
 
     def fired(self, late: float) -> None:
         """Count a timer that fired ``late`` seconds after it was due."""
@@ -99,6 +116,18 @@ class SchedulerMetrics:
     def run_removed(self) -> None:
         """Count a closed run that left the server."""
         self._removed.inc()
+
+    def run_packed(self) -> None:
+        """Count a closed run whose history is one value now."""
+        self._packed.inc()
+
+    def archive_failed(self) -> None:
+        """Count a closed run that could not be archived."""
+        self._unarchived.inc()
+
+    def pressure(self, stage: int) -> None:
+        """Say what is done about the server's memory: 0 nothing, 1 pack, 2 archive, 3 refuse."""
+        self._pressure.set(stage)
 
     def workers_removed(self, workers: int) -> None:
         """Count workers that are gone for good."""

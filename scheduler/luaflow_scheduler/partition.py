@@ -27,7 +27,9 @@ from luaflow_scheduler.expiring import Expiring
 from luaflow_scheduler.firing import Firing
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.removing import remove
+from luaflow_scheduler.retention import Retention
 from luaflow_scheduler.schedules import Schedules
+from luaflow_scheduler.settling import Settling
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,8 @@ class PartitionWatch(Service):
         self._firing = Firing(courier, metrics)
         self._expiring = Expiring(metrics)
         self._schedules = Schedules(store, courier, metrics)
+        self._rules = Retention(store)
+        self._settling = Settling(store, metrics, self._rules)
 
     async def open(self) -> None:
         """Listen to the bell before the first look: nothing rung from now on is missed."""
@@ -63,6 +67,7 @@ class PartitionWatch(Service):
         """Listen no more."""
         await self._store.push.remove(self._partition.bell(), self._rung)
         self._metrics.forget(self._partition.number)
+        await self._rules.close()
 
     async def round(self) -> None:
         """Do a slice of what is due; with nothing due, sleep until there is."""
@@ -96,7 +101,9 @@ class PartitionWatch(Service):
         left += await self._schedules.fire([d for d in timers if d.kind == "S"], now)
         left += await carry_over(store, p, [d for d in leases if d.kind == "n"])
         left += await close_out(store, p, [d for d in leases if d.kind == "z"], self._courier)
-        left += await remove(store, p, old, self._metrics)
+        left += await self._settling.settle(p, [d for d in old if d.member.startswith("p|")])
+        over = [d for d in old if not d.member.startswith("p|")]
+        left += await remove(store, p, over, self._metrics, self._rules)
         if left:
             await put_off(store, p, left)
 

@@ -14,7 +14,9 @@ from luaflow.store.store import Store
 from luaflow_scheduler.gauges import Gauges
 from luaflow_scheduler.guard import Guard
 from luaflow_scheduler.metrics import SchedulerMetrics
+from luaflow_scheduler.orphans import OrphanSweep
 from luaflow_scheduler.partition import PartitionWatch
+from luaflow_scheduler.pressure import Pressure
 from luaflow_scheduler.queues import Queues
 from luaflow_scheduler.sweep import Sweep
 
@@ -33,6 +35,7 @@ class Scheduler:
         sweep_seconds: float = 30.0,
     ) -> None:
         registry = registry or CollectorRegistry()
+        store.only_carry()
         self._store = store
         self.metrics = SchedulerMetrics(registry)
         self._courier = Courier(store, self.metrics.relayed)
@@ -43,13 +46,16 @@ class Scheduler:
         self.sweep = Sweep(store, queues, self.metrics, period=sweep_seconds)
         self._guard = Guard(store)
         ServerFindings(registry, lambda: self._guard.findings)
+        self.pressure = Pressure(store, self.metrics, self._guard.keep_head_room)
         self._gauges = Gauges(store, queues, registry, self.sweep.stuck)
+        self._orphans = [OrphanSweep(store)] if store.objects else []
         self._turning = Turning()
         self.alive = self._turning.alive
 
     @property
     def _services(self) -> list[Service]:
-        return [*self._watches, self.sweep, self._guard, self._gauges]
+        own = [self.sweep, self._guard, self.pressure, self._gauges, *self._orphans]
+        return [*self._watches, *own]
 
     async def start(self) -> None:
         """Start every part; what the first that fails raises is raised, and nothing runs then."""

@@ -83,6 +83,7 @@ def _deployed(one: Deployment) -> DeployedType:
         versioning=one.versioning,
         input_schema=one.input_schema,
         flow=one.flow,
+        retention=one.retention,
     )
 
 

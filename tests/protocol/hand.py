@@ -19,6 +19,7 @@ from luaflow.store import attempts, transitions
 from luaflow.store.attempts import Proof
 from luaflow.store.chains import continue_slice
 from luaflow.store.link import Arg, Call
+from luaflow.store.past import read_events
 from luaflow.store.store import Store
 from luaflow.store.transitions import COMMIT_KEYS, NO_REQUEST, RequestId, Route
 
@@ -290,11 +291,10 @@ class Hand:
 
     async def events(self, route: Route) -> list[Event]:
         """The run's history."""
-        (entries,) = await self.store.read(("XRANGE", route.partition.hist(route.run_id), "-", "+"))
-        return [
-            Event(int(bytes(i).split(b"-")[0]), int(f[1]), bytes(f[3]).decode(), bytes(f[5]))
-            for i, f in entries
-        ]
+        events: list[Event] = []
+        while page := await read_events(self.store, route.partition, route.run_id, len(events) + 1):
+            events += page
+        return events
 
     async def outbox(self, sender: int, receiver: int) -> list[tuple[int, int]]:
         """Number and epoch of each message that waits there."""

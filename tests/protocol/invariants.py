@@ -13,6 +13,7 @@ from tests.support.keys import keys_like
 from luaflow.domain.events import CLOSING, NEWS, STARTED, Event
 from luaflow.store.attempts import parse_record
 from luaflow.store.keys import JOB, Partition
+from luaflow.store.past import event_of, packed
 from luaflow.store.store import Store
 
 
@@ -107,10 +108,9 @@ async def _names(store: Store, p: Partition) -> dict[str, list[str]]:
 
 async def _read_run(store: Store, p: Partition, run_id: str) -> RunState:
     (entries,) = await store.read(("XRANGE", p.hist(run_id), "-", "+"))
-    events = [
-        Event(int(bytes(i).split(b"-")[0]), int(f[1]), bytes(f[3]).decode(), bytes(f[5]))
-        for i, f in entries
-    ]
+    events = [event_of(entry) for entry in entries]
+    if not events:
+        (events,) = await packed(store, [(p, run_id)])
     (flat,) = await store.read(("HGETALL", p.pend(run_id)))
     pend = {bytes(k).decode(): bytes(v) for k, v in zip(flat[::2], flat[1::2], strict=True)}
     return RunState(run_id, await _hash(store, p.run(run_id)), events, pend)
@@ -199,7 +199,7 @@ def _of_task(p: Partition, state: PartitionState, run: RunState) -> Iterator[str
     """An open run has a task exactly when there is something to decide."""
     f = run.fields
     if not run.open:
-        if f["task"]:
+        if f.get("task"):
             yield f"it is closed and has a task ({f['task']})"
         return
     decided = int(f["decided"])
@@ -294,7 +294,7 @@ def _of_index(p: Partition, state: PartitionState) -> Iterator[str]:
         }
     if state.vis != expected:
         yield f"the index of runs differs: {sorted(state.vis ^ expected)}"
-    for run_id in state.gc:
+    for run_id in (member.removeprefix("p|") for member in state.gc):
         if run_id not in state.runs or state.runs[run_id].open:
             yield f"{run_id} is to be removed, but is open or gone"
 

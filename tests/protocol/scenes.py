@@ -22,6 +22,7 @@ from tests.support.keys import keys_like
 from tests.support.topology import pretend_server
 
 from luaflow.domain.events import CLOSING_EVENT
+from luaflow.domain.packing import pack
 from luaflow.domain.schedules import Plan, State
 from luaflow.store import (
     asking,
@@ -38,8 +39,10 @@ from luaflow.store.attempts import Proof
 from luaflow.store.chains import continue_slice, retry_run
 from luaflow.store.child_starts import child_start
 from luaflow.store.delivery import Stamp
+from luaflow.store.keeping import keep_run
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call
+from luaflow.store.past import compact_run
 from luaflow.store.schedules import Schedule, change_schedule, parent_of, tell_schedule
 from luaflow.store.transitions import Indexed, RequestId, Route
 
@@ -286,6 +289,21 @@ async def _remove(hand: Hand) -> Call:
     await hand.end(route)
     await hand.shift(hand.store.settings.retention_ms)
     return transitions.remove_run(partition=route.partition, workflow_id="w", run_id=route.run_id)
+
+
+async def _compact(hand: Hand) -> Call:
+    route, _ = await hand.idle()
+    await hand.end(route)
+    events = await hand.events(route)
+    return compact_run(
+        partition=route.partition, run_id=route.run_id, events=len(events), packed=pack(events)
+    )
+
+
+async def _keep(hand: Hand) -> Call:
+    route, _ = await hand.idle()
+    await hand.end(route)
+    return keep_run(partition=route.partition, run_id=route.run_id, verb="settle", ms=1)
 
 
 async def _due(hand: Hand) -> Call:
@@ -646,6 +664,8 @@ SCENES: dict[str, Scene] = {
     "close_out": _close_out,
     "close_out half-made": _close_out_half,
     "remove_run": _remove,
+    "compact_run": _compact,
+    "keep_run": _keep,
     "due": _due,
     "settings": _settings,
     "head_room": _head_room,

@@ -17,6 +17,7 @@ from tools.long_history import measure
 
 from luaflow.domain.events import Event
 from luaflow.replay.decider import Execution
+from luaflow.store import past
 from luaflow_worker import lengths, live, stretches, taking
 from luaflow_worker.lengths import LONG
 from luaflow_worker.live import Cache, Live
@@ -40,7 +41,7 @@ NOTE = "local function main(n) return n end"
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages and stretches of a few events."""
-    monkeypatch.setattr(stretches, "PAGE", 7)
+    monkeypatch.setattr(past, "PAGE", 7)
     monkeypatch.setattr(stretches, "PART", 3)
     monkeypatch.setattr(taking, "LONG_REPLAY", 20)
 

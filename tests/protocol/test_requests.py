@@ -259,6 +259,7 @@ def _all_allowed() -> Iterator[None]:
     scripts.load.cache_clear()
 
 
+@pytest.mark.one_server("it sets the memory of one server")
 @proves(Violation("no script is refused", _all_allowed))
 async def test_without_memory_nothing_begins_and_everything_ends(hand: Hand) -> None:
     """Starts and signals are refused before they write; commits go on (5.9)."""
@@ -304,6 +305,7 @@ async def test_an_answer_is_confirmed_by_a_write_of_its_own(hand: Hand) -> None:
     assert int(after or 0) == int(before or 0) + 1
 
 
+@pytest.mark.one_server("there is a replica")
 @proves(
     replaced(Store, "confirms", False),
     replaced(Store, "confirmed", lambda self, _, *commands: self.read(*commands)),
@@ -328,6 +330,7 @@ async def test_a_result_is_told_when_it_is_confirmed(hand: Hand) -> None:
     assert await handle.result(timeout=patience()) == 1
 
 
+@pytest.mark.one_server("there is a replica")
 @proves(replaced(Link, "_check_confirmed", lambda *_: None))
 async def test_an_unconfirmed_write_is_unknown_and_there_once(hand: Hand) -> None:
     """No replica confirms: the outcome is unknown, never failed, and repeating changed nothing."""

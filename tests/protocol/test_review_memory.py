@@ -25,6 +25,7 @@ def letters_allowed() -> Iterator[None]:
     scripts.load.cache_clear()
 
 
+@pytest.mark.one_server("it sets the memory of one server")
 @proves(Violation("letters need no memory", letters_allowed))
 async def test_letters_are_refused_without_memory(hand: Hand) -> None:
     """Ten thousand may wait in an inbox; the node itself goes on saying that it is there."""

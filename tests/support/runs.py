@@ -18,6 +18,7 @@ from luaflow.store.keys import GROUP, Partition
 from luaflow.store.link import Arg
 from luaflow.store.links import make_link
 from luaflow.store.namespaces import Settings, create_namespace
+from luaflow.store.past import read_events
 from luaflow.store.store import Store
 from luaflow.store.tasks import make_groups
 from luaflow.store.transitions import COMMIT_KEYS, Route
@@ -228,11 +229,10 @@ class Runs:
 
     async def events(self, route: Route) -> list[Event]:
         """The history of a run."""
-        (entries,) = await self.store.read(("XRANGE", route.partition.hist(route.run_id), "-", "+"))
-        return [
-            Event(int(bytes(i).split(b"-")[0]), int(f[1]), bytes(f[3]).decode(), bytes(f[5]))
-            for i, f in entries
-        ]
+        events: list[Event] = []
+        while page := await read_events(self.store, route.partition, route.run_id, len(events) + 1):
+            events += page
+        return events
 
     async def types(self, route: Route) -> list[str]:
         """The types of the events of a run."""

@@ -149,11 +149,21 @@ class Sentinels(Replication):
             await self.mend(node)
         for sentinel in self.others:
             await sentinel.start()
-        self.primary = await self.told_primary()
-        for node in self.replicas:
-            # what the Sentinels would do too, some ten seconds later
-            await self.follow(node)
+        for node in self.nodes:
+            await eventually(partial(self._placed, node), f"the node on port {node.port}", 40)
         await self.agreed()
+
+    async def _placed(self, node: Node) -> bool:
+        """Whether a node is the primary, or follows it; one that came back is told to."""
+        self.primary = await self.told_primary()
+        told = await node.info("replication")
+        if node is self.primary:
+            return True
+        if told["role"] == "master":
+            # what the Sentinels would do too, some ten seconds later
+            await node.ask("REPLICAOF", "127.0.0.1", self.primary.port)
+            return False
+        return str(told["master_link_status"]) == "up"
 
 
 def _sentinel(folder: Path) -> Node:

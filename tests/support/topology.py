@@ -91,6 +91,6 @@ def _first(url: str) -> str:
 
 def _master(url: str) -> Place:
     address = parse_address(url)
-    with redis.Redis(*address.places[0]) as sentinel:
+    with redis.Redis(*address.places[0], decode_responses=True) as sentinel:
         found: Any = sentinel.sentinel_get_master_addr_by_name(address.master)
     return Place(str(found[0]), int(found[1]))

@@ -93,7 +93,7 @@ class Orders:
     async def flowing(self, lanes: int = 6) -> AsyncIterator[None]:
         """Let orders flow meanwhile; left, each that began has ended."""
         self._stopping.clear()
-        async with asyncio.timeout(120), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(240), asyncio.TaskGroup() as group:
             for lane in range(lanes):
                 group.create_task(self._lane(f"{len(self.done)}-{lane}"))
             try:

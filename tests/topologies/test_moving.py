@@ -5,6 +5,7 @@ Each run ends with what it should say, each history is right, and nothing is lef
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -68,6 +69,7 @@ async def test_slots_and_primaries_of_a_cluster_move(tmp_path: Path) -> None:
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("how", ["ordered", "kill", "pause"])
 async def test_masters_come_and_go(tmp_path: Path, how: str) -> None:
     """Three times over: the master is told to go, is killed, or hangs and comes back."""
@@ -77,7 +79,7 @@ async def test_masters_come_and_go(tmp_path: Path, how: str) -> None:
         orders.flowing(),
     ):
         for _ in range(3):
-            await orders.more(20)
+            await orders.more(10)
             old = group.primary
             if how == "pause":
                 old.pause()
@@ -87,11 +89,12 @@ async def test_masters_come_and_go(tmp_path: Path, how: str) -> None:
             else:
                 await group.failover(how)
             await group.heal()
-            await orders.more(20)
+            await orders.more(10)
         assert orders.answered
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("how", ["ordered", "kill", "pause"])
 async def test_primaries_come_and_go(tmp_path: Path, how: str) -> None:
     """Each primary of a cluster is told to go, is killed, or hangs and comes back."""
@@ -101,7 +104,7 @@ async def test_primaries_come_and_go(tmp_path: Path, how: str) -> None:
         orders.flowing(),
     ):
         for old in await group.primaries():
-            await orders.more(20)
+            await orders.more(10)
             replica = await group.replica_of(old)
             if how == "pause":
                 old.pause()
@@ -111,11 +114,12 @@ async def test_primaries_come_and_go(tmp_path: Path, how: str) -> None:
             else:
                 await group.failover(old, how)
             await group.heal()
-            await orders.more(20)
+            await orders.more(10)
         assert orders.answered
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(300)
 async def test_slots_move_both_ways_slowly(tmp_path: Path) -> None:
     """A slot whose keys are in two places, for a while; some moves are given up half-way."""
     async with (
@@ -123,22 +127,23 @@ async def test_slots_move_both_ways_slowly(tmp_path: Path) -> None:
         orders_on(group.url, tmp_path) as orders,
         orders.flowing(),
     ):
-        for p in orders.engine.store.partitions:
+        for p in orders.engine.store.partitions[::2]:
             slot = group.slot(p.meta)
             source = await group.owner(slot)
             to = next(node for node in await group.primaries() if node is not source)
             move = SlotMove(group, slot, source, to)
             await move.begin()
-            await orders.more(1)
+            await asyncio.sleep(0.3)  # so long the partition stands still, and the others do not
             await move.keys(5)
-            await orders.more(1)
+            await asyncio.sleep(0.3)
             await move.finish()
-            await orders.more(5)
+            await orders.more(2)
             await group.move_slot(slot, source)
         assert orders.answered
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(300)
 async def test_a_node_leaves_the_cluster(tmp_path: Path) -> None:
     """All slots of a primary go to another one, and both it and its replica are forgotten."""
     async with (
@@ -149,9 +154,9 @@ async def test_a_node_leaves_the_cluster(tmp_path: Path) -> None:
         gone, to, _ = await group.primaries()
         replica = await group.replica_of(gone)
         await orders.more(10)
-        for p in orders.engine.store.partitions:
-            if await group.owner(group.slot(p.meta)) is gone:
-                await group.move_slot(group.slot(p.meta), to)
+        while keys := await gone.ask("KEYS", "*"):
+            for slot in {group.slot(key.decode()) for key in keys}:
+                await group.move_slot(slot, to)
         staying = [node for node in group.nodes if node not in {gone, replica}]
         await hand_over(group, gone, to)
         for node in (gone, replica):
@@ -159,7 +164,7 @@ async def test_a_node_leaves_the_cluster(tmp_path: Path) -> None:
                 await stays.ask("CLUSTER", "FORGET", group.ids[node])
         for node in (gone, replica):
             node.kill()
-        await orders.more(30)
+        await orders.more(20)
 
 
 async def hand_over(group: Cluster, gone: Node, to: Node) -> None:

@@ -45,6 +45,7 @@ async def test_a_server_dies_and_comes_back_on_its_data(tmp_path: Path) -> None:
         assert await group.primary.ask("GET", "k") == b"v"
 
 
+@pytest.mark.heavy
 async def test_sentinels_fail_over(tmp_path: Path) -> None:
     """1 + 2 + 3: ordered, after a kill, and with a replica cut off first."""
     async with Sentinels(tmp_path) as group:
@@ -66,6 +67,7 @@ async def test_sentinels_fail_over(tmp_path: Path) -> None:
         await group.heal()
 
 
+@pytest.mark.heavy
 async def test_a_cluster_moves_slots_and_fails_over(tmp_path: Path) -> None:
     """3 + 3: a slot with keys moves, stops half way and ends; a primary is replaced three ways."""
     async with Cluster(tmp_path) as group:

@@ -30,7 +30,7 @@ from luaflow_worker.proposal import Eager
 from luaflow_worker.python_activities import PythonActivities
 from luaflow_worker.renewals import Renewals
 from luaflow_worker.reports import Reports
-from luaflow_worker.taken_activities import ActivityEntry, take_all
+from luaflow_worker.taken_activities import ActivityEntry, SealedTask, put_off, take_all
 
 log = logging.getLogger(__name__)
 
@@ -200,6 +200,10 @@ class ActivityTasks:
         tasks = [(e, self._token()) for e in entries]
         for e, taken in await take_all(self._store, self._worker, tasks):
             try:
+                if isinstance(taken, SealedTask):
+                    log.error("activity %s of workflow %s waits: %s", e.seq, e.workflow_id, taken)
+                    self._spawn(put_off(self._store, e, taken))
+                    continue
                 if isinstance(taken, LuaflowError):
                     raise taken
                 if taken:

@@ -15,7 +15,9 @@ from typing import Any, NoReturn
 
 import orjson
 
-from luaflow.domain.events import AUTO_UPGRADE, NEWS, STARTED, Event
+from luaflow.archive import find_archived
+from luaflow.domain.events import AUTO_UPGRADE, CLOSING, NEWS, STARTED, Event
+from luaflow.domain.sealed import check_open
 from luaflow.errors import LuaflowError
 from luaflow.lua.vm import Activation, ActivationFault
 from luaflow.replay.decider import Execution
@@ -92,18 +94,21 @@ class Asks(Service):
         if question["id"] in self._open:
             return  # asked again, while a long history is replayed
         self._open.add(question["id"])
-        begun = time.monotonic()
+        begun, owner = time.monotonic(), f"w:{question['workflow_id']}"
         try:
-            answer = self._bounded(await self._answer(question))
+            text = await self._store.opened(text, owner)
+            check_open(text)
+            answer = self._bounded(await self._answer(orjson.loads(text)))
+            said = await self._store.sealed(orjson.dumps(answer), owner)
         except Exception as error:  # noqa: BLE001 - a bad question hurts only whoever asked
-            answer = {"problem": fault_of(error).message}
+            said = orjson.dumps({"problem": fault_of(error).message})
         finally:
             self._open.discard(question["id"])
         self._metrics.question(question["kind"], time.monotonic() - begun)
-        await tell_answer(self._store, question["id"], orjson.dumps(answer))
+        await tell_answer(self._store, question["id"], said)
 
     def _bounded(self, answer: dict[str, Any]) -> dict[str, Any]:
-        size, limit = len(orjson.dumps(answer)), self._store.settings.payload_max_bytes
+        size, limit = len(orjson.dumps(answer)), self._store.settings.largest_bytes
         if size > limit:
             return {"problem": f"the answer has {size} bytes, the limit is {limit}: ask for less"}
         return answer
@@ -112,8 +117,7 @@ class Asks(Service):
         store, workflow_id = self._store, question["workflow_id"]
         run_id, length = question["run_id"], question["length"]
         route = Route(store.partition(workflow_id), workflow_id, run_id, "")
-        last = await length_of(store, route)
-        first = await read_page(store, route, 1, last)
+        first, last = await self._history(route)
         if not first or last < length:
             return {"behind": True}
         execution = await self._begin(route, first)
@@ -124,6 +128,9 @@ class Asks(Service):
                 execution.replay(stretch)
                 news = (e for e in stretch if e.type in NEWS or e.type == STARTED)
                 unseen = [e for e in (*unseen, *news) if e.id > execution.upto]
+                # what a closed run never decided it will never decide: it is asked as it ended
+                if stretch and stretch[-1].type in CLOSING:
+                    unseen = []
             if store.confirms:  # the answer rests on what was read (design 5.5)
                 await store.confirmed(route.partition)
             if any(e.id <= length for e in unseen):
@@ -136,6 +143,14 @@ class Asks(Service):
             raise
         finally:
             execution.run.close()
+
+    async def _history(self, route: Route) -> tuple[list[Event], int]:
+        """The first events of a run, wherever it is, and the id of its last one."""
+        last = await length_of(self._store, route)
+        if last:
+            return await read_page(self._store, route, 1, last), last
+        kept = await find_archived(self._store, route.workflow_id, route.run_id)
+        return (kept.events, len(kept.events)) if kept else ([], 0)
 
     async def _begin(self, route: Route, events: Sequence[Event]) -> Execution:
         """Open a run like that of a history beginning so, with the code that it has now."""

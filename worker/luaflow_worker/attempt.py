@@ -97,7 +97,7 @@ class Limits(NamedTuple):
 
 def limits_of(settings: Settings) -> Limits:
     """Return the limits of a namespace."""
-    return Limits(settings.payload_max_bytes, settings.payload_warn_bytes)
+    return Limits(settings.largest_bytes, settings.payload_warn_bytes)
 
 
 def outcome_of(attempt: Attempt, value: Any, limits: Limits) -> Outcome:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from luaflow.archive import archived_bundle
 from luaflow.domain.events import RUNTIME_VERSION
 from luaflow.domain.lanes import base_of
 from luaflow.errors import LuaflowError
@@ -68,6 +69,8 @@ class Engines:
             self._engines.move_to_end(bundle)
             return known
         (data,) = await self._store.read(("GET", keys.bundle(self._store.namespace, bundle)))
+        if data is None:
+            data = await archived_bundle(self._store, bundle)
         if data is None:
             raise MissingBundle(
                 f"the code bundle {bundle} is not in the namespace '{self._store.namespace}': "

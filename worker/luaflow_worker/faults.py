@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from luaflow.domain.sealed import SealedPayload
 from luaflow.errors import LuaflowError, Unavailable, Unknown
 from luaflow.lua.vm import ActivationFault, LoadError
 from luaflow.replay.decider import NonDeterminism
@@ -15,7 +16,7 @@ from luaflow.store.transitions import Route
 from luaflow_worker.engines import MissingBundle, NewerRuntime
 from luaflow_worker.metrics import Reason
 
-FAULTS = (NonDeterminism, ActivationFault, LoadError, MissingBundle, NewerRuntime)
+FAULTS = (NonDeterminism, ActivationFault, LoadError, MissingBundle, NewerRuntime, SealedPayload)
 """What fails a workflow task, never the run."""
 
 MESSAGE_CHARACTERS = 4000
@@ -32,6 +33,10 @@ class EngineFault(LuaflowError):
     """Something nobody foresaw went wrong with one run."""
 
 
+class NoRoom(LuaflowError):
+    """The server has no memory for another run."""
+
+
 def fault_of(error: Exception) -> LuaflowError:
     """Return what fails the workflow task of one run; a server that is away is no run's fault."""
     if isinstance(error, (Unavailable, Unknown)):
@@ -39,6 +44,16 @@ def fault_of(error: Exception) -> LuaflowError:
     if isinstance(error, FAULTS):
         return error
     return EngineFault(f"{type(error).__name__}: {error}")
+
+
+def fault_of_commit(answer: LuaflowError | list[Any]) -> LuaflowError:
+    """What kept a decision from being written; an answer is that of a server that is full."""
+    if isinstance(answer, LuaflowError):
+        return fault_of(answer)
+    return NoRoom(
+        "Redis is short of memory: the next run of this chain is not opened yet; it is tried again"
+        " until there is room; raise maxmemory or shorten the retention"
+    )
 
 
 def reason_of(fault: LuaflowError) -> Reason:
@@ -51,6 +66,8 @@ def reason_of(fault: LuaflowError) -> Reason:
         return "runtime"
     if isinstance(fault, LoadError):
         return "load"
+    if isinstance(fault, NoRoom):
+        return "no_room"
     if not isinstance(fault, ActivationFault):
         return "engine"
     if fault.reason == "cpu":

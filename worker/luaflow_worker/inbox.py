@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from luaflow.domain.sealed import SealedPayload, check_open
 from luaflow.errors import Unavailable, Unknown
 from luaflow.service import Service
 from luaflow.store import inboxes
@@ -99,13 +100,16 @@ class Inbox(Service):
         )
         for entry, fields in found[0][1] if found else ():
             self._last = bytes(entry).decode()
-            self._take(bytes(fields[1]))
+            self._take(await self._store.opened(bytes(fields[1]), f"n:{self._node}"))
         if found and not self.stopping:
             await self._store.read(("XTRIM", self._key, "MINID", _behind(self._last)))
 
     def _take(self, text: bytes) -> None:
         try:
+            check_open(text)
             self._receive(orjson.loads(text))
+        except SealedPayload as error:
+            log.error("a letter to this node is lost: %s", error)  # noqa: TRY400 - no bug of ours
         except (AttributeError, LookupError, TypeError, ValueError):
             log.exception("a letter to this node cannot be read: %r", text[:200])
 

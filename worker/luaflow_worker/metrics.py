@@ -33,7 +33,9 @@ OTHER = "other"
 
 Outcome = Literal["completed", "failed", "canceled", "terminated", "timed_out", "continued_as_new"]
 """How a workflow closed: its status."""
-Reason = Literal["nondeterminism", "cpu", "memory", "load", "bundle", "runtime", "engine"]
+Reason = Literal[
+    "nondeterminism", "cpu", "memory", "load", "bundle", "runtime", "no_room", "engine"
+]
 """Why a workflow task failed."""
 AttemptOutcome = Literal["completed", "failed", "retried", "canceled", "fenced"]
 """How an attempt of an activity ended; retried: it failed and another attempt follows."""

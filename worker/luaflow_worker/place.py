@@ -96,7 +96,7 @@ def make_place(store: Store, route: Route, first: Event, parent: str, bundle: Bu
         partitions=len(store.partitions),
         activity_options=bundle.activity_options,
         output_schema=bundle.output_schema,
-        payload_max=store.settings.payload_max_bytes,
+        payload_max=store.settings.largest_bytes,
         payload_warn=store.settings.payload_warn_bytes,
         search=dict(started.get("search_attributes") or {}),
         memo=dict(started.get("memo") or {}),

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from luaflow.domain import packing
 from luaflow.service import Service
 from luaflow.store import keys, liveness, transitions
 from luaflow.store.leaving import drop_workers
@@ -58,6 +59,7 @@ class Presence(Service):
     async def _tell(self) -> None:
         namespace = self._store.namespace
         record = {"host": socket.gethostname(), "process": os.getpid(), **self._describe()}
+        record["packed"] = packing.FORMAT  # histories it can read: see the scheduler's settling
         await self._store.one(
             liveness.announce(namespace=namespace, worker=self._worker, record=orjson.dumps(record))
         )

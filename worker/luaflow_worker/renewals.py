@@ -96,7 +96,7 @@ class Renewals:
     def beat(self, attempt: Attempt, details: Any) -> None:
         """Take a heartbeat of the code, from any thread; InvalidArgument when it is too large."""
         data = values.dumps(details) if details is not None else b""
-        if len(data) > (limit := self._store.settings.payload_max_bytes):
+        if len(data) > (limit := self._store.settings.largest_bytes):
             raise InvalidArgument(
                 f"the details of a heartbeat have {len(data)} bytes, the namespace allows {limit}:"
                 " store them elsewhere and keep their address"

@@ -11,27 +11,22 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from luaflow.domain.events import TASK_COMPLETED, Event
+from luaflow.store import past
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 
-PAGE = 500
 PART = 200
 """Events in a stretch at least, where a decision follows them."""
 
 
 def parse_events(entries: Sequence[Any]) -> list[Event]:
     """Return the events of a reply: ``[[id, [ts, …, t, …, e, …]], …]``."""
-    return [
-        Event(int(bytes(id_).split(b"-")[0]), int(f[1]), bytes(f[3]).decode(), bytes(f[5]))
-        for id_, f in entries
-    ]
+    return [past.event_of(entry) for entry in entries]
 
 
 async def read_page(store: Store, route: Route, first: int, last: int) -> list[Event]:
-    """Return the events from ``first`` on, 500 at most and none after ``last``."""
-    hist = route.partition.hist(route.run_id)
-    (page,) = await store.read(("XRANGE", hist, f"{first}-0", f"{last}-0", "COUNT", PAGE))
-    return parse_events(page)
+    """Return the events from ``first`` on, 500 at most of a stream, and none after ``last``."""
+    return await past.read_events(store, route.partition, route.run_id, first, last)
 
 
 async def read_events(store: Store, route: Route, first: int, last: int) -> list[Event]:
@@ -48,9 +43,8 @@ async def read_events(store: Store, route: Route, first: int, last: int) -> list
 
 async def length_of(store: Store, route: Route) -> int:
     """Return the id of the last event."""
-    hist = route.partition.hist(route.run_id)
-    (page,) = await store.read(("XREVRANGE", hist, "+", "-", "COUNT", 1))
-    return parse_events(page)[0].id if page else 0
+    (length,) = await store.read(("HGET", route.partition.run(route.run_id), "len"))
+    return int(length or 0)
 
 
 def parts(events: Sequence[Event]) -> Iterator[Sequence[Event]]:

@@ -10,6 +10,7 @@ import orjson
 
 from luaflow.domain import values
 from luaflow.domain.retry import RetryPolicy
+from luaflow.domain.sealed import SealedPayload, check_open
 from luaflow.errors import LuaflowError
 from luaflow.store import attempts
 from luaflow.store.jobs import Take, take_jobs
@@ -20,6 +21,8 @@ from luaflow_worker.attempt import Attempt
 from luaflow_worker.limits import has_moment
 
 USUAL: Final = RetryPolicy()
+SEALED_MS: Final = 5000
+"""After how long an attempt is offered again whose input could not be opened."""
 
 
 class ActivityEntry(NamedTuple):
@@ -32,6 +35,12 @@ class ActivityEntry(NamedTuple):
     workflow_id: str
     seq: str
     attempt: int
+
+
+class SealedTask(SealedPayload):
+    """What a taken attempt is given cannot be opened here; ``token`` is that of the attempt."""
+
+    token = ""
 
 
 class Taken(NamedTuple):
@@ -83,8 +92,20 @@ def _understood(make: Callable[..., Taken | None], *answer: Any) -> Answer:
     """What an answer says, or why that cannot be told: it must not keep the others waiting."""
     try:
         return make(*answer)
+    except SealedPayload as error:
+        found = SealedTask(error.message)
+        found.token = answer[1]
+        return found
     except (LookupError, TypeError, ValueError) as error:
         return LuaflowError(f"its task cannot be understood: {error!r}")
+
+
+async def put_off(store: Store, e: ActivityEntry, sealed: SealedTask) -> None:
+    """Give an attempt back, to be taken where its key is known; it stays the same attempt."""
+    call = attempts.postpone_activity(
+        partition=e.partition, run_id=e.run_id, seq=e.seq, token=sealed.token, delay=SEALED_MS
+    )
+    await store.one(call)
 
 
 def _take(worker: str, e: ActivityEntry, token: str) -> Call:
@@ -123,6 +144,8 @@ def _job(e: ActivityEntry, token: str, a: list[Any], now: int) -> Taken:
 
 def _attempt(e: ActivityEntry, token: str, a: tuple[Any, ...]) -> Attempt:
     body, stored, details, number, start_to_close, heartbeat = a
+    for text in (body, details):
+        check_open(text or b"")
     event, options = orjson.loads(body), orjson.loads(stored) if stored else {}
     return Attempt(
         partition=e.partition,

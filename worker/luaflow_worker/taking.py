@@ -18,6 +18,7 @@ from luaflow.replay.loading import run_info
 from luaflow.store import transitions
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call
+from luaflow.store.past import PAGE
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 from luaflow_worker.engines import Engines, check_runtime
@@ -27,7 +28,6 @@ from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.place import make_place
 from luaflow_worker.recorded_values import make_value, write_log
 from luaflow_worker.stretches import (
-    PAGE,
     length_of,
     parse_events,
     read_events,

@@ -21,7 +21,7 @@ from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 from luaflow_worker.children import Types
 from luaflow_worker.engines import Engines
-from luaflow_worker.faults import fail_call, fault_of, reason_of
+from luaflow_worker.faults import fail_call, fault_of, fault_of_commit, reason_of
 from luaflow_worker.live import Cache, Clock, Live, Result
 from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.metrics import WorkerMetrics
@@ -186,8 +186,8 @@ class WorkflowTasks:
         for step, call in zip(ready, calls, strict=True):
             answer = next(answers) if isinstance(call, Call) else call
             try:
-                if isinstance(answer, LuaflowError):
-                    await self._decision_failed(step, fault_of(answer))
+                if isinstance(answer, LuaflowError) or answer[0] == b"full":
+                    await self._decision_failed(step, fault_of_commit(answer))
                 elif then := await self._settle(step, answer, at):
                     following.append(then)
             except (Unavailable, Unknown):

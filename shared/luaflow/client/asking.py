@@ -10,13 +10,14 @@ from typing import Any
 
 import orjson
 
-from luaflow.client.looking import event_of
+from luaflow.archive import Archived, find_archived
 from luaflow.client.messages import present
 from luaflow.client.payloads import check_size
 from luaflow.domain import values
 from luaflow.domain.events import CLOSING, TASK_COMPLETED
 from luaflow.domain.failure import Failure
 from luaflow.domain.lanes import base_of
+from luaflow.domain.sealed import clear
 from luaflow.errors import (
     InvalidArgument,
     LuaflowError,
@@ -30,6 +31,7 @@ from luaflow.store import keys
 from luaflow.store.asking import ask, forget_ask
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg
+from luaflow.store.past import event_of, read_events
 from luaflow.store.reader import BLOCK_MS, Reader
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
@@ -68,7 +70,7 @@ async def query(
         raise NotFound(answer["unknown"])
     if "failure" in answer:
         raise QueryFailed(**told(Failure.from_json(answer["failure"])))
-    return values.decode(answer["result"])
+    return clear(values.decode(answer["result"]))
 
 
 def told(failure: Failure) -> dict[str, Any]:
@@ -104,7 +106,7 @@ async def view(store: Store, workflow_id: str, run_id: str | None, name: str) ->
         command = ("HMGET", p.run(at), f"v:{name}", "views", "decided")
         text, shown, decided = (await _trusted(store, p, command))[0]
         if text:
-            return values.loads(text)
+            return clear(values.loads(text))
         names = names or orjson.loads(shown or b"[]")
         before = None if int(decided or 0) else await _before(store, p, at)
         if before is None:
@@ -116,8 +118,8 @@ async def view(store: Store, workflow_id: str, run_id: str | None, name: str) ->
 
 async def _before(store: Store, p: Partition, run_id: str) -> str | None:
     """Return the run that continued as this one."""
-    (first,) = await store.read(("XRANGE", p.hist(run_id), "1-0", "1-0"))
-    found: str | None = event_of(first[0]).body.get("continued_from") if first else None
+    first = await read_events(store, p, run_id, 1, 1)
+    found: str | None = first[0].body.get("continued_from") if first else None
     return found
 
 
@@ -164,7 +166,13 @@ async def put(
 
     Raises NotFound, Refused when the code cannot be asked, NoAnswer after ``timeout`` seconds.
     """
-    route = await follow(store, workflow_id, run_id)
+    try:
+        route = await follow(store, workflow_id, run_id)
+    except NotFound:
+        kept = await find_archived(store, workflow_id, run_id)
+        if kept is None:
+            raise
+        return await _put_archived(store, kept, kind, name, args, timeout)
     try:
         async with asyncio.timeout(timeout):
             while True:
@@ -186,6 +194,27 @@ async def put(
     return answer
 
 
+async def _put_archived(
+    store: Store, run: Archived, kind: str, name: str, args: list[Any], timeout: float
+) -> dict[str, Any]:
+    """Ask a run that has left the server: a worker finds its history in the archive, too."""
+    question: dict[str, Any] = {"kind": kind, "name": name, "input": args}
+    question |= {"workflow_id": run.workflow_id, "run_id": run.run_id, "length": len(run.events)}
+    queue = base_of(run.state["queue"])
+    try:
+        async with asyncio.timeout(timeout):
+            answer = await _ask(store, queue, question)
+    except TimeoutError:
+        raise NoAnswer(
+            f"the query {name!r} had no answer within {timeout:g} s: no worker of the task queue"
+            f" {queue!r} could answer for the archived workflow"
+        ) from None
+    if "problem" in answer or "behind" in answer:
+        why_ = answer.get("problem", "the worker that was asked cannot read the archive")
+        raise Refused(f"the workflow {run.workflow_id!r} cannot be asked: {why_}")
+    return answer
+
+
 async def settled(store: Store, route: Route) -> int:
     """Wait until the code has seen all that is in the history now; return how long it is then."""
     p, run_id = route.partition, route.run_id
@@ -195,7 +224,7 @@ async def settled(store: Store, route: Route) -> int:
     if status is None:
         raise NotFound(f"the workflow {route.workflow_id!r} has no run {run_id!r} any more")
     last = wanted = int(length)
-    if status != b"running" or int(news) == 0:
+    if status != b"running" or int(news or 0) == 0:
         return wanted
     reader = Reader(store.url, "luaflow-ask")
     try:
@@ -203,7 +232,11 @@ async def settled(store: Store, route: Route) -> int:
             found = await reader.read(
                 "XREAD", "COUNT", PAGE, "BLOCK", BLOCK_MS, "STREAMS", p.hist(run_id), f"{last}-0"
             )
-            for event in map(event_of, found[0][1] if found else ()):
+            for event in (
+                map(event_of, found[0][1])
+                if found
+                else await read_events(store, p, run_id, last + 1)
+            ):
                 last = event.id
                 decided = event.type == TASK_COMPLETED and event.body["seen"] >= wanted
                 if decided or event.type in CLOSING:
@@ -220,7 +253,8 @@ async def _queue(store: Store, route: Route) -> str:
 async def _ask(store: Store, queue: str, question: dict[str, Any]) -> dict[str, Any]:
     """Put a question, again and again, until somebody answers."""
     ask_id = uuid.uuid4().hex
-    text = orjson.dumps({"id": ask_id, **question})
+    owner = f"w:{question['workflow_id']}"
+    text = await store.sealed(orjson.dumps({"id": ask_id, **question}), owner)
     told_: asyncio.Queue[bytes | None] = asyncio.Queue()
     channel = keys.answer(store.namespace, ask_id)
     try:
@@ -236,7 +270,7 @@ async def _ask(store: Store, queue: str, question: dict[str, Any]) -> dict[str, 
                 wait = AGAIN_SECONDS[min(attempt, len(AGAIN_SECONDS) - 1)]
                 answer = await asyncio.wait_for(told_.get(), wait)
                 if answer is not None:
-                    found: dict[str, Any] = orjson.loads(answer)
+                    found: dict[str, Any] = orjson.loads(await store.opened(answer, owner))
                     return found
                 if store.push.problem:
                     raise Unavailable(store.push.problem)

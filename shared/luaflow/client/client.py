@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from luaflow.archive import open_archive
 from luaflow.client import deferred, jobs, looking, schedules, starting
 from luaflow.client.handle import Handle
 from luaflow.client.jobs import Job, JobHandle, JobHow, Registered
@@ -283,6 +284,19 @@ class Client:
         Raises InvalidArgument for a text that is no workflow id.
         """
         return Handle(self.store, self._session, workflow_id, run_id)
+
+    async def list_archived(self, limit: int = 20) -> list[dict[str, Any]]:
+        """Descriptions of the newest runs in the namespace's archive; none where it has none.
+
+        It looks through the names of all that are there. Raises Unavailable.
+        """
+        archive = await open_archive(self.store)
+        if archive is None:
+            return []
+        try:
+            return [looking.describe_archived(run) for run in await archive.newest(limit)]
+        finally:
+            await archive.close()
 
     async def list(
         self, query: str | None = None, limit: int = 20, page: str | None = None

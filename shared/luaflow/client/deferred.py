@@ -7,7 +7,6 @@ from typing import Any, Final, NoReturn
 
 import orjson
 
-from luaflow.client.looking import event_of
 from luaflow.client.payloads import check_size
 from luaflow.domain import values
 from luaflow.domain.failure import Failure
@@ -17,6 +16,7 @@ from luaflow.errors import NotFound, Refused
 from luaflow.store import attempts, jobs
 from luaflow.store.attempts import Proof, parse_record
 from luaflow.store.keys import JOB
+from luaflow.store.past import event_of, read_events
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 
@@ -102,7 +102,8 @@ async def _finished_by_us(store: Store, route: Route, mark: bytes) -> bool:
         (body,) = await store.read(("HGET", p.owner(run_id), "body"))
         return mark in bytes(body or b"")
     (entries,) = await store.read(("XREVRANGE", p.hist(run_id), "+", "-", "COUNT", RECENT))
-    return any(mark in event_of(entry).raw for entry in entries)
+    events = map(event_of, entries) if entries else await read_events(store, p, run_id)
+    return any(mark in event.raw for event in events)
 
 
 async def _failed_by_us(store: Store, found: Token, told: bytes) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
+from luaflow.archive import Archived, find_archived
 from luaflow.client import asking, looking, updates
 from luaflow.client.messages import deliver, terminate
 from luaflow.client.payloads import check_size, dump, signal_body
@@ -16,13 +17,13 @@ from luaflow.domain import values
 from luaflow.domain.events import CLOSING, Event
 from luaflow.domain.failure import Failure, terminated
 from luaflow.domain.ids import check_update_id
+from luaflow.domain.sealed import clear
 from luaflow.errors import InvalidArgument, NotFound, Refused, Unavailable, WorkflowFailed
+from luaflow.store.keeping import keep_run
+from luaflow.store.past import PAGE, event_of, read_events
 from luaflow.store.reader import BLOCK_MS, Reader
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
-
-PAGE = 500
-"""Events read at once."""
 
 
 class Handle:
@@ -68,7 +69,7 @@ class Handle:
         confirmed by then, which the namespace's durability asks for.
         """
         async with asyncio.timeout(timeout):
-            run_id = self.run_id or (await self._reach()).run_id
+            run_id = self.run_id or await self._newest()
             while True:
                 type, body = await self._closing(run_id)
                 if "new_run_id" not in body:
@@ -181,13 +182,15 @@ class Handle:
         ``views`` is what it shows, where it shows anything. Times are RFC 3339 text in UTC. Raises
         NotFound, and Unknown where what it says cannot be confirmed as the durability asks for.
         """
-        route = await self._reach()
+        route = await self._place()
+        if isinstance(route, Archived):
+            return looking.describe_archived(route)
         if self._store.confirms:
             # what was written before this write is confirmed with it
             await self._store.confirmed(self._partition)
         (found,) = await looking.describe(self._store, [(self._partition, route.run_id)])
-        if found is None:
-            raise NotFound(f"the run {route.run_id!r} of {self.workflow_id!r} is gone")
+        if found is None:  # it has left the server since it was looked for
+            return looking.describe_archived(await self._archived(route.run_id))
         views = await asking.views(self._store, self._partition, route.run_id)
         return found | ({"views": views} if views else {})
 
@@ -196,36 +199,87 @@ class Handle:
 
         Raises NotFound when there is no such run.
         """
-        key = self._partition.hist((await self._reach()).run_id)
+        route = await self._place()
+        run_id = route.run_id
+        if isinstance(route, Archived):
+            for event in route.events:
+                yield event
+            return
         last = 0
-        while True:
-            low = f"{last + 1}-0"
-            (entries,) = await self._store.read(("XRANGE", key, low, "+", "COUNT", PAGE))
-            for event in map(looking.event_of, entries):
+        while events := await read_events(self._store, self._partition, run_id, last + 1):
+            for event in events:
                 yield event
                 last = event.id
                 if event.type in CLOSING:
                     return
-            if len(entries) < PAGE:
-                break
-        if follow:
-            async for event in self._follow(key, last):
+        (there,) = await self._store.read(("EXISTS", self._partition.run(run_id)))
+        if not there:  # it has left the server while it was read
+            for event in (await self._archived(run_id)).events[last:]:
+                yield event
+        elif follow:
+            async for event in self._follow(run_id, last):
                 yield event
 
-    async def _follow(self, key: str, last: int) -> AsyncIterator[Event]:
+    async def _follow(self, run_id: str, last: int) -> AsyncIterator[Event]:
+        key = self._partition.hist(run_id)
         reader = Reader(self._store.url, "luaflow-follow")
         try:
             while True:
                 found = await reader.read(
                     "XREAD", "COUNT", PAGE, "BLOCK", BLOCK_MS, "STREAMS", key, f"{last}-0"
                 )
-                for event in map(looking.event_of, found[0][1] if found else ()):
+                found = await self._store.opened(found, f"w:{self.workflow_id}")
+                for event in (
+                    map(event_of, found[0][1])
+                    if found
+                    else await read_events(self._store, self._partition, run_id, last + 1)
+                ):
                     yield event
                     last = event.id
                     if event.type in CLOSING:
                         return
         finally:
             await reader.close()
+
+    async def _place(self) -> Route | Archived:
+        """Where the run is; of a chain whose first run is archived, that one, not the present."""
+        try:
+            route = await self._reach()
+        except NotFound:
+            return await self._archived(self.run_id)
+        if self.run_id and route.run_id != self.run_id:
+            return await find_archived(self._store, self.workflow_id, self.run_id) or route
+        return route
+
+    async def _newest(self) -> str:
+        """The present run of the workflow id, else the newest one that is archived."""
+        try:
+            return (await self._reach()).run_id
+        except NotFound:
+            return (await self._archived(None)).run_id
+
+    async def _archived(self, run_id: str | None) -> Archived:
+        """A run that has left the server; NotFound when it is in no archive either."""
+        found = await find_archived(self._store, self.workflow_id, run_id)
+        if found is None:
+            which = f"the workflow {self.workflow_id!r} has no run {run_id!r}"
+            without = f"there is no workflow with the id {self.workflow_id!r}"
+            raise NotFound(f"{which if run_id else without} in '{self._store.namespace}'")
+        return found
+
+    async def pin(self) -> None:
+        """Keep the run after its end until it is unpinned. Raises NotFound."""
+        await self._keep_run("pin")
+
+    async def unpin(self) -> None:
+        """Let the retention of the run begin, now that it was pinned. Raises NotFound."""
+        await self._keep_run("unpin")
+
+    async def _keep_run(self, verb: Literal["pin", "unpin"]) -> None:
+        route = await self._reach()
+        call = keep_run(partition=route.partition, run_id=route.run_id, verb=verb)
+        if (await self._store.one(call))[0] != b"ok":
+            raise NotFound(f"the run {route.run_id!r} of {self.workflow_id!r} is gone")
 
     async def _reach(self) -> Route:
         return await self._store.route(self.workflow_id, self.run_id)
@@ -259,7 +313,7 @@ class Handle:
             news: bytes | None = None
             while True:
                 type, _, raw = (news or b"").partition(b"\n")
-                if raw and not self._store.confirms:
+                if raw and not self._store.looks_again:
                     return type.decode(), Event(0, 0, "", raw).body
                 if event := await self._last_event(run_id):
                     return event.type, event.body
@@ -278,9 +332,12 @@ class Handle:
         if status not in {None, b"running"} and store.confirms:
             # read again, with the confirmation: the first answer may be another server's
             status, entries = await store.confirmed(p, state, last)
-        if status is None or not entries:
-            raise NotFound(f"the workflow {self.workflow_id!r} has no run {run_id!r}")
-        return None if status == b"running" else looking.event_of(entries[0])
+        if status == b"running" and entries:
+            return None
+        events = [event_of(entries[0])] if entries else await read_events(store, p, run_id)
+        if status is None or not events:
+            events = (await self._archived(run_id)).events
+        return events[-1]
 
 
 def _left(end: float) -> float:
@@ -290,7 +347,7 @@ def _left(end: float) -> float:
 def _outcome(workflow_id: str, type: str, body: dict[str, Any]) -> Any:
     status = CLOSING[type]
     if status == "completed":
-        return values.decode(body.get("result"))
+        return clear(values.decode(body.get("result")))
     if status == "terminated":
         failure = terminated()
         reason = f" ({body['reason']})" if body.get("reason") else ""

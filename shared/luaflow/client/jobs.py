@@ -24,6 +24,7 @@ from luaflow.domain.lanes import base_of, lane_of
 from luaflow.domain.options import ActivityOptions, parse_activity_options
 from luaflow.domain.poison import is_parked
 from luaflow.domain.retry import RetryPolicy
+from luaflow.domain.sealed import clear
 from luaflow.errors import InvalidArgument, NotFound, Refused, Unavailable, WorkflowFailed
 from luaflow.registry.schemas import check_input
 from luaflow.store import jobs as store_jobs
@@ -103,7 +104,7 @@ class JobHandle:
             type, raw = await self._outcome()
         body = Event(0, 0, type, raw).body
         if type == "ActivityTaskCompleted":
-            return values.decode(body.get("result"))
+            return clear(values.decode(body.get("result")))
         failure = Failure.from_json(body.get("failure") or {})
         raise WorkflowFailed(
             failure.message or f"the job {self.job_id!r} is {STATUS[type]}",
@@ -143,7 +144,7 @@ class JobHandle:
             news: bytes | None = None
             while True:
                 type, _, raw = (news or b"").partition(b"\n")
-                if raw and not self._store.confirms:
+                if raw and not self._store.looks_again:
                     return type.decode(), raw
                 status, body = await self._end()
                 if status != "running":

@@ -8,11 +8,11 @@ from typing import Any
 
 import orjson
 
+from luaflow.archive import Archived
 from luaflow.client.health import add_parked, health_of, health_words
 from luaflow.client.locks import add_locks, wants_of
 from luaflow.domain import visibility
 from luaflow.domain.chains import first_task_at
-from luaflow.domain.events import Event
 from luaflow.domain.ids import Pid
 from luaflow.domain.lanes import base_of
 from luaflow.domain.visibility import Query
@@ -20,6 +20,7 @@ from luaflow.errors import NotFound
 from luaflow.store.attempts import Record, parse_record
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg
+from luaflow.store.past import event_of, first_events
 from luaflow.store.store import Store
 
 SHOWN_ACTIVITIES = 100
@@ -44,17 +45,10 @@ _STARTED_WITH = (
 """What a description says of the first event, where that has it."""
 _FIELDS = (
     *("wid", "type", "status", "queue", "bundle", "start", "close", "len", "size", "attempt"),
-    *("parent", "memo", "attrs", "stuck", "fails", "lost", "decided", "task"),
+    *("parent", "memo", "attrs", "stuck", "fails", "lost", "decided", "task", "pin"),
 )
 """What a description takes from the state of a run: not its updates, which may be many."""
 _Place = tuple[bytes, Partition]
-
-
-def event_of(entry: Any) -> Event:
-    """The event of a history's stream entry."""
-    entry_id, fields = entry
-    ts, type, body = fields[1], fields[3], fields[5]
-    return Event(int(bytes(entry_id).split(b"-")[0]), int(ts), bytes(type).decode(), bytes(body))
 
 
 async def list_runs(
@@ -181,14 +175,15 @@ async def describe(
     answers = await store.read(*commands) if commands else []
     found: list[dict[str, Any] | None] = []
     pending, locked = [], []
+    firsts = await first_events(store, runs, answers[2::3])
     for (p, run_id), state, pend, first in zip(
-        runs, answers[::3], answers[1::3], answers[2::3], strict=True
+        runs, answers[::3], answers[1::3], firsts, strict=True
     ):
-        if state[0] is None or not first:
+        if state[0] is None or first is None:
             found.append(None)
             continue
         known = {name: bytes(f) for name, f in zip(_FIELDS, state, strict=True) if f is not None}
-        run = _description(run_id, known, event_of(first[0]).body)
+        run = _description(run_id, known, first.body)
         found.append(run)
         if run["status"] == "running":
             pending.append((run, p, _table(pend)))
@@ -198,6 +193,14 @@ async def describe(
         add_parked(run)
     await add_locks(store, locked)
     return found
+
+
+def describe_archived(run: Archived) -> dict[str, Any]:
+    """The description of a run that has left the server."""
+    state = {name: text.encode(errors="surrogateescape") for name, text in run.state.items()}
+    found = _description(run.run_id, state, run.events[0].body) | {"archived": True}
+    views = {name[2:]: orjson.loads(text) for name, text in state.items() if name[:2] == "v:"}
+    return found | ({"views": views} if views else {})
 
 
 def _table(flat: Sequence[Any]) -> dict[str, bytes]:
@@ -230,6 +233,7 @@ def _description(run_id: str, state: dict[str, bytes], first: dict[str, Any]) ->
         "search_attributes": first.get("search_attributes", {})
         | orjson.loads(state.get("attrs") or b"{}"),
         **{key: first[key] for key in _STARTED_WITH if key in first},
+        **({"pinned": True} if "pin" in state else {}),
         **_waits(state, first),
         "pending_activities": [],
         "locks": [],

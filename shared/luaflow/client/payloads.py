@@ -39,7 +39,7 @@ def dump(body: dict[str, Any]) -> bytes:
 
 def check_size(body: bytes, settings: Settings, what: str) -> bytes:
     """Return the body; Refused when it is over the namespace's limit, a warning when near it."""
-    size, limit = len(body), settings.payload_max_bytes
+    size, limit = len(body), settings.largest_bytes
     if size > limit:
         raise Refused(
             f"{what} has {size} bytes, the namespace allows {limit}: store the data elsewhere and"

@@ -137,6 +137,14 @@ class SyncHandle:
         """See ``Handle.terminate``."""
         self._loop.run(self._handle.terminate(reason))
 
+    def pin(self) -> None:
+        """See ``Handle.pin``."""
+        self._loop.run(self._handle.pin())
+
+    def unpin(self) -> None:
+        """See ``Handle.unpin``."""
+        self._loop.run(self._handle.unpin())
+
     def describe(self) -> dict[str, Any]:
         """See ``Handle.describe``."""
         return self._loop.run(self._handle.describe())
@@ -320,6 +328,10 @@ class SyncClient:
     def get_handle(self, workflow_id: str, run_id: str | None = None) -> SyncHandle:
         """See ``Client.get_handle``."""
         return SyncHandle(self._loop, self._client.get_handle(workflow_id, run_id))
+
+    def list_archived(self, limit: int = 20) -> list[dict[str, Any]]:
+        """See ``Client.list_archived``."""
+        return self._loop.run(self._client.list_archived(limit))
 
     def list(
         self, query: str | None = None, limit: int = 20, page: str | None = None

@@ -10,13 +10,13 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from luaflow.client import asking
-from luaflow.client.looking import event_of
 from luaflow.client.messages import Closed, closed, present, reach_open_mailbox
 from luaflow.client.payloads import check_size, dump
 from luaflow.domain import values
 from luaflow.domain.events import Event
 from luaflow.domain.failure import Failure
 from luaflow.domain.ids import check_update_id
+from luaflow.domain.sealed import clear
 from luaflow.errors import (
     InvalidArgument,
     NoAnswer,
@@ -26,6 +26,7 @@ from luaflow.errors import (
     UpdateRejected,
 )
 from luaflow.store import transitions
+from luaflow.store.past import read_events
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 
@@ -72,7 +73,7 @@ class Update:
         """
         event = await self._reach(timeout, accepted=False)
         assert event is not None
-        return values.decode(event.body.get("result"))
+        return clear(values.decode(event.body.get("result")))
 
     async def _reach(self, timeout: float | None, *, accepted: bool) -> Event | None:
         try:
@@ -232,8 +233,7 @@ async def _state(store: Store, route: Route, run_id: str, update_id: str) -> tup
 
 
 async def _event(store: Store, route: Route, run_id: str, event: int) -> Event:
-    key = route.partition.hist(run_id)
-    (entries,) = await store.read(("XRANGE", key, f"{event}-0", f"{event}-0"))
-    if not entries:
+    found = await read_events(store, route.partition, run_id, event, event)
+    if not found:
         raise NotFound(f"the workflow {route.workflow_id!r} has no run {run_id!r} any more")
-    return event_of(entries[0])
+    return found[0]

@@ -1,7 +1,8 @@
 """Values at every boundary as JSON bytes, with one tagging for what JSON cannot say.
 
 Tags: `{"$lf":"bytes","v":base64}`, `{"$lf":"float","v":"nan"|"inf"|"-inf"}`,
-`{"$lf":"map","v":[[key,value],...]}`, `{"$lf":"error","v":failure}`.
+`{"$lf":"map","v":[[key,value],...]}`, `{"$lf":"error","v":failure}`, and `{"$lf":"sealed","v":…}`
+(`luaflow.domain.sealed`) for what was not opened.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import orjson
 
 from luaflow.domain.durations import format_go
 from luaflow.domain.failure import Failure, Invalid
+from luaflow.domain.sealed import Sealed
 
 MAX_DEPTH: Final = 64
 INT_MIN: Final = -(2**63)
@@ -107,6 +109,8 @@ def _encode(value: Any, depth: int) -> Any:
         return _encode_list(value, depth)
     if isinstance(value, Failure):
         return _encode_failure(value, depth)
+    if isinstance(value, Sealed):
+        return {_TAG: "sealed", "v": value.shape}
     return _encode_time(value)
 
 
@@ -258,6 +262,8 @@ class _Decoder:
                 return Failure.from_json(
                     {key: self.decode(item, depth + 1) for key, item in body.items()}
                 )
+            if tag == "sealed" and isinstance(body, dict):
+                return Sealed(body)
         raise Invalid(
             f"unknown tag {json.dumps(tree)[:80]}: written by a newer release, or by hand"
         )

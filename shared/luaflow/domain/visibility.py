@@ -150,6 +150,11 @@ def parse_query(text: str | None) -> Query:
     says what cannot be read, and where.
     """
     whole = text or ""
+    if not whole.isascii():
+        try:
+            whole.encode()
+        except UnicodeEncodeError:
+            raise Invalid(f"the query {whole[:80]!r} is not UTF-8 text") from None
     found: dict[str, str] = {}
     conditions: list[Condition] = []
     at = len(whole) - len(whole.lstrip())

@@ -134,7 +134,7 @@ class Deployment:
     `worker_id`, `client_id` and `task_queue` (with the client's prefix) come from the registry.
     `versioning` is "auto_upgrade" where open runs are to move to it; `build` is the deployment and
     build id of the worker, where it has any. `input_schema` is JSON text, for whoever starts it;
-    `flow` is what limits its runs, as JSON.
+    `flow` is what limits its runs, `retention` how long they are kept, both as JSON.
     """
 
     type_name: str
@@ -147,6 +147,7 @@ class Deployment:
     build: tuple[str, str] | None = None
     input_schema: str = ""
     flow: str = ""
+    retention: str = ""
 
 
 def bundle_entry(app: App, entry_id: str) -> Bundle:
@@ -213,6 +214,7 @@ def make_bundles(app: App) -> list[Deployment]:
                 build=_build(worker),
                 input_schema=text_of(entry.input_schema),
                 flow=flow_of(entry, worker).to_text(),
+                retention=text_of(entry.retention),
             )
         )
     return found

@@ -20,6 +20,7 @@ from luaflow.registry.entries import (
 from luaflow.registry.fields import Fields
 from luaflow.registry.flow import read_flow, read_priority, read_rate_limit
 from luaflow.registry.problems import RegistryError
+from luaflow.registry.retention import read_retention
 from luaflow.registry.schemas import mistake
 from luaflow.registry.sources import Source, SourceError
 from luaflow.registry.yamlfile import parse
@@ -47,6 +48,7 @@ def read_workflow(common: dict[str, Any], fields: Fields, place: Place) -> Workf
         type_name=meta.text("name") or common["id"],
         worker=meta.reference("worker"),
         versioning=meta.choice("versioning", ("pinned", "auto_upgrade")),
+        retention=read_retention(meta),
         **read_flow(fields),
     )
     if meta.data and entry.worker is None:

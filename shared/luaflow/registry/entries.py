@@ -162,11 +162,12 @@ class WorkflowEntry(LuaEntry):
     """`workflow.lua`: a workflow type; `worker` is None when no worker runs it.
 
     The schemas are JSON Schema objects, or None. `versioning` is "pinned", "auto_upgrade", or
-    None: as its worker has it.
+    None: as its worker has it. `retention`: ms by outcome, None as the namespace has it.
     """
 
     type_name: str
     worker: str | None = None
+    retention: dict[str, int] | None = None
     versioning: str | None = None
     concurrency: Concurrency | None = None
     rate_limit: RateLimit | None = None

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from luaflow.domain.events import MESSAGES, NEWS, STARTED, Event
+from luaflow.domain.sealed import check_open
 from luaflow.errors import LuaflowError
 from luaflow.lua.vm import Activation, Command, Engine, Run
 from luaflow.replay.recorded import Recorded, Turn, turns
@@ -96,6 +97,7 @@ class Execution:
     def absorb(self, events: Sequence[Event]) -> None:
         """Take notice of events, in order; those to be fed wait for the decision that sees them."""
         for event in events:
+            check_open(event.raw)
             self._size += len(event.raw)
             if event.type == STARTED or event.type in NEWS:
                 self._unseen.append((event, self._size))

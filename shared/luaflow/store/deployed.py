@@ -17,7 +17,7 @@ class DeployedType(NamedTuple):
 
     ``versioning`` is "auto_upgrade" where its runs move to the newest code by themselves.
     ``input_schema`` is JSON text; '' where the input is not checked. ``flow`` is what limits its
-    runs (``luaflow.domain.flow``), '' for nothing.
+    runs (``luaflow.domain.flow``), '' for nothing. ``retention``: JSON, ms by outcome; '' as usual.
     """
 
     type: str
@@ -29,12 +29,15 @@ class DeployedType(NamedTuple):
     versioning: str = ""
     input_schema: str = ""
     flow: str = ""
+    retention: str = ""
 
     def to_bytes(self) -> bytes:
         """The JSON that stands in the types table."""
         found = self._asdict()
         if not self.input_schema:
             del found["input_schema"]
+        if not self.retention:
+            del found["retention"]
         return orjson.dumps(found)
 
     @classmethod

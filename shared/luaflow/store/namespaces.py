@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import orjson
 
+from luaflow.codec.sealer import CODECS
 from luaflow.domain.ids import check_name
 from luaflow.errors import AlreadyExists, InvalidArgument, NotFound
 from luaflow.store import upkeep
@@ -25,11 +26,19 @@ BOUNDS = {
     "lease_ms": (1, 24 * 3600 * 1000),
     "sticky_timeout_ms": (1, 24 * 3600 * 1000),
     "retention_ms": (1, 100 * 365 * 24 * 3600 * 1000),
+    "settle_after_ms": (0, 7 * 24 * 3600 * 1000),
     "payload_warn_bytes": (1, 512 * 1024 * 1024),
     "payload_max_bytes": (1, 512 * 1024 * 1024),  # what the server takes as one value
+    "offload_bytes": (1, 512 * 1024 * 1024),
+    "offload_max_bytes": (1, 512 * 1024 * 1024),
 }
 """The least and the most that a setting may be."""
-_COPIED = {"lease_ms": "lease", "sticky_timeout_ms": "sticky_timeout", "retention_ms": "retention"}
+_COPIED = {
+    "lease_ms": "lease",
+    "sticky_timeout_ms": "sticky_timeout",
+    "retention_ms": "retention",
+    "settle_after_ms": "settle",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,13 @@ class Settings:
     Times are milliseconds, sizes bytes. ``durability``: ``fast`` (the primary has it),
     ``replicated`` (``replicas`` have it), ``fsynced`` (it is on the primary's disk, and on that of
     ``synced_replicas``).
+
+    ``codec`` says how payloads are sealed (``luaflow.codec``); those above ``offload_bytes`` go to
+    ``payload_store``, the URL of an object store, where there is one.
+
+    ``retentions``: how long runs of an outcome are kept, where that is not ``retention_ms``;
+    ``archive``: the object store they go to then, '' for none. ``settle_after_ms``: how long after
+    the end of a run its history is packed; 0: never.
     """
 
     partitions: int = 16
@@ -47,10 +63,17 @@ class Settings:
     lease_ms: int = 10_000
     sticky_timeout_ms: int = 5_000
     retention_ms: int = 7 * 24 * 3600 * 1000
+    settle_after_ms: int = 60_000
     payload_warn_bytes: int = 256 * 1024
     payload_max_bytes: int = 2 * 1024 * 1024
+    retentions: dict[str, int] = field(default_factory=dict)
+    archive: str = ""
     simulated: bool = False
     synced_replicas: int = 0
+    codec: str = "none"
+    payload_store: str = ""
+    offload_bytes: int = 128 * 1024
+    offload_max_bytes: int = 64 * 1024 * 1024
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -59,10 +82,32 @@ class Settings:
             raise InvalidArgument(
                 f"durability must be one of {', '.join(LEVELS)}, not {self.durability!r}"
             )
+        if self.codec not in CODECS:
+            raise InvalidArgument(f"codec must be one of {', '.join(CODECS)}, not {self.codec!r}")
         for name, (least, most) in BOUNDS.items():
             value = getattr(self, name)
             if not least <= value <= most:
                 raise InvalidArgument(f"{name} must be {least}-{most}, not {value}")
+
+    @property
+    def bordered(self) -> bool:
+        """Whether payloads may be sealed, or stored elsewhere."""
+        return self.codec != "none" or self.offloads
+
+    @property
+    def sealing(self) -> tuple[str, str, int, int]:
+        """All that says how payloads travel: whoever seals does it anew where this changes."""
+        return self.codec, self.payload_store, self.offload_bytes, self.offload_max_bytes
+
+    @property
+    def offloads(self) -> bool:
+        """Whether large payloads go to an object store."""
+        return bool(self.payload_store)
+
+    @property
+    def largest_bytes(self) -> int:
+        """What a payload may have, wherever its bytes are."""
+        return self.offload_max_bytes if self.offloads else self.payload_max_bytes
 
     @property
     def confirm(self) -> tuple[Arg, ...]:
@@ -137,6 +182,7 @@ async def update_namespace(link: Linked, namespace: str, **changes: Any) -> Sett
     old = await read_settings(link, namespace)
     new = replace(old, **changes, version=old.version + 1)
     check_payload_limits(changes, new)
+    _check_openable(old, new)
     await link.batch([("HSET", NAMESPACES, namespace, _dump(new))])
     await _spread(link, namespace, new)
     return new
@@ -148,6 +194,20 @@ def check_payload_limits(given: Mapping[str, Any], settings: Settings) -> None:
     if "payload_warn_bytes" in given and warn > most:
         raise InvalidArgument(
             f"payload_warn_bytes must not be more than payload_max_bytes ({most}), not {warn}"
+        )
+
+
+def _check_openable(old: Settings, new: Settings) -> None:
+    """Refuse settings under which nobody would look for what is sealed or stored elsewhere."""
+    if old.codec != "none" and new.codec == "none":
+        raise InvalidArgument(
+            "codec must be read, not none: histories may hold sealed payloads. 'read' writes plain"
+            " text and opens what was sealed"
+        )
+    if old.payload_store and not new.payload_store:
+        raise InvalidArgument(
+            "payload_store must stay: histories may refer to it. To offload no more, set"
+            " offload_bytes above payload_max_bytes"
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio.connection import Connection
@@ -16,7 +15,7 @@ from luaflow.store.dialing import close_connection, open_connection, place_of, r
 from luaflow.store.link import TRANSIENT, Arg, error_code, pack
 from luaflow.store.listen import RECONNECT_SECONDS
 from luaflow.store.slots import slot_of
-from luaflow.store.waiting import Watcher, first
+from luaflow.store.waiting import Waits
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +35,8 @@ class Reader:
         self._name = name
         self.spread = parse_address(url).kind == "cluster"
         """Whether a command may name the streams of one partition only."""
-        self._watchers: dict[str, Watcher] = {}
+        self.waits = Waits(lambda: Reader(url, name))
+        """Waits for streams of several partitions, where a command cannot name them."""
         self._connection: Connection | None = None
         self._slot: int | None = None
         self._asking: Place | None = None
@@ -72,22 +72,6 @@ class Reader:
             return None
         self._failures = 0
         return answer
-
-    def watched(self) -> None:
-        """Whoever calls this looks into the streams now: ``wait`` is for what comes from now on."""
-        for watcher in self._watchers.values():
-            watcher.heed()
-
-    async def wait(self, parts: Sequence[Sequence[str]]) -> None:
-        """Wait until something comes into streams, given by slot, and a while at most."""
-        for streams in parts:
-            watcher = self._watchers.get(streams[0])
-            if watcher is None or watcher.streams != list(streams):
-                if watcher:
-                    await watcher.close()
-                one = Watcher(Reader(self._url, self._name), streams)
-                self._watchers[streams[0]] = one
-        await first([self._watchers[streams[0]] for streams in parts])
 
     async def _connected(self, command: tuple[Arg, ...]) -> Connection:
         """The connection, to the node of the command's slot where there are several."""
@@ -125,9 +109,7 @@ class Reader:
 
     async def close(self) -> None:
         """Drop the connection, and those of waits."""
-        watchers, self._watchers = self._watchers, {}
-        for watcher in watchers.values():
-            await watcher.close()
+        await self.waits.close()
         connection, self._connection = self._connection, None
         self._asking = None
         if connection:

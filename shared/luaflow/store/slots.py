@@ -78,6 +78,7 @@ class SlotMap:
         self._owners: list[Place | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         for first, last, place in ranges:
             self._owners[first : last + 1] = [place] * (last + 1 - first)
+        self._primaries: list[Place] | None = None
 
     def owner(self, slot: int) -> Place | None:
         """The primary of a slot; None for one that nobody has."""
@@ -85,12 +86,16 @@ class SlotMap:
 
     def move(self, slot: int, place: Place) -> None:
         """Note what a node has said."""
-        self._owners[slot] = place
+        if self._owners[slot] != place:
+            self._owners[slot] = place
+            self._primaries = None
 
     @property
     def primaries(self) -> list[Place]:
         """The primaries that have slots, in one order always."""
-        return sorted({place for place in self._owners if place})
+        if self._primaries is None:  # each batch asks; there are 16,384 slots
+            self._primaries = sorted({place for place in self._owners if place})
+        return self._primaries
 
     def __eq__(self, other: object) -> bool:
         """Whether both say the same."""

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
@@ -31,6 +31,10 @@ from luaflow.store.links import Linked, make_link
 from luaflow.store.listen import RECONNECT_SECONDS, Subscriber
 from luaflow.store.namespaces import Settings, read_settings
 from luaflow.store.transitions import Route
+
+if TYPE_CHECKING:
+    from luaflow.objects import Objects
+    from luaflow.store.payloads import Border
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +60,11 @@ class Store:
         """What was said about the server when it was found fit (``luaflow.store.checks``)."""
         self.checking = asyncio.Lock()
         self._look_at = 0.0
+        self._carries = False
+        self.border: Border | None = None
+        """What seals and opens payloads; None where they are plain, or only carried on."""
+        self.objects: Objects | None = None
+        """Where large payloads are."""
         self.lanes: set[str] = set()
         """Lanes that are known to be noted (``luaflow.store.lanes``)."""
 
@@ -75,10 +84,36 @@ class Store:
         link.confirm = settings.confirm
         store = cls(url, namespace, settings, link)
         store._look_at = asyncio.get_running_loop().time() + SETTINGS_SECONDS
+        try:
+            store._open_border()
+        except BaseException:
+            await store.close()
+            raise
         return store
+
+    def _open_border(self) -> None:
+        """What is sealed can be opened from then on, also once nothing is sealed any more."""
+        if self.settings.bordered or self.border is not None:
+            from luaflow.store.payloads import open_border  # noqa: PLC0415 - few need it
+
+            self.objects, self.border = open_border(self)
+
+    def only_carry(self) -> None:
+        """Seal and open nothing from now on: a scheduler passes on what is sealed, without keys."""
+        self.border, self._carries = None, True
+
+    async def opened(self, answer: Any, owner: str) -> Any:
+        """What was read past this store, with the payloads of an owner in it opened."""
+        return answer if self.border is None else await self.border.reply(answer, owner)
+
+    async def sealed(self, text: bytes, owner: str) -> bytes:
+        """A document that is sent past the scripts of runs, with its payloads sealed."""
+        return text if self.border is None else await self.border.document(text, owner)
 
     async def close(self) -> None:
         """Close both connections."""
+        if self.objects is not None:
+            await self.objects.close()
         await self.push.close()
         await self.link.close()
 
@@ -94,12 +129,28 @@ class Store:
         """The same, but what the server refuses is answered by its error, and not raised."""
         return await self._repeat(commands, refusals=True)
 
+    async def at_once(self, *commands: tuple[Arg, ...]) -> list[Any]:
+        """Send plain commands once; the error of what is refused or away is its answer.
+
+        Who reads from all partitions need not wait for the one that is just failing over.
+        """
+        try:
+            return await self.link.batch(commands)
+        except Unavailable as error:
+            answers = error.answers if isinstance(error, ConnectionLost) else ()
+            return list(answers) or [error] * len(commands)
+
     async def each_server(self, *commands: tuple[Arg, ...]) -> dict[str, list[Any]]:
         """Ask every server that has data (each primary of a cluster) the same; refusals, too.
 
         The answers by the server's address. Raises Unavailable when one of them cannot be asked.
         """
         return await self.link.each(*commands)
+
+    @property
+    def looks_again(self) -> bool:
+        """Whether what is told by push is but a hint: what stands on the server is read then."""
+        return self.confirms or self.border is not None
 
     @property
     def confirms(self) -> bool:
@@ -158,7 +209,9 @@ class Store:
         """Take over settings that were changed since: the durability level above all."""
         self._look_at = now + SETTINGS_SECONDS
         try:
-            self.settings = await read_settings(self.link, self.namespace)
+            before, self.settings = self.settings, await read_settings(self.link, self.namespace)
+            if before.sealing != self.settings.sealing and not self._carries:
+                self._open_border()
             self.link.confirm = self.settings.confirm
             if self.settings.durability == "fsynced":
                 await self.link.look_at_sync()
@@ -171,6 +224,16 @@ class Store:
         patience: float = PATIENCE_SECONDS,
         *,
         refusals: bool = False,
+    ) -> list[Any]:
+        if self.border is None:
+            return await self._sent(commands, patience, refusals=refusals)
+        commands = await self.border.seal(commands)
+        return await self.border.open(
+            commands, await self._sent(commands, patience, refusals=refusals)
+        )
+
+    async def _sent(
+        self, commands: Sequence[Call | tuple[Arg, ...]], patience: float, *, refusals: bool
     ) -> list[Any]:
         loop = asyncio.get_running_loop()
         if loop.time() >= self._look_at:

@@ -7,8 +7,9 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from luaflow.errors import Unavailable
 from luaflow.store.keys import GROUP
-from luaflow.store.link import Arg, Call
+from luaflow.store.link import TRANSIENT, Arg, Call, error_code
 from luaflow.store.reader import BLOCK_MS, Reader
 from luaflow.store.scripts import load
 from luaflow.store.store import Store
@@ -63,31 +64,39 @@ async def _read_spread(
     Waiting takes nothing (``Reader.wait``): what a blocked XREADGROUP is given while its worker is
     busy with the tasks of another partition, no other worker could have.
     """
-    parts = list(_by_partition(streams).values())
-    commands = [_command(worker, part, count) for part in parts]
-    reader.watched()  # what is told from now on is looked at
-    found, made = await _look(store, parts, commands)
-    if block and not found and not made:
-        await reader.wait(parts)
-        reader.watched()
-        found, _ = await _look(store, parts, commands)
+    found, again = await _look(store, reader, worker, streams, count)
+    if block and not found:
+        await reader.waits.wait(list(_by_partition(streams).values()), briefly=again)
+        found, _ = await _look(store, reader, worker, streams, count)
     return found
 
 
 async def _look(
-    store: Store, parts: Sequence[list[str]], commands: Sequence[tuple[Arg, ...]]
+    store: Store, reader: Reader, worker: str, streams: Sequence[str], count: int
 ) -> tuple[list[Found], bool]:
-    """What is there in each partition; and whether a consumer group had to be made."""
-    found, made = [], False
-    for part, answer in zip(parts, await store.ask(*commands), strict=True):
-        if not isinstance(answer, ResponseError):
-            found += _found(answer)
+    """What is there where something may be; and whether to look again soon.
+
+    A partition whose server is away, or whose slot moves, keeps nobody from the others' tasks.
+    """
+    parts = list(_by_partition(reader.waits.hot(streams)).values())
+    commands = [_command(worker, part, count) for part in parts]
+    found: list[Found] = []
+    again = False
+    for part, answer in zip(parts, await store.at_once(*commands), strict=True):
+        if isinstance(answer, Unavailable):
+            again = True
+        elif not isinstance(answer, ResponseError):
+            tasks = _found(answer)
+            reader.waits.looked(part, {stream for stream, _, _ in tasks})
+            found += tasks
         elif "NOGROUP" in str(answer):
             await make_groups(store, part)
-            made = True
+            again = True
+        elif error_code(answer) in TRANSIENT:
+            again = True
         else:
             raise answer
-    return found, made
+    return found, again
 
 
 def _command(worker: str, streams: Sequence[str], count: int, *wait: Arg) -> tuple[Arg, ...]:

@@ -6,7 +6,7 @@
 -- KEYS meta wf run hist pend leases timers vis gc tq newrun newhist sticky newpend
 -- ARGV server run_id cid turn:int seen:int worker mode decision closing next_run type queue bundle attempt:int run_timeout:int started ended kind at:int index attrs carried:int rest...
 -- rest: `carried` event ids of unread messages; then operations (see commit)
--- Returns {'ok', …} as commit does | its refusals
+-- Returns {'ok', …} as commit does | its refusals | {'full'} (see head_room)
 --- include partition
 --- include run
 --- include activity
@@ -20,6 +20,8 @@
 local r = load_run()
 local refusal = admit(r)
 if refusal then return refusal end
+-- no memory for the next turn of a chain: it is decided again later; code that continues as new goes on
+if ended ~= 'continued_as_new' and rcall('HGET', meta_key, 'full') then return { 'full' } end
 local late, messages = late_events(r, 501)
 local sliced = r.len - seen > 500 or carried + messages > 500
 local list = {}

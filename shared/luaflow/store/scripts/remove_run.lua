@@ -11,7 +11,7 @@ if due > server_now then return { 'early' } end
 local v = rcall('HMGET', run_key, 'status', 'start', 'type', 'index')
 if v[1] == 'running' or rcall('HLEN', pend_key) > 0 then return { 'open' } end
 touch()
-rcall('ZREM', gc_key, run_id)
+rcall('ZREM', gc_key, run_id, 'p|' .. run_id)
 if v[1] then
   local start = tonumber(v[2])
   rcall('ZREM', vis_key, vis_member('status', v[1], start), vis_member('type', v[3], start))

@@ -2,7 +2,7 @@
 -- step: it is tried again, or its cron goes on. Messages nobody took pass on, as in continue_as_new.
 -- KEYS meta wf run hist pend leases timers vis gc tq newrun newhist newpend
 -- ARGV server run_id queue next_run type bundle attempt:int run_timeout:int started closing ended kind at:int index attrs
--- Returns {'ok', event id} | {'closed', status} | {'early'} | {'moved', run, queue, sticky} | {'gone'}
+-- Returns {'ok', event id} | {'closed', status} | {'early'} | {'full'} (see head_room) | {'moved', run, queue, sticky} | {'gone'}
 --- include partition
 --- include run
 --- include visible
@@ -18,6 +18,8 @@ end
 local due = tonumber(rcall('ZSCORE', timers_key, 'x|' .. run_id))
 -- (one that is on its way into the next run anyway gets there soon)
 if not due or due > now or r.task == 'continuing' then return { 'early' } end
+-- no memory for another run: it is tried again
+if rcall('HGET', meta_key, 'full') then return { 'full' } end
 if r.queue ~= queue then return { 'moved', run_id, r.queue, r.sticky } end
 
 -- What the code has not taken of what decisions saw, and what none saw. Behind a '>' there are more than

@@ -11,7 +11,12 @@ local function close_run(r, status, kind, body)
   rcall('ZREM', leases_key, 'w|' .. run_id, 'n|' .. run_id)
   rcall('ZREM', timers_key, 'x|' .. run_id, 'X|' .. run_id, 'd|' .. run_id, 'f|' .. run_id,
     'g|' .. run_id)
-  rcall('ZADD', gc_key, server_now + tonumber(M[9] or '604800000'), run_id)
+  local settles = tonumber(M[11] or '60000')
+  if settles > 0 then
+    rcall('ZADD', gc_key, server_now + tonumber(M[9] or '604800000'), run_id, server_now + settles, 'p|' .. run_id)
+  else
+    rcall('ZADD', gc_key, server_now + tonumber(M[9] or '604800000'), run_id)
+  end
   if rcall('HLEN', pend_key) > 0 then set_lease('z|' .. run_id, server_now) end
   local told = #body <= 65536 and body or ''
   rcall('PUBLISH', string.sub(meta_key, 1, -5) .. 'done:' .. run_id, kind .. '\n' .. told)

@@ -2,7 +2,7 @@
 -- server_now: server time; now: namespace time, never going back. Both in milliseconds.
 local rcall = redis.call
 local M = rcall('HMGET', meta_key, 'last', 'offset', 'server', 'vtime', 'epoch', 'wake', 'lease',
-  'sticky_timeout', 'retention', 'lost_limit')
+  'sticky_timeout', 'retention', 'lost_limit', 'settle')
 local server_now
 if M[4] then
   server_now = tonumber(M[4])

@@ -1,0 +1,106 @@
+"""Memory pressure: what a scheduler does, in which order, as the server's memory fills.
+
+From 70 % on closed histories are packed at once, from 80 % on the oldest closed runs go to the
+archive before their time, from 85 % on new starts are refused. Open runs go on at every stage.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from luaflow.service import Service
+from luaflow.store.checks import memory_percent
+from luaflow.store.keeping import keep_run
+from luaflow.store.keys import Partition
+from luaflow.store.store import Store
+from luaflow_scheduler.dates import Date, put_off, run_apart
+from luaflow_scheduler.metrics import SchedulerMetrics
+from luaflow_scheduler.retention import Retention
+from luaflow_scheduler.settling import Settling
+
+log = logging.getLogger(__name__)
+
+EVERY = 5.0
+"""Seconds between two looks."""
+STAGES = (70, 80, 85)
+"""Per cent from which histories are packed, runs archived, starts refused."""
+SLICE = 100
+"""Closed runs of a partition acted on in one look."""
+PINNED = 9e15
+
+
+class Pressure(Service):
+    """Looks at the server's memory, and makes room."""
+
+    def __init__(
+        self,
+        store: Store,
+        metrics: SchedulerMetrics,
+        refuse: Callable[[], Awaitable[None]],
+    ) -> None:
+        """``refuse`` tells the partitions whether new starts are refused."""
+        super().__init__("pressure")
+        self._store = store
+        self._metrics = metrics
+        self._refuse = refuse
+        self._rules = Retention(store)
+        self._settling = Settling(store, metrics, self._rules)
+        self._stage = 0
+
+    async def round(self) -> None:
+        """Look, make room, wait."""
+        await self.look()
+        await self.idle(EVERY)
+
+    async def close(self) -> None:
+        """Give up connections."""
+        await self._rules.close()
+
+    async def look(self) -> int:
+        """Look once; return the stage: 0 none, 1 pack, 2 archive, 3 refuse."""
+        percent = await memory_percent(self._store)
+        stage = sum(percent >= least for least in STAGES) if percent is not None else 0
+        if stage != self._stage:
+            log.log(
+                logging.WARNING if stage > self._stage else logging.INFO,
+                "Redis uses %s%% of its memory: %s",
+                percent,
+                _SAID[stage],
+            )
+        if max(stage, self._stage) > 1:
+            await self._refuse()
+        self._stage = stage
+        self._metrics.pressure(stage)
+        for p in self._store.partitions if stage else ():
+            if self.stopping:
+                break
+            await self._make_room(p, stage)
+        return stage
+
+    async def _make_room(self, p: Partition, stage: int) -> None:
+        (flat,) = await self._store.read(("ZRANGE", p.gc, 0, 2 * SLICE - 1, "WITHSCORES"))
+        dates = [
+            Date(p.gc, bytes(member).decode(), bytes(score).decode())
+            for member, score in zip(flat[::2], flat[1::2], strict=True)
+        ]
+        fresh = [d for d in dates if d.member.startswith("p|")][:SLICE]
+        if left := await self._settling.settle(p, fresh):
+            await put_off(self._store, p, left)
+        if stage > 1 and (await self._rules.settings()).archive:
+            await run_apart(
+                self._store,
+                [
+                    keep_run(partition=p, run_id=d.member, verb="settle", ms=1)
+                    for d in dates
+                    if not d.member.startswith("p|") and float(d.score) < PINNED
+                ][:SLICE],
+            )
+
+
+_SAID = (
+    "there is room again",
+    "closed histories are packed at once",
+    "closed runs go to the archive before their time, where there is one",
+    "new starts are refused; what runs goes on",
+)

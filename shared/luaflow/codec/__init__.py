@@ -1,0 +1,1 @@
+"""Payload codecs: compression and encryption of what workflows are given and give back."""

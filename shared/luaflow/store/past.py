@@ -1,0 +1,92 @@
+"""Histories, in whichever form they are stored: a stream, or packed in the state of a closed run.
+
+Every reader of a history that may be a closed run's goes through ``read_events``, or through
+``packed`` where a stream was read with other things and came back empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from luaflow.domain import packing
+from luaflow.domain.events import Event
+from luaflow.store.keys import Partition
+from luaflow.store.link import Arg, Call
+from luaflow.store.scripts import load
+from luaflow.store.store import Store
+
+PAGE = 500
+"""Events read from a stream at once."""
+FIRST_PIECES = 16
+"""Pieces of a packed history that are read with its head: most have no more."""
+_HEAD = ("past", "wid", *(f"past:{i}" for i in range(FIRST_PIECES)))
+Place = tuple[Partition, str]
+
+
+def event_of(entry: Any) -> Event:
+    """The event of a history's stream entry."""
+    entry_id, fields = entry
+    ts, type, body = fields[1], fields[3], fields[5]
+    return Event(int(bytes(entry_id).split(b"-")[0]), int(ts), bytes(type).decode(), bytes(body))
+
+
+async def packed(store: Store, places: Sequence[Place]) -> list[list[Event]]:
+    """The packed histories of runs; an empty list for a run that has none."""
+    commands: list[tuple[Arg, ...]] = [("HMGET", p.run(run_id), *_HEAD) for p, run_id in places]
+    answers = await store.read(*commands) if commands else []
+    found: list[list[Event]] = []
+    for (p, run_id), (head, wid, *some) in zip(places, answers, strict=True):
+        if head is None:
+            found.append([])
+            continue
+        count = packing.parse_head(head)
+        parts = some[:count]
+        if count > FIRST_PIECES:
+            rest = (f"past:{i}" for i in range(FIRST_PIECES, count))
+            (more,) = await store.read(("HMGET", p.run(run_id), *rest))
+            parts += more
+        # (removed between the two reads: there is nothing any more)
+        events = [] if None in parts else packing.unpack(b"".join(parts))
+        found.append(await opened(store, bytes(wid).decode(), events))
+    return found
+
+
+async def opened(store: Store, workflow_id: str, events: list[Event]) -> list[Event]:
+    """Events that were kept as they were written, with the payloads in them opened."""
+    if store.border is None:
+        return events
+    bodies = await store.opened([event.raw for event in events], f"w:{workflow_id}")
+    return [Event(e.id, e.ts, e.type, raw) for e, raw in zip(events, bodies, strict=True)]
+
+
+async def read_events(
+    store: Store, p: Partition, run_id: str, first: int = 1, last: int | None = None
+) -> list[Event]:
+    """Events from ``first`` to ``last`` of a run, at most ``PAGE`` of a stream; empty behind it."""
+    high = "+" if last is None else f"{last}-0"
+    (entries,) = await store.read(("XRANGE", p.hist(run_id), f"{first}-0", high, "COUNT", PAGE))
+    if entries:
+        return [event_of(entry) for entry in entries]
+    (events,) = await packed(store, [(p, run_id)])
+    return events[first - 1 : last]
+
+
+async def first_events(
+    store: Store, places: Sequence[Place], firsts: Sequence[Any]
+) -> list[Event | None]:
+    """The first event of each run; ``firsts``: what reading the streams' first entries gave."""
+    empty = [place for place, entries in zip(places, firsts, strict=True) if not entries]
+    kept = dict(zip(empty, await packed(store, empty), strict=True)) if empty else {}
+    return [
+        event_of(entries[0]) if entries else next(iter(kept[place]), None)
+        for place, entries in zip(places, firsts, strict=True)
+    ]
+
+
+def compact_run(*, partition: Partition, run_id: str, events: int, packed: bytes) -> Call:
+    """Put the packed history of a closed run in the place of its stream."""
+    p = partition
+    keys = [p.meta, p.run(run_id), p.hist(run_id), p.pend(run_id), p.gc]
+    parts = packing.pieces(packed)
+    return Call(load("compact_run"), keys, [run_id, events, packing.head(parts, events), *parts])

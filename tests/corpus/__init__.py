@@ -1,0 +1,1 @@
+"""Stored histories of released versions, and what replays, records and guards them."""

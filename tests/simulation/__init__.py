@@ -1,0 +1,1 @@
+"""The engine under one seeded scheduler with a virtual clock; see docs/simulation.md."""
