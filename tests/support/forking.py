@@ -20,7 +20,7 @@ from typing import Any, Self
 from unittest.mock import patch
 
 from tests.support import zygote
-from tests.support.forks import make, recognized
+from tests.support.forks import make, of_today, recognized
 
 ROOT = Path(__file__).parents[2]
 SHIM = Path(__file__).with_name("shim.py")
@@ -89,7 +89,7 @@ class Forks:
     def _make(self, *how: Any) -> int:
         """In the place of ``_posixsubprocess.fork_exec``, which makes all processes."""
         program = None if self._true else recognized([os.fsdecode(word) for word in how[0]])
-        if program is None:
+        if program is None or not of_today(how):
             return self._fork_exec(*how)
         self._start()
         program = program._replace(death=signal.SIGKILL)  # none outlives the tests

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import luaflow
+
 PROGRAMS = ("luaflow_cli.main", "luaflow_worker.cli", "luaflow_scheduler.cli")
 """The modules that a zygote can become."""
 # How our code has a child die with its parent: ``prctl`` and then ``python -m``.
@@ -36,20 +38,30 @@ def recognized(command: list[str]) -> Program | None:
     return found if found and found.module in PROGRAMS else None
 
 
+def environment_of(how: tuple[Any, ...]) -> dict[str, str]:
+    """The variables that a new process would have."""
+    if how[5] is None:
+        return dict(os.environ)
+    return dict(os.fsdecode(one).split("=", 1) for one in how[5])
+
+
+def of_today(how: tuple[Any, ...]) -> bool:
+    """Whether a new process would import the luaflow that is imported here, and no other one."""
+    places = environment_of(how).get("PYTHONPATH", "").split(os.pathsep)
+    found = (Path(one) for one in (os.fsdecode(how[4] or "."), *filter(None, places)))
+    first = next((one for one in found if (one / "luaflow" / "__init__.py").exists()), None)
+    return first is None or first.resolve() == Path(luaflow.__file__).resolve().parents[1]
+
+
 def make(address: str, program: Program, how: tuple[Any, ...]) -> int:
     """Have a child made; ``how`` are the arguments of ``_posixsubprocess.fork_exec``."""
-    folder, environment = how[4], how[5]
-    if environment is None:
-        pairs = {os.fsdecode(k): os.fsdecode(v) for k, v in os.environb.items()}
-    else:
-        pairs = dict(os.fsdecode(one).split("=", 1) for one in environment)
     kept = [number for number in how[3] if number != how[13]]
     request = {
         "watched": False,
         "parent": os.getpid(),
         **program._asdict(),
-        "folder": os.fsdecode(folder or Path.cwd()),
-        "environment": pairs,
+        "folder": os.fsdecode(how[4] or Path.cwd()),
+        "environment": environment_of(how),
         "session": bool(how[15]),
         "kept": kept,
     }
@@ -67,6 +79,6 @@ def maker(address: str) -> Callable[..., int]:
 
     def fork(*how: Any) -> int:
         program = recognized([os.fsdecode(word) for word in how[0]])
-        return make(address, program, how) if program else fork_exec(*how)
+        return make(address, program, how) if program and of_today(how) else fork_exec(*how)
 
     return fork

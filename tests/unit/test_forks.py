@@ -93,6 +93,21 @@ def test_a_watched_fork_ends_with_its_client(silent: socket.socket) -> None:
         assert gone(connection)
 
 
+def test_another_luaflow_is_run_by_itself(tmp_path: Path) -> None:
+    """Where the path or the folder has another one, as an older release, that one is run."""
+    package = tmp_path / "luaflow_cli"
+    package.mkdir()
+    (tmp_path / "luaflow").mkdir()
+    (tmp_path / "luaflow" / "__init__.py").touch()
+    (package / "__init__.py").touch()
+    (package / "main.py").write_text("print('of old')\n")
+    assert run("luaflow_cli.main", folder=tmp_path).stdout == b"of old\n"
+    path = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
+    env = os.environ | {"PYTHONPATH": path}
+    words = [sys.executable, "-m", "luaflow_cli.main"]
+    assert subprocess.run(words, env=env, capture_output=True, check=True).stdout == b"of old\n"
+
+
 def test_what_is_no_program_of_ours_is_none() -> None:
     """Other modules and other commands start as ever."""
     python = sys.executable
