@@ -46,7 +46,7 @@ test-heavy: setup
 test-second-server: setup
 ifneq ($(SECOND_SERVER),)
 	@$(SECOND_SERVER) --version
-	LUAFLOW_TEST_SERVER=$(SECOND_SERVER) $(PYTEST) -n $(WORKERS) -m "not heavy" tests
+	LUAFLOW_TEST_SERVER=$(SECOND_SERVER) LUAFLOW_TEST_TRUE_PROCESSES=1 $(PYTEST) -n $(WORKERS) -m "not heavy" tests
 else ifneq ($(CI),)
 	@echo "No redis-server on PATH: the tests on a second server cannot run." >&2; exit 1
 else

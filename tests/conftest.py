@@ -15,6 +15,7 @@ import redis.asyncio
 
 from luaflow.embedded import EmbeddedServer
 from tests.support import topology
+from tests.support.forking import FORKS, Forks
 from tests.support.keys import forget, leftover_keys
 
 ROOT = Path(__file__).parents[1]
@@ -47,6 +48,20 @@ def session_url(
         return
     with topology.running(kind, tmp_path_factory.mktemp(kind)) as url:
         yield url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forks() -> Iterator[Forks]:
+    """Programs that tests start as processes are forked from one that has imported them."""
+    with FORKS as forks:
+        yield forks
+
+
+@pytest.fixture
+def true_processes() -> Iterator[None]:
+    """Programs of this test start as they do anywhere: imports, command line and all."""
+    with FORKS.true():
+        yield
 
 
 @pytest.fixture

@@ -259,6 +259,7 @@ def test_help_is_quick() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.usefixtures("true_processes")
 def test_argument_that_is_not_utf8() -> None:
     """A word that is no text is one clear error, as a process."""
     words = ("-m", "luaflow_cli.main", "workflow", "describe", "-w", b"\xff")
@@ -269,6 +270,7 @@ def test_argument_that_is_not_utf8() -> None:
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.usefixtures("true_processes")
 def test_version() -> None:
     """--version says which luaflow this is."""
     command = [sys.executable, "-m", "luaflow_cli.main", "--version"]

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.support import zygote
 from tests.support.apps import HEAD, WORKFLOW, write_app
 from tests.support.commands import Commands
 
@@ -76,7 +77,12 @@ async def running(app: Path, **variables: str) -> AsyncIterator[Dev]:
 def children(pid: int) -> list[int]:
     """The scheduler and the worker of dev, in this order."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(number) for number in text.split()]
+    return [int(number) for number in text.split() if not is_zygote(int(number))]
+
+
+def is_zygote(pid: int) -> bool:
+    """Whether a process is there for our tests only."""
+    return Path(f"/proc/{pid}/comm").read_text().strip() == zygote.NAME
 
 
 def child_running(pid: int, module: str) -> int | None:
@@ -175,6 +181,7 @@ async def test_dev_whose_reader_has_gone(app: Path) -> None:
         await all_ended(watches)
 
 
+@pytest.mark.usefixtures("true_processes")
 async def test_dev_is_stopped_while_a_child_starts(app: Path) -> None:
     """A signal is heard also while a process that does not come up is waited for."""
     async with running(app) as dev:

@@ -254,6 +254,7 @@ def test_the_limit_of_all(fresh: Commands, app: Path) -> None:
     assert (answer.code, "did not end within 0.3 s" in answer.out) == (1, True), answer.out
 
 
+@pytest.mark.usefixtures("true_processes")
 def test_ctrl_c_ends_everything(app: Path) -> None:
     """While a test waits: the server is gone, and so is its folder."""
     write_app(app, {"src/bad/_index.yaml": BAD.replace(", timeout: 500ms", "")})

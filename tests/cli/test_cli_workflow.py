@@ -93,6 +93,7 @@ def test_result_failed(luaflow: Commands) -> None:
     assert answer.err.startswith("failed: Invalid: no card\n")
 
 
+@pytest.mark.usefixtures("true_processes")
 async def test_execute_waits_for_the_end(redis_url: str, luaflow: Commands) -> None:
     """execute, as a process, says what it started and prints the result when it is there."""
     store = await Store.open(redis_url, luaflow.namespace)

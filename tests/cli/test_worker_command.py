@@ -86,6 +86,7 @@ def test_supervisor_gives_up_on_a_start_that_cannot_succeed(luaflow: Commands) -
     assert worker(*words, "--redis", "redis://127.0.0.1:1").returncode == 3
 
 
+@pytest.mark.usefixtures("true_processes")
 @pytest.mark.parametrize("variable", ["LUAFLOW_QUEUE", "LUAFLOW_QUEUES"])
 def test_queues_from_the_environment(luaflow: Commands, variable: str) -> None:
     """The variable has the name of the option; several queues stand with spaces between."""

@@ -378,7 +378,11 @@ async def test_slots_bound_what_a_worker_holds(engine: Engine) -> None:
     await engine.deploy(
         {"flow": GATED.replace('"a"', '"g"')},
         python=PYTHON,
-        worker={"max_concurrent_activity_execution_size": 2, "disable_eager_activities": True},
+        worker={
+            "max_concurrent_activity_execution_size": 2,
+            "disable_eager_activities": True,
+            "worker_stop_timeout": "1s",
+        },
     )
     await engine.worker()
     handles = [await engine.start("flow", id=engine.id_in(n)) for n in range(6)]

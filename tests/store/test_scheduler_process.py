@@ -149,6 +149,7 @@ def process(*args: str) -> Iterator[subprocess.Popen[str]]:
             running.kill()
 
 
+@pytest.mark.usefixtures("true_processes")
 def test_process_serves_metrics_and_ends_with_sigterm(redis_url: str, namespace: str) -> None:
     """It prints where its metrics are, answers the probes, and SIGTERM ends it with 0."""
     asyncio.run(_make(redis_url, namespace))

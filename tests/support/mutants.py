@@ -49,6 +49,7 @@ def altered_script(path: str, old: str, new: str) -> Iterator[None]:
     """Load the script or include ``path`` with ``old``, which must occur, replaced."""
     read = scripts._read
     text = read(f"{path}.lua")
+    users = _users(path)
     assert old in text, f"{path}.lua does not contain {old!r}: the planted violation is out of date"
 
     def altered(name: str) -> str:
@@ -57,16 +58,36 @@ def altered_script(path: str, old: str, new: str) -> Iterator[None]:
     scripts.load.cache_clear()
     try:
         with patch.object(scripts, "_read", altered):
-            _compile(path)
+            _compile(path, users)
             yield
     finally:
         scripts.load.cache_clear()
 
 
-def _compile(path: str) -> None:
-    """Fail for a text that is no Lua: a syntax error would be found by every test."""
-    lua = lua51.LuaRuntime(encoding=None)
+@functools.cache
+def _files() -> dict[str, set[str]]:
+    """Each script, and the files that it is made of."""
+    read, found = scripts._read, {}
+    scripts.load.cache_clear()
     for name in scripts.names():
+        files_of = found[name] = set[str]()
+        with patch.object(
+            scripts, "_read", lambda file, of=files_of: (of.add(file), read(file))[1]
+        ):
+            scripts.load(name)
+    return found
+
+
+def _users(path: str) -> list[str]:
+    """The scripts that a script or include is a part of."""
+    return [name for name, files_of in _files().items() if f"{path}.lua" in files_of]
+
+
+def _compile(path: str, users: list[str]) -> None:
+    """Fail for a text that is no Lua: a syntax error would be found by every test."""
+    assert users, f"no script is made of {path}.lua"
+    lua = lua51.LuaRuntime(encoding=None)
+    for name in users:
         body = scripts.load(name).body.split(b"\n", 1)[1]
         error = lua.execute(b"local f, e = loadstring(...); return e", body)
         assert error is None, f"{path} altered: {error!r}"

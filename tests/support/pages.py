@@ -15,14 +15,16 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import NamedTuple, Self
+
+from tests.support.forking import FORKS
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = {
@@ -94,7 +96,7 @@ class Session:
         programs = self.folder / ".venv" / "bin"
         programs.mkdir(parents=True)
         for name, module in PROGRAMS.items():
-            _script(programs / name, f'exec {sys.executable} -m {module} "$@"')
+            _script(programs / name, f'exec {shlex.join(FORKS.command(module))} "$@"')
         # what make does is tested where it is done: here each target must be one
         _script(programs / "make", f'exec {shutil.which("make")} -n -C {ROOT} "$@" >/dev/null')
         (programs / "activate").write_text(f'PATH="{programs}:$PATH"\n')

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -118,11 +118,12 @@ def connection_settings(url: str, *, shown: str = "") -> tuple[type[Connection],
         raise _bad(shown or url, str(error)) from None
     kind: type[Connection] = settings.pop("connection_class", Connection)
     for name in settings:
-        if name not in _options(kind):
+        if name not in _options(kind):  # type: ignore[arg-type]
             raise _bad(shown or url, f"{name} is no option of a connection")
     return kind, settings
 
 
+@cache
 def _options(kind: type[Connection]) -> set[str]:
     """What a class of connections can be told, its own parameters and those of its bases."""
     makers = (vars(one).get("__init__") for one in kind.__mro__)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError, ResponseError
 
 from luaflow.errors import Unavailable
@@ -20,9 +22,17 @@ ONE_OF_MANY_SECONDS = 2.0
 """The same where there are several servers: another one may have taken over."""
 
 
+@cache
+def _driver() -> DriverInfo:
+    """What a server is told of the library; looked up from files, so once for all connections."""
+    return DriverInfo()
+
+
 def make_connection(url: str, **options: Any) -> Connection:
     """Return an unconnected connection to one server: RESP2, bytes, no retries of its own."""
     kind, settings = connection_settings(url)
+    if not settings.keys() & {"lib_name", "lib_version"}:
+        settings["driver_info"] = _driver()
     settings.update(
         protocol=2,
         retry=Retry(NoBackoff(), 0),
