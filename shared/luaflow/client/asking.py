@@ -99,21 +99,33 @@ async def view(store: Store, workflow_id: str, run_id: str | None, name: str) ->
 
     A run that continued as new and has decided nothing yet shows what the one before it did.
     """
-    route = await follow(store, workflow_id, run_id)
+    try:
+        route = await follow(store, workflow_id, run_id)
+    except NotFound:
+        kept = await find_archived(store, workflow_id, run_id)
+        if kept is None:
+            raise
+        if text := kept.state.get(f"v:{name}"):
+            return clear(values.loads(text.encode(errors="surrogateescape")))
+        raise _no_view(workflow_id, name, orjson.loads(kept.state.get("views") or "[]")) from None
     p, at = route.partition, route.run_id
     names: list[str] = []
     while True:
         command = ("HMGET", p.run(at), f"v:{name}", "views", "decided")
-        text, shown, decided = (await _trusted(store, p, command))[0]
-        if text:
-            return clear(values.loads(text))
+        shown_text, shown, decided = (await _trusted(store, p, command))[0]
+        if shown_text:
+            return clear(values.loads(shown_text))
         names = names or orjson.loads(shown or b"[]")
         before = None if int(decided or 0) else await _before(store, p, at)
         if before is None:
             break
         at = before
+    raise _no_view(workflow_id, name, names)
+
+
+def _no_view(workflow_id: str, name: str, names: Sequence[str]) -> NotFound:
     known = f"it shows {', '.join(names)}" if names else "it shows none"
-    raise NotFound(f"the workflow {workflow_id!r} has no view {name!r}; {known}")
+    return NotFound(f"the workflow {workflow_id!r} has no view {name!r}; {known}")
 
 
 async def _before(store: Store, p: Partition, run_id: str) -> str | None:
