@@ -124,6 +124,7 @@ async def _archive(
 
 
 async def _bring(store: Store, p: Partition, run_id: str, archive: Archive) -> None:
+    assert store.border is None, "what was opened is not to be archived"
     (flat,) = await store.read(("HGETALL", p.run(run_id)))
     fields = _table(flat)
     if fields.get("status", b"running") == b"running":

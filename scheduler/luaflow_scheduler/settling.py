@@ -95,6 +95,7 @@ class Settling:
     async def _pack(self, p: Partition, group: Sequence[Date]) -> list[tuple[Date, int]]:
         if not group:
             return []
+        assert self._store.border is None, "what was opened is not to be packed"
         streams = await self._store.read(*(("XRANGE", p.hist(d.run_id), "-", "+") for d in group))
         histories = [[event_of(entry) for entry in entries] for entries in streams]
         packs = await asyncio.to_thread(lambda: [packing.pack(events) for events in histories])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
+import contextlib
 import gzip
-import os
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.codec.test_border import SECRET, key, nowhere
@@ -67,11 +66,17 @@ async def closed_run(engine: Engine) -> Handle:
     return handle
 
 
-async def carried(engine: Engine) -> Store:
-    """The store of a process that has no keys and passes on what is sealed."""
-    store = await Store.open(engine.store.url, engine.store.namespace)
-    store.only_carry()
-    return store
+@contextlib.asynccontextmanager
+async def without_keys(engine: Engine) -> AsyncIterator[Engine]:
+    """The engine with the store of a scheduler, which passes on what is sealed."""
+    mine = engine.store
+    engine.store = await Store.open(mine.url, mine.namespace)
+    engine.store.only_carry()
+    try:
+        yield engine
+    finally:
+        await engine.store.close()
+        engine.store = mine
 
 
 def clear_text(*folders: Path) -> list[Path]:
@@ -103,23 +108,17 @@ async def test_a_sealed_run_is_packed_and_archived_without_keys_and_read_with_th
     handle = await closed_run(engine)
     before = await handle.describe(), plain(await engine.history(handle))
     assert before[0]["memo"] == {"note": SECRET, "later": SECRET}
-    blind = await carried(engine)
-    mine, engine.store = engine.store, blind
-    try:
-        assert not await settle(blind)
-        nowhere(engine)
-        engine.store = mine
-        p = engine.store.partition(handle.workflow_id)
-        assert await engine.store.read(("EXISTS", p.hist(str(handle.run_id)))) == [0]
-        assert (await handle.describe(), plain(await engine.history(handle))) == before
-        await _answers(engine, handle)
-        engine.store = blind
-        assert not await leave(engine, handle)
-        assert not await in_redis(engine, handle)
-        nowhere(engine)
-    finally:
-        engine.store = mine
-        await blind.close()
+    p = engine.store.partition(handle.workflow_id)
+    async with without_keys(engine) as blind:
+        assert not await settle(blind.store)
+    nowhere(engine)
+    assert await engine.store.read(("EXISTS", p.hist(str(handle.run_id)))) == [0]
+    assert (await handle.describe(), plain(await engine.history(handle))) == before
+    await _answers(engine, handle)
+    async with without_keys(engine) as blind:
+        assert not await leave(blind, handle)
+    assert not await in_redis(engine, handle)
+    nowhere(engine)
     for one in (handle, engine.client.get_handle(handle.workflow_id)):
         assert await one.describe() == before[0] | {"archived": True}
         assert plain(await engine.history(one)) == before[1]
@@ -204,7 +203,8 @@ async def _left(make_engine: Make, tmp_path: Path, archive: str) -> tuple[Engine
     handle = await engine.start("flow", LARGE)
     await within(handle.result())
     assert {kind for kind, _ in await owned(engine)} == {"r", "w"}
-    assert not await leave(engine, handle)
+    async with without_keys(engine) as blind:
+        assert not await leave(blind, handle)
     return engine, handle
 
 
@@ -254,10 +254,12 @@ async def test_the_objects_of_a_long_chain_are_bounded(
     assert [kind for kind, _ in await owned(engine)].count("w") == turns + 1
     orphans = Orphans(engine.store, grace=0.0)
     assert await orphans.sweep() == 0
-    await settle(engine.store)
+    async with without_keys(engine) as blind:
+        assert not await settle(blind.store)
     assert await orphans.sweep() == 0
     for run_id in runs[:3]:
-        assert not await leave(engine, engine.client.get_handle("w", run_id))
+        async with without_keys(engine) as blind:
+            assert not await leave(blind, engine.client.get_handle("w", run_id))
     assert await Orphans(engine.store, grace=3600.0).sweep() == 0
     assert await orphans.sweep() == 3
     kept = engine.client.get_handle("w", runs[3])
