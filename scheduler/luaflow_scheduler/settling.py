@@ -100,7 +100,12 @@ class Settling:
         histories = [[event_of(entry) for entry in entries] for entries in streams]
         packs = await asyncio.to_thread(lambda: [packing.pack(events) for events in histories])
         calls, dates, large = list[Call](), list[Date](), list[Date]()
+        left = list[tuple[Date, int]]()
         for date, events, pack in zip(group, histories, packs, strict=True):
+            if not events or events[-1].id != len(events):
+                log.error("the history of the run %s is not whole: it is not packed", date.run_id)
+                left.append((date, BROKEN_MS))
+                continue
             if len(pack) > packing.MOST:
                 large.append(date)
                 continue
@@ -109,7 +114,6 @@ class Settling:
                 past.compact_run(partition=p, run_id=date.run_id, events=len(events), packed=pack)
             )
         await self._forget(p, large)
-        left = []
         for date, answer in zip(dates, await run_apart(self._store, calls), strict=True):
             if isinstance(answer, LuaflowError):
                 log.error("packing the history of the run %s: %s", date.run_id, answer)
