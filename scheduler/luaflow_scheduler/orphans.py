@@ -7,7 +7,7 @@ import logging
 from luaflow.archive import Archive, open_archive
 from luaflow.errors import LuaflowError
 from luaflow.service import Service
-from luaflow.store.objects_of import GRACE_SECONDS, Orphans
+from luaflow.store.orphans import GRACE_SECONDS, Orphans
 from luaflow.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -16,10 +16,12 @@ log = logging.getLogger(__name__)
 class OrphanSweep(Service):
     """Looks through the object store of the namespace, where it has one, every ten minutes."""
 
-    def __init__(self, store: Store, period: float = GRACE_SECONDS) -> None:
+    def __init__(
+        self, store: Store, period: float = GRACE_SECONDS, grace: float = GRACE_SECONDS
+    ) -> None:
         super().__init__("orphans")
         self._store = store
-        self._orphans = Orphans(store, self._is_archived)
+        self._orphans = Orphans(store, self._is_archived, grace)
         self._period = period
         self._archive: Archive | None = None
         self._archived: set[str] | None = None
@@ -49,8 +51,8 @@ class OrphanSweep(Service):
     async def _is_archived(self, kind: str, name: str) -> bool:
         if self._archive is None or kind == "j":
             return False
-        if kind == "w":
-            return await self._archive.has(name)
         if self._archived is None:
             self._archived = await self._archive.run_ids()
-        return name in self._archived
+        if not self._archived:
+            return True  # a disk that is not mounted has no runs either: nothing is deleted then
+        return await self._archive.has(name) if kind == "w" else name in self._archived

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +24,10 @@ from luaflow_scheduler.retention import Retention
 log = logging.getLogger(__name__)
 
 Left = list[tuple[Date, int]]
+BUDGET_SECONDS = 0.5
+"""How long a partition archives in one go: its timers and leases wait meanwhile."""
+LONGEST_SECONDS = 5.0
+"""How long one run may take, where the archive hangs."""
 
 
 async def remove(
@@ -31,8 +37,7 @@ async def remove(
     if not due:
         return []
     due = await _over(store, p, due, rules)
-    archived = bool((await rules.settings()).archive)
-    kept, left = await _archive(store, p, due, metrics, rules)
+    kept, left, archived = await _archive(store, p, due, metrics, rules)
     ids = await store.read(*(("HGET", p.run(d.member), "wid") for d in kept)) if kept else []
     calls = [
         transitions.remove_run(partition=p, workflow_id=bytes(wid or b"").decode(), run_id=d.member)
@@ -85,33 +90,43 @@ async def _archive(
     due: Sequence[Date],
     metrics: SchedulerMetrics,
     rules: Retention,
-) -> tuple[list[Date], Left]:
-    """Bring runs into the archive; return those that may go, and those that have to wait."""
+) -> tuple[list[Date], Left, bool]:
+    """Bring runs into the archive, where there is one (the last of what is returned).
+
+    The first: those that may go; the second: those that have to wait.
+    """
     try:
         archive = await rules.archive()
         if archive is None:
-            return list(due), []
+            return list(due), [], False
     except LuaflowError as error:
         rules.archive_failed(error)
         metrics.archive_failed()
-        return [], [(date, BROKEN_MS) for date in due]
+        return [], [(date, BROKEN_MS) for date in due], True
     kept: list[Date] = []
+    end = time.monotonic() + BUDGET_SECONDS
     for at, date in enumerate(due):
+        if time.monotonic() > end:  # the timers of the partition wait for this
+            return kept, [(one, 0) for one in due[at:]], True
         try:
-            await _bring(store, p, date.member, archive)
-        except (LuaflowError, OSError, ValueError) as error:
-            rules.archive_failed(error)
+            async with asyncio.timeout(LONGEST_SECONDS):
+                await _bring(store, p, date.member, archive)
+        except (LuaflowError, OSError, ValueError) as error:  # (a TimeoutError is an OSError)
+            said = error if str(error) else Unavailable("the archive does not answer")
+            rules.archive_failed(said)
             metrics.archive_failed()
-            if isinstance(error, Unavailable):  # the others wait, too
-                return kept, [(one, BROKEN_MS) for one in due[at:]]
-            return kept, [(date, BROKEN_MS), *((one, SOON_MS) for one in due[at + 1 :])]
+            if isinstance(said, Unavailable):  # the others wait, too
+                return kept, [(one, BROKEN_MS) for one in due[at:]], True
+            rest = [(one, SOON_MS) for one in due[at + 1 :]]
+            return kept, [(date, BROKEN_MS), *rest], True
         kept.append(date)
     if kept:
         rules.archive_works()
-    return kept, []
+    return kept, [], True
 
 
 async def _bring(store: Store, p: Partition, run_id: str, archive: Archive) -> None:
+    assert store.border is None, "what was opened is not to be archived"
     (flat,) = await store.read(("HGETALL", p.run(run_id)))
     fields = _table(flat)
     if fields.get("status", b"running") == b"running":

@@ -48,13 +48,13 @@ class Scheduler:
         ServerFindings(registry, lambda: self._guard.findings)
         self.pressure = Pressure(store, self.metrics, self._guard.keep_head_room)
         self._gauges = Gauges(store, queues, registry, self.sweep.stuck)
-        self._orphans = [OrphanSweep(store)] if store.objects else []
+        self.orphans = OrphanSweep(store)
         self._turning = Turning()
         self.alive = self._turning.alive
 
     @property
     def _services(self) -> list[Service]:
-        own = [self.sweep, self._guard, self.pressure, self._gauges, *self._orphans]
+        own = [self.sweep, self._guard, self.pressure, self._gauges, self.orphans]
         return [*self._watches, *own]
 
     async def start(self) -> None:

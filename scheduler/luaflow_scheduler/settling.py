@@ -95,11 +95,17 @@ class Settling:
     async def _pack(self, p: Partition, group: Sequence[Date]) -> list[tuple[Date, int]]:
         if not group:
             return []
+        assert self._store.border is None, "what was opened is not to be packed"
         streams = await self._store.read(*(("XRANGE", p.hist(d.run_id), "-", "+") for d in group))
         histories = [[event_of(entry) for entry in entries] for entries in streams]
         packs = await asyncio.to_thread(lambda: [packing.pack(events) for events in histories])
         calls, dates, large = list[Call](), list[Date](), list[Date]()
+        left = list[tuple[Date, int]]()
         for date, events, pack in zip(group, histories, packs, strict=True):
+            if not events or events[-1].id != len(events):
+                log.error("the history of the run %s is not whole: it is not packed", date.run_id)
+                left.append((date, BROKEN_MS))
+                continue
             if len(pack) > packing.MOST:
                 large.append(date)
                 continue
@@ -108,7 +114,6 @@ class Settling:
                 past.compact_run(partition=p, run_id=date.run_id, events=len(events), packed=pack)
             )
         await self._forget(p, large)
-        left = []
         for date, answer in zip(dates, await run_apart(self._store, calls), strict=True):
             if isinstance(answer, LuaflowError):
                 log.error("packing the history of the run %s: %s", date.run_id, answer)

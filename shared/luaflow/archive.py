@@ -124,9 +124,19 @@ async def find_archived(store: Store, workflow_id: str, run_id: str | None) -> A
         found = await archive.find(workflow_id, run_id)
     finally:
         await archive.close()
-    if found is None:
-        return None
-    return found._replace(events=await opened(store, workflow_id, found.events))
+    return await opened_run(store, found) if found else None
+
+
+async def opened_run(store: Store, run: Archived) -> Archived:
+    """A run as it was archived, that is with sealed payloads, with these opened."""
+    if store.border is None:
+        return run
+    names = list(run.state)
+    texts = [run.state[name].encode(errors="surrogateescape") for name in names]
+    plain = await store.opened(texts, f"w:{run.workflow_id}")
+    state = zip(names, (text.decode(errors="surrogateescape") for text in plain), strict=True)
+    events = await opened(store, run.workflow_id, run.events)
+    return run._replace(state=dict(state), events=events)
 
 
 async def archived_bundle(store: Store, name: str) -> bytes | None:

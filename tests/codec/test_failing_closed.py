@@ -21,7 +21,8 @@ from luaflow.domain.sealed import SealedPayload
 from luaflow.errors import InvalidArgument, NotFound
 from luaflow.objects import Folder
 from luaflow.store.namespaces import update_namespace
-from luaflow.store.objects_of import Orphans, object_key, owner_of
+from luaflow.store.objects_of import object_key, owner_of
+from luaflow.store.orphans import Orphans
 from luaflow.store.store import Store
 from luaflow_worker import taken_activities
 

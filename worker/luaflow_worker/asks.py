@@ -157,7 +157,8 @@ class Asks(Service):
         started = events[0].body
         check_runtime(started)
         if started.get("versioning") == AUTO_UPGRADE:  # its last decision says with which code
-            events = await read_events(self._store, route, 1, 1 << 53)
+            # (of an archived run all events are here, and none there)
+            events = await read_events(self._store, route, 1, 1 << 53) or events
         code = await self._engines.get(bundle_of(events))
         ids = (self._store.namespace, route.workflow_id, route.run_id)
         info = run_info(*ids, started, code.bundle, pid_of(started))

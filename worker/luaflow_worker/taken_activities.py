@@ -102,6 +102,7 @@ def _understood(make: Callable[..., Taken | None], *answer: Any) -> Answer:
 
 async def put_off(store: Store, e: ActivityEntry, sealed: SealedTask) -> None:
     """Give an attempt back, to be taken where its key is known; it stays the same attempt."""
+    store.look_soon(sealed)
     call = attempts.postpone_activity(
         partition=e.partition, run_id=e.run_id, seq=e.seq, token=sealed.token, delay=SEALED_MS
     )

@@ -394,6 +394,7 @@ class WorkflowTasks:
     async def _fail(self, route: Route, type: str, turn: int, fault: LuaflowError) -> None:
         log.error("workflow %s (run %s) is stuck: %s", route.workflow_id, route.run_id, fault)
         self._metrics.task_failed(type, reason_of(fault))
+        self._store.look_soon(fault)
         self.quarantine.note(type, fault)
         self._untake(route.run_id, turn)
         await self._store.one(fail_call(route, turn, self._worker, fault))

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from luaflow.archive import open_archive
+from luaflow.archive import open_archive, opened_run
 from luaflow.client import deferred, jobs, looking, schedules, starting
 from luaflow.client.handle import Handle
 from luaflow.client.jobs import Job, JobHandle, JobHow, Registered
@@ -294,7 +294,8 @@ class Client:
         if archive is None:
             return []
         try:
-            return [looking.describe_archived(run) for run in await archive.newest(limit)]
+            found = [await opened_run(self.store, run) for run in await archive.newest(limit)]
+            return [looking.describe_archived(run) for run in found]
         finally:
             await archive.close()
 

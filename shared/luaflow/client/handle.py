@@ -189,7 +189,7 @@ class Handle:
             # what was written before this write is confirmed with it
             await self._store.confirmed(self._partition)
         (found,) = await looking.describe(self._store, [(self._partition, route.run_id)])
-        if found is None:  # it has left the server since it was looked for
+        if found is None:  # it has left the server meanwhile
             return looking.describe_archived(await self._archived(route.run_id))
         views = await asking.views(self._store, self._partition, route.run_id)
         return found | ({"views": views} if views else {})
@@ -212,8 +212,8 @@ class Handle:
                 last = event.id
                 if event.type in CLOSING:
                     return
-        (there,) = await self._store.read(("EXISTS", self._partition.run(run_id)))
-        if not there:  # it has left the server while it was read
+        (status,) = await self._store.read(("HGET", self._partition.run(run_id), "status"))
+        if status is None:  # it has left the server meanwhile
             for event in (await self._archived(run_id)).events[last:]:
                 yield event
         elif follow:

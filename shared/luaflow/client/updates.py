@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
+from luaflow.archive import find_archived
 from luaflow.client import asking
 from luaflow.client.messages import Closed, closed, present, reach_open_mailbox
 from luaflow.client.payloads import check_size, dump
@@ -31,6 +32,7 @@ from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 
 Wait = Literal["accepted", "completed"]
+_ANSWERS = ("WorkflowExecutionUpdateCompleted", "WorkflowExecutionUpdateRejected")
 VALIDATOR_SECONDS = 30.0
 """How long an update waits for a worker to judge it, unless the caller says otherwise."""
 
@@ -91,6 +93,20 @@ class Update:
 
     async def _outcome(self, *, accepted: bool) -> Event | None:
         """Wait for the event that answers it; None: it is accepted, and that is enough."""
+        try:
+            return await self._live_outcome(accepted=accepted)
+        except NotFound:
+            run = await find_archived(self._store, self.workflow_id, self._run_id)
+            mine = [e for e in run.events if e.body.get("update_id") == self.id] if run else []
+            if not mine:
+                raise
+        if mine[-1].type in _ANSWERS:
+            return mine[-1]
+        raise Closed(
+            f"the workflow {self.workflow_id!r} is over: it did not answer the update {self.id!r}"
+        )
+
+    async def _live_outcome(self, *, accepted: bool) -> Event | None:
         store = self._store
         route = await asking.follow(store, self.workflow_id, self._run_id)
         run_id = self._run_id if self._sure else (await _known(store, route, self.id)).run_id

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import os
 import re
 import time
@@ -43,21 +44,22 @@ class Keyring:
     @property
     def active(self) -> tuple[str, bytes] | None:
         """The key that encrypts, and its id; None without any."""
+        if not self._keys:
+            self._look_again()
         return next(iter(self._keys.items()), None)
 
     def get(self, key_id: str) -> bytes | None:
         """The key of an id; None where it is not known here."""
-        found = self._keys.get(key_id)
-        if found is None and time.monotonic() - self._read_at >= AGAIN_SECONDS:
-            self._read_at = time.monotonic()
-            try:
-                fresh = read_keys(self._reference)
-            except InvalidArgument:
-                return None
-            if self._reference:
-                self._keys = fresh
-            found = self._keys.get(key_id)
-        return found
+        if key_id not in self._keys:
+            self._look_again()
+        return self._keys.get(key_id)
+
+    def _look_again(self) -> None:
+        if time.monotonic() - self._read_at < AGAIN_SECONDS:
+            return
+        self._read_at = time.monotonic()
+        with contextlib.suppress(InvalidArgument):
+            self._keys = read_keys(self._reference) or self._keys
 
     def __repr__(self) -> str:
         """The ids alone."""

@@ -1,23 +1,19 @@
 """Where in an object store the payloads of a run, a workflow id or a job are, and when they go.
 
-A key is ``<namespace>/<partition>/<kind>/<id>/+/<sha256>``. Kind ``r``: what stays with a run, and
-goes with it. Kind ``w``: what may be handed on to the next run of a workflow id (inputs, messages).
-Kind ``j``: of a plain job. Those of the last two go when a sweep finds their owner gone for a
-while, and so do those of a run that never came to be.
+A key is ``<namespace>/<partition>/<kind>/<id>/+/<sha256>-<random>``. Kind ``r``: what stays with a
+run, and goes with it. Kind ``w``: what may be handed on to the next run of a workflow id (inputs,
+messages). Kind ``j``: of a plain job. Those of the last two go when a sweep finds their owner gone
+for a while, and so do those of a run that never came to be (``luaflow.store.orphans``).
 """
 
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from luaflow.store.store import Store
 
-GRACE_SECONDS: Final = 600.0
-"""How long an owner must be gone: a client repeats its start for two minutes at most."""
 _CHUNK = 200
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 _END = "/+/"
@@ -59,56 +55,3 @@ async def forget_payloads(store: Store, partition: int, run_id: str) -> int:
     for key in keys:
         await store.objects.delete(key)
     return len(keys)
-
-
-async def _never(_kind: str, _name: str) -> bool:
-    return False
-
-
-class Orphans:
-    """Finds objects whose owner is gone, or never came to be, and deletes them after a while."""
-
-    def __init__(
-        self,
-        store: Store,
-        archived: Callable[[str, str], Awaitable[bool]] = _never,
-        grace: float = GRACE_SECONDS,
-    ) -> None:
-        """``archived`` says whether a run (kind ``r``), or any of a workflow id, is archived."""
-        self._store = store
-        self._archived = archived
-        self._grace = grace
-        self._missing: dict[tuple[int, str, str], float] = {}
-
-    async def sweep(self) -> int:
-        """Look at all objects once; how many were deleted."""
-        store, objects = self._store, self._store.objects
-        if objects is None:
-            return 0
-        owned: dict[tuple[int, str, str], list[str]] = {}
-        for key in await objects.keys(f"{store.namespace}/"):
-            if owner := owner_of(key):
-                owned.setdefault(owner, []).append(key)
-        now, missing, deleted = time.monotonic(), dict[tuple[int, str, str], float](), 0
-        for owner, keys in owned.items():
-            if await self._lives(*owner):
-                continue
-            since = self._missing.get(owner, now)
-            if now - since < self._grace:
-                missing[owner] = since
-                continue
-            for key in keys:
-                await objects.delete(key)
-                deleted += 1
-        self._missing = missing
-        return deleted
-
-    async def _lives(self, number: int, kind: str, name: str) -> bool:
-        if number >= len(self._store.partitions):
-            return True  # not ours to judge
-        p = self._store.partitions[number]
-        key = {"r": p.run, "w": p.wf, "j": p.job}.get(kind)
-        if key is None:
-            return True
-        (exists,) = await self._store.read(("EXISTS", key(name)))
-        return bool(exists) or await self._archived(kind, name)

@@ -13,19 +13,22 @@ import asyncio
 import base64
 import binascii
 import hashlib
+import logging
+import os
 import re
+import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from luaflow.codec import places
-from luaflow.codec.keys import Keyring
+from luaflow.codec.keys import VARIABLE, Keyring
 from luaflow.codec.sealer import Sealer
 from luaflow.domain import sealed
 from luaflow.domain.ids import partition_of
 from luaflow.domain.sealed import MARK, SealedPayload
-from luaflow.errors import LuaflowError, NotFound
+from luaflow.errors import InvalidArgument, LuaflowError, NotFound, Unavailable
 from luaflow.objects import Objects, open_objects
 from luaflow.store.link import Arg, Call
 from luaflow.store.objects_of import object_key
@@ -33,6 +36,8 @@ from luaflow.store.objects_of import object_key
 if TYPE_CHECKING:
     from luaflow.store.namespaces import Settings
     from luaflow.store.store import Store
+
+log = logging.getLogger(__name__)
 
 Command = Call | tuple[Arg, ...]
 Read = Callable[[tuple[Arg, ...]], Awaitable[Any]]
@@ -164,7 +169,9 @@ class Border:
         if large and len(data) > self._settings.offload_bytes:
             digest = hashlib.sha256(data).hexdigest()
             partition = partition_of(owner[2:], self._settings.partitions)
-            key = object_key(self._sealer.namespace, partition, *where, digest)
+            # (of its own: what is put once more is not taken for what a sweep was about to delete)
+            name = f"{digest}-{secrets.token_hex(8)}"
+            key = object_key(self._sealer.namespace, partition, *where, name)
             puts[key] = data
             shape |= {"at": key, "size": len(data), "sha256": digest}
         else:
@@ -293,19 +300,57 @@ class Border:
             self._workflows[run_id] = workflow_id
 
 
-def open_border(store: Store) -> tuple[Objects | None, Border]:
+def open_border(
+    store: Store, settings: Settings, objects: Objects | None, *, running: bool
+) -> tuple[Objects | None, Border]:
     """The object store and the border of a namespace, with the keys of this process's environment.
 
-    Raises InvalidArgument for keys, or an object store, that cannot be read.
+    ``objects``: the object store, where it is open already. Raises InvalidArgument for keys, or an
+    object store, that cannot be read. A process that is ``running`` goes on: what needs them is
+    refused.
     """
-    settings = store.settings
-    objects = open_objects(settings.payload_store) if settings.payload_store else None
+    try:
+        if objects is None and settings.payload_store:
+            objects = open_objects(settings.payload_store)
+    except InvalidArgument as error:
+        if not running:
+            raise
+        log.error("what is stored elsewhere is refused: %s", error)  # noqa: TRY400 - it is told
+        objects = _Closed(str(error))
+    try:
+        keys = Keyring.from_environment()
+    except InvalidArgument as error:
+        if not running:
+            raise
+        log.error("encrypted payloads are refused here: %s", error)  # noqa: TRY400 - it is told
+        keys = Keyring({}, os.environ.get(VARIABLE, "").strip())
 
     async def read(command: tuple[Arg, ...]) -> Any:
         return (await store.link.batch([command]))[0]
 
-    keys = Keyring.from_environment()
     return objects, Border(store.namespace, settings, keys, objects, read)
+
+
+class _Closed:
+    """In the place of an object store that cannot be opened."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    async def put(self, key: str, data: bytes) -> None:
+        raise Unavailable(self._why)
+
+    async def get(self, key: str) -> bytes:
+        raise Unavailable(self._why)
+
+    async def delete(self, key: str) -> None:
+        raise Unavailable(self._why)
+
+    async def keys(self, prefix: str) -> list[str]:
+        raise Unavailable(self._why)
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 def _split(key: str) -> tuple[str, str, str]:

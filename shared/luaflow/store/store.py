@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import ResponseError
 
 from luaflow.domain.ids import check_workflow_id, partition_of
+from luaflow.domain.sealed import SealedPayload
 from luaflow.errors import LuaflowError, NotFound, Refused, Unavailable, Unknown
 from luaflow.store import upkeep
 from luaflow.store.keys import Partition
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 30.0
 SETTINGS_SECONDS = 20.0
 """How long a process may go by settings that were changed meanwhile."""
+RETRY_SECONDS = 1.0
+"""How soon they are read again where that failed."""
 MOVES = 100
 """How often a run is followed that moves, between workers or to the next one of its chain."""
 
@@ -60,7 +63,9 @@ class Store:
         """What was said about the server when it was found fit (``luaflow.store.checks``)."""
         self.checking = asyncio.Lock()
         self._look_at = 0.0
+        self._looking = asyncio.Lock()
         self._carries = False
+        self._former: list[Objects] = []
         self.border: Border | None = None
         """What seals and opens payloads; None where they are plain, or only carried on."""
         self.objects: Objects | None = None
@@ -85,18 +90,28 @@ class Store:
         store = cls(url, namespace, settings, link)
         store._look_at = asyncio.get_running_loop().time() + SETTINGS_SECONDS
         try:
-            store._open_border()
+            store._open_border(settings)
         except BaseException:
             await store.close()
             raise
         return store
 
-    def _open_border(self) -> None:
-        """What is sealed can be opened from then on, also once nothing is sealed any more."""
-        if self.settings.bordered or self.border is not None:
-            from luaflow.store.payloads import open_border  # noqa: PLC0415 - few need it
+    def _open_border(self, settings: Settings, *, running: bool = False) -> None:
+        """What is sealed can be opened from then on, also once nothing is sealed any more.
 
-            self.objects, self.border = open_border(self)
+        ``running``: what cannot be opened then (keys, an object store) refuses payloads one by one.
+        """
+        if not (settings.bordered or self.border is not None or self.objects is not None):
+            return
+        from luaflow.store.payloads import open_border  # noqa: PLC0415 - few need it
+
+        former, url = self.objects, self.settings.payload_store
+        kept = former if settings.payload_store == url else None
+        self.objects, border = open_border(self, settings, kept, running=running)
+        if former is not None and kept is None:
+            self._former.append(former)  # (who reads from it now is not disturbed)
+        if not self._carries:
+            self.border = border
 
     def only_carry(self) -> None:
         """Seal and open nothing from now on: a scheduler passes on what is sealed, without keys."""
@@ -112,8 +127,9 @@ class Store:
 
     async def close(self) -> None:
         """Close both connections."""
-        if self.objects is not None:
-            await self.objects.close()
+        for objects in (*self._former, self.objects):
+            if objects is not None:
+                await objects.close()
         await self.push.close()
         await self.link.close()
 
@@ -205,18 +221,30 @@ class Store:
                     answers.append(error)
             return answers
 
-    async def _look_again(self, now: float) -> None:
-        """Take over settings that were changed since: the durability level above all."""
-        self._look_at = now + SETTINGS_SECONDS
-        try:
-            before, self.settings = self.settings, await read_settings(self.link, self.namespace)
-            if before.sealing != self.settings.sealing and not self._carries:
-                self._open_border()
-            self.link.confirm = self.settings.confirm
-            if self.settings.durability == "fsynced":
-                await self.link.look_at_sync()
-        except (Unavailable, NotFound):
-            return  # whoever asks now finds out, and says so
+    def look_soon(self, problem: LuaflowError) -> None:
+        """Read the settings before the next command, where a payload says that they changed."""
+        if self.border is None and isinstance(problem, SealedPayload):
+            self._look_at = 0.0
+
+    async def _look_again(self) -> None:
+        """Take over settings that were changed since: durability, and how payloads travel."""
+        loop = asyncio.get_running_loop()
+        async with self._looking:  # (nothing passes by settings that are being read)
+            if loop.time() < self._look_at:
+                return
+            try:
+                fresh = await read_settings(self.link, self.namespace)
+                if fresh.sealing != self.settings.sealing:
+                    self._open_border(fresh, running=True)
+                self.settings = fresh
+                self.link.confirm = fresh.confirm
+                if fresh.durability == "fsynced":
+                    await self.link.look_at_sync()
+            except (Unavailable, NotFound):
+                # whoever asks now finds out, and says so
+                self._look_at = loop.time() + RETRY_SECONDS
+            else:
+                self._look_at = loop.time() + SETTINGS_SECONDS
 
     async def _repeat(
         self,
@@ -225,19 +253,17 @@ class Store:
         *,
         refusals: bool = False,
     ) -> list[Any]:
-        if self.border is None:
-            return await self._sent(commands, patience, refusals=refusals)
-        commands = await self.border.seal(commands)
-        return await self.border.open(
-            commands, await self._sent(commands, patience, refusals=refusals)
-        )
+        if asyncio.get_running_loop().time() >= self._look_at:
+            await self._look_again()  # (before anything is sealed by the old ones)
+        if self.border is not None:
+            commands = await self.border.seal(commands)
+        answers = await self._sent(commands, patience, refusals=refusals)
+        return answers if self.border is None else await self.border.open(commands, answers)
 
     async def _sent(
         self, commands: Sequence[Call | tuple[Arg, ...]], patience: float, *, refusals: bool
     ) -> list[Any]:
         loop = asyncio.get_running_loop()
-        if loop.time() >= self._look_at:
-            await self._look_again(loop.time())
         end = loop.time() + patience
         answers: list[Any] = [None] * len(commands)
         todo = list(range(len(commands)))
