@@ -47,10 +47,12 @@ async def compare(store: Store, app: App) -> list[tuple[DeployedType, str]]:
 def _commands(
     namespace: str, app: App, deployments: list[Deployment], types: list[DeployedType]
 ) -> list[tuple[Arg, ...]]:
-    """The bundles before the types: a type that can be found can be run."""
+    """The bundles before the types: a type that can be found can be run.
+
+    Each bundle is set anew, which takes back that it goes because nothing named it.
+    """
     commands: list[tuple[Arg, ...]] = [
-        ("SET", keys.bundle(namespace, one.bundle.name), one.bundle.content, "NX")
-        for one in deployments
+        ("SET", keys.bundle(namespace, one.bundle.name), one.bundle.content) for one in deployments
     ]
     hosts: list[Arg] = []
     for worker in app.workers.values():
