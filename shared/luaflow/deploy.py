@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from luaflow.archive import archived_bundle
 from luaflow.errors import NotFound, Unknown
 from luaflow.registry.app import App
 from luaflow.registry.bundle import Bundle, Deployment, make_bundles
@@ -113,8 +114,10 @@ def replicas_online(info: Any) -> int:
 
 
 async def load_bundle(store: Store, name: str) -> Bundle:
-    """The bundle of that name; NotFound when it was never deployed here, or removed."""
+    """The bundle of that name, in Redis or in the archive; NotFound when it is in neither."""
     (content,) = await store.read(("GET", keys.bundle(store.namespace, name)))
+    if content is None:
+        content = await archived_bundle(store, name)
     if content is None:
         raise NotFound(
             f"the code bundle {name} is not in '{store.namespace}': deploy the app that made it"
