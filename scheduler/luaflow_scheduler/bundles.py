@@ -9,7 +9,8 @@ was deployed anew is a run long before.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from luaflow.errors import LuaflowError
 from luaflow.service import Service
@@ -58,10 +59,11 @@ class BundleSweep(Service):
         sources = [bundles.named_by_messages(store)]
         sources += [bundles.named_by_runs(store, p) for p in store.partitions]
         for source in sources:
-            async for some in self._slowly(source):
-                without -= await self._kept(some & without)
-                if not without:
-                    return []
+            async with aclosing(self._slowly(source)) as slices:
+                async for some in slices:
+                    without -= await self._kept(some & without)
+                    if not without:
+                        return []
         if self.stopping:
             return []
         gone = await bundles.let_go(store, without, GRACE_MS)
@@ -73,9 +75,12 @@ class BundleSweep(Service):
         await bundles.keep(self._store, named)
         return named
 
-    async def _slowly(self, slices: AsyncIterator[set[str]]) -> AsyncIterator[set[str]]:
-        async for some in slices:
-            yield some
-            await self.idle(PAUSE)
-            if self.stopping:
-                return
+    async def _slowly(
+        self, source: AsyncGenerator[set[str], None]
+    ) -> AsyncGenerator[set[str], None]:
+        async with aclosing(source) as slices:
+            async for some in slices:
+                yield some
+                await self.idle(PAUSE)
+                if self.stopping:
+                    return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from itertools import product
 
 from luaflow.store import keys
@@ -20,7 +20,7 @@ _KEYS = 1000
 _NAMED = re.compile(rb'"bundle":"([^"]+)"')
 
 
-async def there_are(store: Store) -> AsyncIterator[set[str]]:
+async def there_are(store: Store) -> AsyncGenerator[set[str], None]:
     """The bundles of the namespace, a slice of the servers' keys at a time.
 
     One on a server that joins meanwhile may be left out.
@@ -48,7 +48,7 @@ async def named_by_tables(store: Store) -> set[str]:
     return {DeployedType.from_bytes(text).bundle for texts in found for text in texts}
 
 
-async def named_by_messages(store: Store) -> AsyncIterator[set[str]]:
+async def named_by_messages(store: Store) -> AsyncGenerator[set[str], None]:
     """The bundles of starts that are under way between partitions, and of whatever looks so."""
     p = store.partitions
     boxes = [one.outbox(number) for one, number in product(p, range(len(p)))]
@@ -73,7 +73,7 @@ async def named_by_messages(store: Store) -> AsyncIterator[set[str]]:
             }
 
 
-async def named_by_runs(store: Store, p: Partition) -> AsyncIterator[set[str]]:
+async def named_by_runs(store: Store, p: Partition) -> AsyncGenerator[set[str], None]:
     """The bundles of the runs of a partition, open and kept, and of what follows on them."""
     low: Arg = "[status\0"
     while True:
