@@ -17,6 +17,7 @@ COMMANDS = {
     "schedule": "Start workflows again and again, at times.",
     "namespace": "Create and change namespaces.",
     "server": "Look at the server: is it fit to keep workflows?",
+    "build": "List and delete builds.",
     "deploy": "Store an app's workflows in Redis.",
     "check": "Look for mistakes in an app.",
     "test": "Run the test entries of an app.",

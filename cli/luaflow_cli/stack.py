@@ -19,11 +19,12 @@ async def stack_of(client: Client, workflow_id: str, run_id: str | None) -> dict
     from luaflow.replay.decider import Execution, NonDeterminism, explained
     from luaflow.replay.loading import bundle_of, pid_of, run_info, source_of
 
-    route = await client.store.route(workflow_id, run_id)
-    events = [e async for e in client.get_handle(workflow_id, route.run_id).history()]
+    found = await client.get_handle(workflow_id, run_id).describe()
+    run_id = str(found["run_id"])
+    events = [e async for e in client.get_handle(workflow_id, run_id).history()]
     started = events[0].body
     bundle = await load_bundle(client.store, bundle_of(events))
-    info = run_info(client.namespace, workflow_id, route.run_id, started, bundle, pid_of(started))
+    info = run_info(client.namespace, workflow_id, run_id, started, bundle, pid_of(started))
     engine = Engine(source_of(bundle))
     run = engine.open(info)
     try:
@@ -32,7 +33,7 @@ async def stack_of(client: Client, workflow_id: str, run_id: str | None) -> dict
         raise explained(error, engine, info, events) from None
     return {
         "workflow_id": workflow_id,
-        "run_id": route.run_id,
+        "run_id": run_id,
         "status": CLOSING.get(events[-1].type, "running"),
         "history_length": len(events),
         "stack": run.stack(),

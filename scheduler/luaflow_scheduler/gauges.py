@@ -79,6 +79,11 @@ class Gauges(Service, Collector):
         )
         registry.register(self)
 
+    @property
+    def leads(self) -> bool:
+        """Whether this scheduler does what one of them alone does."""
+        return self._reading is not None
+
     async def round(self) -> None:
         """Read once if this scheduler leads, then wait."""
         await self._sample()

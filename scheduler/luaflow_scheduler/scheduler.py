@@ -11,6 +11,7 @@ from luaflow.observe.turning import Turning
 from luaflow.service import Service
 from luaflow.store.courier import Courier
 from luaflow.store.store import Store
+from luaflow_scheduler.bundles import BundleSweep
 from luaflow_scheduler.gauges import Gauges
 from luaflow_scheduler.guard import Guard
 from luaflow_scheduler.metrics import SchedulerMetrics
@@ -48,13 +49,14 @@ class Scheduler:
         ServerFindings(registry, lambda: self._guard.findings)
         self.pressure = Pressure(store, self.metrics, self._guard.keep_head_room)
         self._gauges = Gauges(store, queues, registry, self.sweep.stuck)
+        self._bundles = BundleSweep(store, lambda: self._gauges.leads)
         self.orphans = OrphanSweep(store)
         self._turning = Turning()
         self.alive = self._turning.alive
 
     @property
     def _services(self) -> list[Service]:
-        own = [self.sweep, self._guard, self.pressure, self._gauges, self.orphans]
+        own = [self.sweep, self._guard, self.pressure, self._gauges, self._bundles, self.orphans]
         return [*self._watches, *own]
 
     async def start(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from luaflow.archive import archived_bundle
 from luaflow.errors import NotFound, Unknown
 from luaflow.registry.app import App
 from luaflow.registry.bundle import Bundle, Deployment, make_bundles
@@ -47,10 +48,12 @@ async def compare(store: Store, app: App) -> list[tuple[DeployedType, str]]:
 def _commands(
     namespace: str, app: App, deployments: list[Deployment], types: list[DeployedType]
 ) -> list[tuple[Arg, ...]]:
-    """The bundles before the types: a type that can be found can be run."""
+    """The bundles before the types: a type that can be found can be run.
+
+    Each bundle is set anew, which takes back that it goes because nothing named it.
+    """
     commands: list[tuple[Arg, ...]] = [
-        ("SET", keys.bundle(namespace, one.bundle.name), one.bundle.content, "NX")
-        for one in deployments
+        ("SET", keys.bundle(namespace, one.bundle.name), one.bundle.content) for one in deployments
     ]
     hosts: list[Arg] = []
     for worker in app.workers.values():
@@ -111,8 +114,10 @@ def replicas_online(info: Any) -> int:
 
 
 async def load_bundle(store: Store, name: str) -> Bundle:
-    """The bundle of that name; NotFound when it was never deployed here, or removed."""
+    """The bundle of that name, in Redis or in the archive; NotFound when it is in neither."""
     (content,) = await store.read(("GET", keys.bundle(store.namespace, name)))
+    if content is None:
+        content = await archived_bundle(store, name)
     if content is None:
         raise NotFound(
             f"the code bundle {name} is not in '{store.namespace}': deploy the app that made it"

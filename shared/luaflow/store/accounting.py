@@ -12,7 +12,7 @@ from typing import Any
 
 from luaflow.domain.events import CLOSING
 from luaflow.store import keys
-from luaflow.store.deployed import DeployedType
+from luaflow.store.bundles import named_by_tables
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg
 from luaflow.store.store import Store
@@ -70,8 +70,7 @@ def _names(p: Partition, run_id: str) -> list[str]:
 
 async def _bundles(store: Store) -> int:
     namespace = store.namespace
-    (texts,) = await store.read(("HVALS", keys.types(namespace)))
-    names = sorted({DeployedType.from_bytes(text).bundle for text in texts})
+    names = sorted(await named_by_tables(store))
     return sum(await _usage(store, [keys.bundle(namespace, name) for name in names]))
 
 

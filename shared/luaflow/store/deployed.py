@@ -91,6 +91,34 @@ async def resolve_build(store: Store, name: str, deployment: str, build: str) ->
     return DeployedType.from_bytes(found)
 
 
+async def list_builds(store: Store) -> dict[tuple[str, str], dict[str, str]]:
+    """The builds that were deployed, by deployment and build id: the bundle of each type."""
+    (pairs,) = await store.read(("HGETALL", keys.builds(store.namespace)))
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for field, text in sorted(zip(pairs[::2], pairs[1::2], strict=True)):
+        deployment, build, _ = bytes(field).decode().split("\0")
+        one = DeployedType.from_bytes(text)
+        found.setdefault((deployment, build), {})[one.type] = one.bundle
+    return found
+
+
+async def delete_build(store: Store, deployment: str, build: str) -> int:
+    """Forget a build; return how many types it had. Runs that began with it go on.
+
+    No new run can be started with it until it is deployed again. Raises NotFound where there is
+    no such build.
+    """
+    table = keys.builds(store.namespace)
+    (fields,) = await store.read(("HKEYS", table))
+    prefix = build_field(deployment, build, "")
+    found = [bytes(field) for field in fields if bytes(field).decode().startswith(prefix)]
+    if not found:
+        raise NotFound(f"there is no build {build!r} of {deployment!r} in '{store.namespace}'")
+    types = len((await list_builds(store)).get((deployment, build), {}))
+    await store.read(("HDEL", table, *found))
+    return types
+
+
 def _hint(name: str, names: list[str]) -> str:
     if not names:
         return "nothing is deployed there, run 'luaflow deploy' in the app folder"

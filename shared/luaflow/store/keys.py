@@ -35,10 +35,13 @@ key (after the prefix)   type         holds
 The last 1,000 request ids that callers gave are fields of ``wf``: ``q:<verb>:<id>`` says what was
 done, ``q#`` how many there were, ``q#0`` to ``q#999`` name them (``scripts/includes/asked.lua``).
 
+Once a closed run has settled its packed history is fields of ``run``: ``past`` and ``past:<n>``.
+When that is to be done stands in ``gc``, too, as ``p|<run id>``.
+
 Outside partitions: ``lf:namespaces`` (hash: name -> settings), ``lf:<ns>:types``,
 ``lf:<ns>:hosts``, ``lf:<ns>:lanes``, ``lf:<ns>:builds``, ``lf:<ns>:bundle:<hash>``; and under one
 hash tag, because scripts write them: ``lf:{<ns>}:workers``, ``lf:{<ns>}:worker:<id>``,
-``lf:{<ns>}:leader``, ``lf:{<ns>}:asks:<queue>``.
+``lf:{<ns>}:leader``, ``lf:{<ns>}:asks:<queue>``. A bundle that nothing names has a time to live.
 """
 
 from __future__ import annotations
