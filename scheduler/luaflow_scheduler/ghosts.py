@@ -1,4 +1,4 @@
-"""Locks of runs that are gone: found where somebody waits for them, and given back.
+"""Locks of runs that are gone: found where somebody wants them, and given back.
 
 On one server a run and its lock are lost together. The partitions of a cluster are on several,
 which lose different writes in a fail-over where the durability is ``fast``: a lock may be left with
@@ -25,23 +25,32 @@ class Ghosts:
         self._store = store
 
     async def find(self, p: Partition, run_ids: Sequence[str]) -> list[Call]:
-        """The calls that take from runs that are gone what these runs of a partition wait for."""
-        if not run_ids or not await self._anybody_waits():
+        """The calls that take from runs that are gone what others want.
+
+        That is what these runs of a partition wait for, and the lock of this partition that a run
+        that does not wait was refused last.
+        """
+        wanted = await self._wanted(p, run_ids) if run_ids and await self._anybody_waits() else ()
+        keys = {key: partition_of(key, len(self._store.partitions)) for key in wanted}
+        (denied,) = await self._store.read(("HGET", p.meta, "denied"))
+        if denied:
+            keys[bytes(denied).decode().removeprefix(p.lock(""))] = p.number
+        return [call for key, number in keys.items() for call in await self._of(key, number)]
+
+    async def _of(self, key: str, number: int) -> list[Call]:
+        """The calls that take a lock, of this partition, from runs that are gone."""
+        entity = self._store.partitions[number]
+        (held,) = await self._store.read(("ZRANGE", entity.held(key), 0, FIRST - 1))
+        members = [bytes(member).decode() for member in held]
+        if not members:
             return []
+        fields = (f"i:{member}" for member in members)
+        (names,) = await self._store.read(("HMGET", entity.lock(key), *fields))
         calls = []
-        for key in await self._wanted(p, run_ids):
-            number = partition_of(key, len(self._store.partitions))
-            entity = self._store.partitions[number]
-            (held,) = await self._store.read(("ZRANGE", entity.held(key), 0, FIRST - 1))
-            members = [bytes(member).decode() for member in held]
-            if not members:
-                continue
-            fields = (f"i:{member}" for member in members)
-            (names,) = await self._store.read(("HMGET", entity.lock(key), *fields))
-            for member, name in zip(members, names, strict=True):
-                who = bytes(name or b"").decode()
-                if await self._is_gone(member, who):
-                    calls.append(disown(self._store, key, member, who, number))
+        for member, name in zip(members, names, strict=True):
+            who = bytes(name or b"").decode()
+            if await self._is_gone(member, who):
+                calls.append(disown(self._store, key, member, who, number))
         return calls
 
     async def _anybody_waits(self) -> bool:

@@ -36,6 +36,8 @@ if known then
   return { 'ok', sender }
 end
 if not free and waiting >= room then
+  -- (nobody waits, so nobody would find out that who has it is gone: see ghosts)
+  rcall('HSET', meta_key, 'denied', lock_key)
   post(outbox_key, sender, no)
   return { 'ok', sender }
 end
