@@ -129,9 +129,12 @@ def deliver_start(
 
 
 def forget_messages(
-    *, partition: Partition, receiver: int, delivered: Sequence[tuple[int, int]]
+    *, partition: Partition, receiver: int, delivered: Sequence[tuple[int, int]], epoch: int = 0
 ) -> Call:
-    """Remove delivered messages, by number and epoch, from the sender's outbox."""
+    """Remove delivered messages, by number and epoch, from the sender's outbox.
+
+    ``epoch``: that of the sender when they were read; in another one they stay (0: not known).
+    """
     p = partition
     keys = [p.meta, p.outbox(receiver), p.leases]
-    return Call(load("forget_messages"), keys, [receiver, *chain.from_iterable(delivered)])
+    return Call(load("forget_messages"), keys, [receiver, epoch, *chain.from_iterable(delivered)])

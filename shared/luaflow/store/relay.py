@@ -121,16 +121,19 @@ async def drain_outbox(
     for the next drain; the outbox is looked after again within a second.
     """
     partition = store.partitions[sender]
-    settled, replies, done = 0, frozenset[int](), list[tuple[int, int]]()
+    settled, replies, done, epoch = 0, frozenset[int](), list[tuple[int, int]](), 0
     for _ in range(PAGES):
         # one round trip: forget what is done, claim the rest, read on; what is read is confirmed
-        claim = delivery.forget_messages(partition=partition, receiver=receiver, delivered=done)
+        claim = delivery.forget_messages(
+            partition=partition, receiver=receiver, delivered=done, epoch=epoch
+        )
         answer, page = await store.run(
             claim,
             ("XRANGE", partition.outbox(receiver), "-", "+", "COUNT", PAGE),
             patience=patience,
         )
-        left, letters = int(answer[1]), [_letter(entry) for entry in page]
+        left, epoch = int(answer[1]), int(answer[2])
+        letters = [_letter(entry) for entry in page]
         if not letters:
             return Drained(settled, left, replies)
         verdicts = await _carry(store, sender, receiver, letters, letters[0].number)
@@ -139,7 +142,9 @@ async def drain_outbox(
         replies = replies.union(*(v.replies for v in verdicts))
         if not done:
             return Drained(settled, left, replies)
-    claim = delivery.forget_messages(partition=partition, receiver=receiver, delivered=done)
+    claim = delivery.forget_messages(
+        partition=partition, receiver=receiver, delivered=done, epoch=epoch
+    )
     return Drained(settled, int((await store.one(claim))[1]), replies)
 
 
