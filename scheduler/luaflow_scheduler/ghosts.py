@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from luaflow.domain.ids import partition_of
-from luaflow.store.entities import FIRST, disown
+from luaflow.store.holders import give_back, holders
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call
 from luaflow.store.store import Store
@@ -30,28 +29,16 @@ class Ghosts:
         That is what these runs of a partition wait for, and the lock of this partition that a run
         that does not wait was refused last.
         """
-        wanted = await self._wanted(p, run_ids) if run_ids and await self._anybody_waits() else ()
-        keys = {key: partition_of(key, len(self._store.partitions)) for key in wanted}
+        keys = await self._wanted(p, run_ids) if run_ids and await self._anybody_waits() else set()
         (denied,) = await self._store.read(("HGET", p.meta, "denied"))
         if denied:
-            keys[bytes(denied).decode().removeprefix(p.lock(""))] = p.number
-        return [call for key, number in keys.items() for call in await self._of(key, number)]
-
-    async def _of(self, key: str, number: int) -> list[Call]:
-        """The calls that take a lock, of this partition, from runs that are gone."""
-        entity = self._store.partitions[number]
-        (held,) = await self._store.read(("ZRANGE", entity.held(key), 0, FIRST - 1))
-        members = [bytes(member).decode() for member in held]
-        if not members:
-            return []
-        fields = (f"i:{member}" for member in members)
-        (names,) = await self._store.read(("HMGET", entity.lock(key), *fields))
-        calls = []
-        for member, name in zip(members, names, strict=True):
-            who = bytes(name or b"").decode()
-            if await self._is_gone(member, who):
-                calls.append(disown(self._store, key, member, who, number))
-        return calls
+            keys.add(bytes(denied).decode().removeprefix(p.lock("")))
+        return [
+            give_back(self._store, key, holder)
+            for key in sorted(keys)
+            for holder in await holders(self._store, key)
+            if holder.gone
+        ]
 
     async def _anybody_waits(self) -> bool:
         counts = await self._store.read(
@@ -66,12 +53,3 @@ class Ghosts:
         )
         records = [orjson.loads(value) for _, flat in pages for value in flat[1::2]]
         return {str(r["key"]) for r in records if r.get("kind") == "lock"}
-
-    async def _is_gone(self, member: str, who: str) -> bool:
-        """A first look; the script that gives it back looks again, and decides."""
-        home, run_id, _ = member.split("|")
-        p = self._store.partitions[int(home)]
-        status, chain = await self._store.read(
-            ("HGET", p.run(run_id), "status"), ("HMGET", p.wf(who), "status", "first")
-        )
-        return bool(status != b"running" and chain != [b"running", run_id.encode()])
