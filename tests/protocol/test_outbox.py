@@ -268,6 +268,31 @@ async def test_what_the_old_primary_was_brought_is_brought_to_the_new_one(
     assert await heard(hand, target) == ["s"]
 
 
+@proves(mutant("includes/arrival", "read_on ~= '' and read_on ~= server", "false"))
+async def test_what_was_read_on_the_old_primary_is_not_brought_to_the_new_one(
+    hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new one does not know of the message, nor of the decision that sent it."""
+    hand.excused = True  # the first request is lost with its primary
+    target, _ = await hand.idle(hand.id_in(5))
+    route, _ = await hand.idle(hand.id_in(0))
+    before = await dump(hand)
+    await ask_for(hand, route, target)
+    carry = relay._carry
+
+    async def fail_over_and_carry(*args: Any) -> Any:
+        await fail_over(hand, before, "the new primary")
+        return await carry(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(relay, "_carry", fail_over_and_carry)
+        await relay.drain_outbox(hand.store, 0, 5)
+    assert await heard(hand, target) == []
+    await ask_for(hand, route, target)
+    await relay.drain_outbox(hand.store, 0, 5)
+    assert await heard(hand, target) == ["s"]
+
+
 @proves(replaced(relay, "_to_nobody", _no_note))
 async def test_a_message_that_cannot_be_read_is_skipped(hand: Hand) -> None:
     """One that can never be applied is taken note of; those behind it arrive."""

@@ -14,12 +14,16 @@ from luaflow.store.transitions import NOT_INDEXED, Indexed, Route
 
 
 class Stamp(NamedTuple):
-    """What identifies a message: sender, number, epoch; and the sender's oldest number."""
+    """What identifies a message: sender, number, epoch; and the sender's oldest number.
+
+    ``read_on`` is the run id of the server it was read on; another one refuses it ('': not known).
+    """
 
     sender: int
     number: int
     epoch: int
     oldest: int = 0
+    read_on: str = ""
 
 
 def deliver_outcome(

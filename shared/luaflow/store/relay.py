@@ -136,7 +136,7 @@ async def drain_outbox(
         letters = [_letter(entry) for entry in page]
         if not letters:
             return Drained(settled, left, replies)
-        verdicts = await _carry(store, sender, receiver, letters, letters[0].number)
+        verdicts = await _carry(store, sender, receiver, letters, letters[0].number, answer[3])
         done = [(x.number, x.epoch) for x, v in zip(letters, verdicts, strict=False) if v.settled]
         settled += len(done)
         replies = replies.union(*(v.replies for v in verdicts))
@@ -155,16 +155,21 @@ def _letter(entry: Any) -> _Letter:
 
 
 async def _carry(
-    store: Store, sender: int, receiver: int, letters: Sequence[_Letter], oldest: int
+    store: Store,
+    sender: int,
+    receiver: int,
+    letters: Sequence[_Letter],
+    oldest: int,
+    read_on: bytes = b"",
 ) -> list[Verdict]:
-    """Deliver messages together; the verdicts go up to the first that must wait.
+    """Deliver messages, read on this server; the verdicts go up to the first that must wait.
 
     The mark keeps the order: once one must wait, the server answers ``gap`` to those behind it. One
     that its target's keys make fail is answered and skipped: others wait behind it.
     """
     partition = store.partitions[receiver]
     mails = [_read(letter.text) for letter in letters]
-    stamps = [Stamp(sender, letter.number, letter.epoch, oldest) for letter in letters]
+    stamps = [Stamp(sender, x.number, x.epoch, oldest, read_on.decode()) for x in letters]
     verdicts: list[Verdict] = []
     moves = 0
     while len(verdicts) < len(letters):

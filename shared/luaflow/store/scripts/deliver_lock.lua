@@ -1,6 +1,6 @@
 -- deliver_lock: a run asks for a lock, or for a slot to run in: it gets it, stands in line, or is refused.
 -- KEYS meta lock held line leases mark outbox ousted
--- ARGV server sender number:int sender_epoch:int oldest:int member who limit:int room:int yes no ousts:int oust receiver cancel
+-- ARGV server sender number:int sender_epoch:int oldest:int read_on member who limit:int room:int yes no ousts:int oust receiver cancel
 -- member: <partition>|<run id>|<seq>; who: its workflow id; room: how many may stand in line with it
 -- (0: it does not wait). yes, no: complete answers for the sender's outbox
 -- ousts 1: when there is no room, the oldest that was not asked yet is asked to make some; oust: who

@@ -5,7 +5,7 @@
 -- have been delivered to the primary before, and that with it; they stay, and are delivered again
 -- delivered: number and epoch of each: a fail-over that lost the end of the outbox gives a number again,
 -- and whoever delivered the first one knows nothing of the second
--- Returns {'ok', left, epoch}
+-- Returns {'ok', left, epoch, server}
 --- include partition
 
 touch()
@@ -22,4 +22,4 @@ if left == 0 then
 else
   set_lease('o|' .. receiver, server_now + 1000)
 end
-return { 'ok', left, epoch }
+return { 'ok', left, epoch, server }
