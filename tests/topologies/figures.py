@@ -48,6 +48,10 @@ LEVELS = {
     "fsynced": Settings(
         lease_ms=2000, sticky_timeout_ms=1000, partitions=8, durability="fsynced", synced_replicas=2
     ),
+    # one of two: as safe as long as Sentinels reach the one that has most
+    "fsynced-1": Settings(
+        lease_ms=2000, sticky_timeout_ms=1000, partitions=8, durability="fsynced", synced_replicas=1
+    ),
 }
 CUT_SECONDS = 4.0
 """How long replicas are cut off before one of them is promoted."""
