@@ -15,6 +15,7 @@ COMMANDS = {
     "workflow": "Start, watch, signal and end workflows.",
     "activity": "Run functions through a task queue, end activities from outside.",
     "schedule": "Start workflows again and again, at times.",
+    "lock": "See who has a lock, give back what a lost run has.",
     "namespace": "Create and change namespaces.",
     "server": "Look at the server: is it fit to keep workflows?",
     "build": "List and delete builds.",

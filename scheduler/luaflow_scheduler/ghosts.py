@@ -1,4 +1,4 @@
-"""Locks of runs that are gone: found where somebody waits for them, and given back.
+"""Locks of runs that are gone: found where somebody wants them, and given back.
 
 On one server a run and its lock are lost together. The partitions of a cluster are on several,
 which lose different writes in a fail-over where the durability is ``fast``: a lock may be left with
@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from luaflow.domain.ids import partition_of
-from luaflow.store.entities import FIRST, disown
+from luaflow.store.holders import give_back, holders
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call
 from luaflow.store.store import Store
@@ -25,24 +24,21 @@ class Ghosts:
         self._store = store
 
     async def find(self, p: Partition, run_ids: Sequence[str]) -> list[Call]:
-        """The calls that take from runs that are gone what these runs of a partition wait for."""
-        if not run_ids or not await self._anybody_waits():
-            return []
-        calls = []
-        for key in await self._wanted(p, run_ids):
-            number = partition_of(key, len(self._store.partitions))
-            entity = self._store.partitions[number]
-            (held,) = await self._store.read(("ZRANGE", entity.held(key), 0, FIRST - 1))
-            members = [bytes(member).decode() for member in held]
-            if not members:
-                continue
-            fields = (f"i:{member}" for member in members)
-            (names,) = await self._store.read(("HMGET", entity.lock(key), *fields))
-            for member, name in zip(members, names, strict=True):
-                who = bytes(name or b"").decode()
-                if await self._is_gone(member, who):
-                    calls.append(disown(self._store, key, member, who, number))
-        return calls
+        """The calls that take from runs that are gone what others want.
+
+        That is what these runs of a partition wait for, and the lock of this partition that a run
+        that does not wait was refused last.
+        """
+        keys = await self._wanted(p, run_ids) if run_ids and await self._anybody_waits() else set()
+        (denied,) = await self._store.read(("HGET", p.meta, "denied"))
+        if denied:
+            keys.add(bytes(denied).decode().removeprefix(p.lock("")))
+        return [
+            give_back(self._store, key, holder)
+            for key in sorted(keys)
+            for holder in await holders(self._store, key)
+            if holder.gone
+        ]
 
     async def _anybody_waits(self) -> bool:
         counts = await self._store.read(
@@ -57,12 +53,3 @@ class Ghosts:
         )
         records = [orjson.loads(value) for _, flat in pages for value in flat[1::2]]
         return {str(r["key"]) for r in records if r.get("kind") == "lock"}
-
-    async def _is_gone(self, member: str, who: str) -> bool:
-        """A first look; the script that gives it back looks again, and decides."""
-        home, run_id, _ = member.split("|")
-        p = self._store.partitions[int(home)]
-        status, chain = await self._store.read(
-            ("HGET", p.run(run_id), "status"), ("HMGET", p.wf(who), "status", "first")
-        )
-        return bool(status != b"running" and chain != [b"running", run_id.encode()])

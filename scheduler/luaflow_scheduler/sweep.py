@@ -23,6 +23,7 @@ from luaflow.store.transitions import Route
 from luaflow_scheduler.dates import run_apart
 from luaflow_scheduler.ghosts import Ghosts
 from luaflow_scheduler.lost_jobs import LostJobs
+from luaflow_scheduler.lost_requests import LostRequests
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.queues import Queues
 from luaflow_scheduler.stuck import StuckRuns
@@ -70,6 +71,7 @@ class Sweep(Service):
         self._metrics = metrics
         self._jobs = LostJobs(store, queues)
         self._ghosts = Ghosts(store)
+        self._lost_requests = LostRequests(store)
         turn = min(period, store.settings.lease_ms / 1000)
         self._pause = turn / len(store.partitions)
         self._visit_every = round(period / turn)
@@ -158,6 +160,8 @@ class Sweep(Service):
         runs = await self._open_runs(p)
         ids = [run.route.run_id for run in runs]
         await run_apart(self._store, await self._ghosts.find(p, ids))
+        last = self._cursor.get(p.number, OPEN[0]) == OPEN[0]
+        await run_apart(self._store, await self._lost_requests.find(p, ids, last=last))
         queued = await self._queued_activities(p, runs)
         tasks = [run for run in runs if run.task == "queued"]
         commands: list[tuple[Arg, ...]] = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.protocol.hand import QUEUE, Hand, activity
+from tests.protocol.hand import QUEUE, Hand, activity, request
 
 from luaflow.domain import locks
 from luaflow.domain.flow import Plan
@@ -14,6 +14,7 @@ from luaflow.store.delivery import Stamp
 from luaflow.store.entities import Line
 from luaflow.store.gate import Gate
 from luaflow.store.link import Call
+from luaflow.store.lost_requests import Pending, ask_again, settle_request
 from luaflow.store.scripts import load
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
@@ -140,6 +141,21 @@ async def _postpone(hand: Hand) -> Call:
     )
 
 
+async def _settle_request(hand: Hand) -> Call:
+    mail = {"k": "message", "workflow_id": "x"}
+    p = hand.store.partition("w")
+    route, task = await hand.idle("w", *request(1, 5, mail), others=[p.outbox(5)])
+    pending = Pending(route, 1, await hand.pending(route, "c:1"), task.seen)
+    return settle_request(pending, "SignalExternalWorkflowExecutionFailed", b"{}", final=True)
+
+
+async def _ask_again(hand: Hand) -> Call:
+    mail = {"k": "message", "workflow_id": "x"}
+    p = hand.store.partition("w")
+    route, task = await hand.idle("w", *request(1, 5, mail), others=[p.outbox(5)])
+    return ask_again(Pending(route, 1, await hand.pending(route, "c:1"), task.seen), 5, 1, b"{}")
+
+
 ENTITY_SCENES: dict[str, Scene] = {
     "deliver_lock": _lock,
     "deliver_lock held": _lock_held,
@@ -147,6 +163,8 @@ ENTITY_SCENES: dict[str, Scene] = {
     "deliver_unlock": _unlock,
     "deliver_unlock last": _unlock_last,
     "disown": _disown,
+    "settle_request": _settle_request,
+    "ask_again": _ask_again,
     "start gated": _start_gated,
     "start rated": _start_rated,
     "deliver_slot": _slot_granted,

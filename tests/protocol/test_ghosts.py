@@ -108,3 +108,29 @@ async def test_what_is_given_back_twice_is_given_back_once(hand: Hand) -> None:
     await relay.drain_outbox(hand.store, 3, 5)
     (held,) = await hand.store.read(("ZRANGE", hand.store.partitions[5].held("k"), 0, -1))
     assert held == [locks.member_of({"p": 3, "run_id": "b"}, 1).encode()]
+
+
+@proves(mutant("deliver_lock", "rcall('HSET', meta_key, 'denied', lock_key)", ""))
+async def test_a_ghost_that_nobody_waits_for_is_found(hand: Hand) -> None:
+    """Who does not wait is refused, and the next one is not."""
+    hand.excused = True  # these runs are names only
+    key = hand.id_in(5)
+    await hand.store.one(brings(hand, 1, asks("a") | {"key": key}))
+    assert await Ghosts(hand.store).find(hand.store.partitions[5], []) == []
+    await hand.store.one(brings(hand, 2, asks("b", wait=False) | {"key": key}))
+    await hand.store.read(("HSET", hand.store.partitions[3].meta, "out:5", 2))
+    calls = await Ghosts(hand.store).find(hand.store.partitions[5], [])
+    assert await hand.store.apart(*calls) == [[b"ok"]]
+    await relay.drain_outbox(hand.store, 3, 5)
+    assert await Ghosts(hand.store).find(hand.store.partitions[5], []) == []
+    assert await _holders(hand, key) == []
+    mail, stamp = asks("c", wait=False) | {"key": key}, Stamp(3, 4, 2 * 10**12, 4)
+    p = hand.store.partitions[5]
+    await hand.store.one(entities.call(hand.store, p, stamp, mail, None))
+    assert await _holders(hand, key) == [b"3|c|1"]
+
+
+async def _holders(hand: Hand, key: str) -> list[bytes]:
+    """Who has a lock of partition 5."""
+    (held,) = await hand.store.read(("ZRANGE", hand.store.partitions[5].held(key), 0, -1))
+    return list(held)

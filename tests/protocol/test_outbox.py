@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+import pytest
 from tests.protocol.hand import Hand, request
 from tests.protocol.scenes import dump, fail_over
 from tests.support.mutants import mutant, proves, replaced
@@ -242,6 +243,54 @@ async def test_a_message_is_deleted_after_it_arrived(hand: Hand) -> None:
 
 def _no_note(*_: Any) -> Any:
     raise LookupError("nobody takes note of it")
+
+
+@proves(mutant("forget_messages", "read_epoch == 0 or read_epoch == epoch", "true"))
+async def test_what_the_old_primary_was_brought_is_brought_to_the_new_one(
+    hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message was delivered, and that was lost; it does not leave the outbox for it."""
+    target, _ = await hand.idle(hand.id_in(5))
+    route, _ = await hand.idle(hand.id_in(0))
+    await ask_for(hand, route, target)
+    before = await dump(hand)
+    carry = relay._carry
+
+    async def carry_and_fail_over(*args: Any) -> Any:
+        verdicts = await carry(*args)
+        monkeypatch.setattr(relay, "_carry", carry)
+        await fail_over(hand, before, "the new primary")
+        return verdicts
+
+    monkeypatch.setattr(relay, "_carry", carry_and_fail_over)
+    await relay.drain_outbox(hand.store, 0, 5)
+    await relay.drain_outbox(hand.store, 0, 5)
+    assert await heard(hand, target) == ["s"]
+
+
+@proves(mutant("includes/arrival", "read_on ~= '' and read_on ~= server", "false"))
+async def test_what_was_read_on_the_old_primary_is_not_brought_to_the_new_one(
+    hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new one does not know of the message, nor of the decision that sent it."""
+    hand.excused = True  # the first request is lost with its primary
+    target, _ = await hand.idle(hand.id_in(5))
+    route, _ = await hand.idle(hand.id_in(0))
+    before = await dump(hand)
+    await ask_for(hand, route, target)
+    carry = relay._carry
+
+    async def fail_over_and_carry(*args: Any) -> Any:
+        await fail_over(hand, before, "the new primary")
+        return await carry(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(relay, "_carry", fail_over_and_carry)
+        await relay.drain_outbox(hand.store, 0, 5)
+    assert await heard(hand, target) == []
+    await ask_for(hand, route, target)
+    await relay.drain_outbox(hand.store, 0, 5)
+    assert await heard(hand, target) == ["s"]
 
 
 @proves(replaced(relay, "_to_nobody", _no_note))

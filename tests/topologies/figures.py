@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import shlex
 import sys
 import tempfile
 import time
@@ -19,13 +20,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.protocol.invariants import problems_of
 from tests.support.cluster import Cluster, SlotMove
 from tests.support.effects import read_effects
 from tests.support.histories import leftovers, read_histories
 from tests.support.nodes import Group, server_binary
 from tests.support.processes import Fleet, Gate
 from tests.support.sentinel import Sentinels
-from tests.topologies.journeys import Journeys, all_closed, insist, late_timers
+from tests.topologies.journeys import Journeys, all_closed, early_or_late, insist, late_timers
 from tools.figures import record
 
 from luaflow import Client
@@ -45,6 +47,10 @@ LEVELS = {
     ),
     "fsynced": Settings(
         lease_ms=2000, sticky_timeout_ms=1000, partitions=8, durability="fsynced", synced_replicas=2
+    ),
+    # one of two: as safe as long as Sentinels reach the one that has most
+    "fsynced-1": Settings(
+        lease_ms=2000, sticky_timeout_ms=1000, partitions=8, durability="fsynced", synced_replicas=1
     ),
 }
 CUT_SECONDS = 4.0
@@ -149,13 +155,23 @@ def _group(topology: str, level: str, folder: Path) -> Group:
 class Trial:
     """One set of servers and processes at one level, for some faults one after the other."""
 
-    def __init__(self, topology: str, level: str, folder: Path, counts: Counter[str]) -> None:
+    def __init__(
+        self,
+        topology: str,
+        level: str,
+        folder: Path,
+        counts: Counter[str],
+        note: Callable[[], object] = lambda: None,
+    ) -> None:
+        """``note`` is called after each round: what was counted until then is kept."""
         self.topology, self.level, self.counts = topology, level, counts
+        self._note = note
         self._folder = folder
         self._group = _group(topology, level, folder / "servers")
         self.problems: list[str] = []
         self.lost: dict[str, Counter[str]] = {}
         self.late: list[int] = []
+        self._over: list[tuple[int, int]] = []
 
     async def run(self, faults: list[str], end: float) -> None:
         """Do the faults, in turn, until the time is over; each at least once."""
@@ -173,6 +189,7 @@ class Trial:
                             if number and time.monotonic() > end:
                                 break
                             await self._round(client, fault)
+                            self._note()
                         await fleet.stop()
                         await self._verdict(client, effects)
                     finally:
@@ -198,9 +215,11 @@ class Trial:
         flow = asyncio.create_task(journeys.flow(LANES))
         try:
             await asyncio.sleep(1.0)  # there is work in every state
+            begin = await _server_ms(client)
             await FAULTS[self.topology, fault](one)
             assert isinstance(self._group, (Sentinels, Cluster))
             await self._group.heal()
+            self._over.append((begin, await _server_ms(client)))
             await asyncio.sleep(1.0)
             journeys.stop()
             await flow
@@ -223,6 +242,10 @@ class Trial:
             self.lost.setdefault(fault, Counter()).update(journeys.done)
             self.counts.update(journeys.done)
         self.late += late_timers(histories)
+        self.problems += early_or_late(histories, self._over)
+        # what fast has lost may leave a lock, or a message, with nobody (each shard lost its own)
+        found = await insist(lambda: problems_of(client.store, rest=promised))
+        self.problems += [f"invariant: {problem}" for problem in found]
         self.problems += [f"{name} has not ended" for name in all_closed(histories)]
         if promised:
             left = await leftovers(client, histories)
@@ -230,46 +253,79 @@ class Trial:
         self.counts["runs"] += len(histories)
 
 
-async def run(minutes: float, only: str, levels: list[str]) -> int:
-    """Trials until the time is over; the exit code."""
-    begin = time.monotonic()
-    end, counts = begin + minutes * 60, Counter[str]()
-    trials: list[Trial] = []
+class Figures:
+    """What a run of the tool counts; kept after each round, and whatever ends the run."""
+
+    def __init__(self, repeat: str) -> None:
+        self.counts = Counter[str]()
+        self.trials: list[Trial] = []
+        self._begin, self._repeat = time.monotonic(), repeat
+        self._path: Path | None = None
+
+    @property
+    def problems(self) -> list[str]:
+        """What went wrong in all trials."""
+        return [problem for trial in self.trials for problem in trial.problems]
+
+    def keep(self) -> None:
+        """Write them, in the place of what was written before."""
+        problems, late = self.problems, sorted(ms for trial in self.trials for ms in trial.late)
+        self.counts["problems"] = len(problems)
+        notes = {
+            "problems": problems[:50],
+            "lost": [
+                {"on": f"{t.topology} {t.level}"} | {k: dict(v) for k, v in t.lost.items()}
+                for t in self.trials
+            ],
+            "timers_late_ms": {"p50": late[len(late) // 2], "max": late[-1]} if late else {},
+        }
+        path = record(
+            "topologies",
+            self.counts,
+            repeat=self._repeat,
+            server=server_binary().name,
+            seconds=time.monotonic() - self._begin,
+            notes=notes,
+        )
+        if self._path and self._path != path:
+            self._path.unlink()
+        self._path = path
+
+    def tell(self) -> None:
+        """Print the sum, and where it is."""
+        _tell(f"{dict(self.counts)}\n{self._path}")
+
+
+async def run(minutes: float, only: str, levels: list[str], faults: list[str], rounds: int) -> int:
+    """Trials until the time is over, each of so many rounds of the faults; the exit code."""
+    end = time.monotonic() + minutes * 60
+    figures = Figures(shlex.join(["python", "-m", "tests.topologies.figures", *sys.argv[1:]]))
     todo = [(t, lv) for lv in levels for t in ("sentinel", "cluster") if only in ("", t)]
     number = 0
-    while number < len(todo) or time.monotonic() < end:
+    while number == 0 or time.monotonic() < end:
         topology, level = todo[number % len(todo)]
         number += 1
+        known = [name for where, name in FAULTS if where == topology]
+        wanted = [name for name in faults or known if name in known] * rounds
         with tempfile.TemporaryDirectory() as folder:
-            trial = Trial(topology, level, Path(folder), counts)
-            trials.append(trial)
-            faults = [fault for where, fault in FAULTS if where == topology]
-            await trial.run(faults, end)
+            trial = Trial(topology, level, Path(folder), figures.counts, figures.keep)
+            figures.trials.append(trial)
+            try:
+                await trial.run(wanted, end)
+            except Exception as error:  # noqa: BLE001 - a trial that fails is a figure, too
+                trial.problems.append(f"the trial failed: {error!r}")
+                figures.counts["trials_failed"] += 1
+        figures.keep()
         _tell(f"{topology} {level} { {k: dict(v) for k, v in trial.lost.items()} }")
         _tell("\n".join(trial.problems) or "nothing wrong")
-        if time.monotonic() > end:
-            break
-    problems = [problem for trial in trials for problem in trial.problems]
-    late = sorted(ms for trial in trials for ms in trial.late)
-    notes = {
-        "problems": problems[:50],
-        "lost": [
-            {"on": f"{trial.topology} {trial.level}"} | {k: dict(v) for k, v in trial.lost.items()}
-            for trial in trials
-        ],
-        "timers_late_ms": {"p50": late[len(late) // 2], "max": late[-1]} if late else {},
-    }
-    counts["problems"] = len(problems)
-    path = record(
-        "topologies",
-        counts,
-        repeat=f"make topologies MINUTES={minutes:g}",
-        server=server_binary().name,
-        seconds=time.monotonic() - begin,
-        notes=notes,
-    )
-    _tell(f"{dict(counts)}\n{path}")
-    return 1 if problems else 0
+    figures.tell()
+    return 1 if figures.problems else 0
+
+
+async def _server_ms(client: Client) -> int:
+    """The server's time."""
+    (answer,) = await insist(lambda: client.store.read(("TIME",)))
+    return int(answer[0]) * 1000 + int(answer[1]) // 1000
 
 
 def _tell(text: str) -> None:
@@ -283,8 +339,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--only", choices=["", "sentinel", "cluster"], default="")
     parser.add_argument("--level", action="append", choices=list(LEVELS))
+    parser.add_argument("--rounds", type=int, default=1, help="rounds on one set of servers")
+    parser.add_argument("--fault", action="append", choices=sorted({name for _, name in FAULTS}))
     given = parser.parse_args()
-    sys.exit(asyncio.run(run(given.minutes, given.only, given.level or list(LEVELS))))
+    levels, faults = given.level or list(LEVELS), given.fault or []
+    sys.exit(asyncio.run(run(given.minutes, given.only, levels, faults, given.rounds)))
 
 
 if __name__ == "__main__":

@@ -166,6 +166,29 @@ def late_timers(histories: Sequence[History]) -> list[int]:
     return late
 
 
+LATE_MS = 1000
+"""How late a timer may fire, once the servers are back."""
+
+
+def early_or_late(histories: Sequence[History], faults: Sequence[tuple[int, int]]) -> list[str]:
+    """Timers that fired before their time, or long after it and after the fault that met them.
+
+    ``faults`` are when each began and was over, by the server's clock.
+    """
+    found = []
+    for history in histories:
+        due = {e.body["seq"]: e.ts + e.body["ms"] for e in history.of("TimerStarted")}
+        for event in history.of("TimerFired"):
+            at = due[event.body["seq"]]
+            # one that was due while servers were away is due when they are back
+            since = max([at, *(over for begin, over in faults if begin - LATE_MS <= at <= over)])
+            if event.ts < at:
+                found.append(f"{history.workflow_id}: a timer fired {at - event.ts} ms early")
+            elif event.ts > since + LATE_MS:
+                found.append(f"{history.workflow_id}: a timer fired {event.ts - since} ms late")
+    return found
+
+
 def all_closed(histories: Sequence[History]) -> list[str]:
     """Runs that have not ended."""
     return [h.workflow_id for h in histories if h.events[-1].type not in CLOSING]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support.histories import History
 from tests.topologies.figures import Trial
-from tests.topologies.journeys import Journeys
+from tests.topologies.journeys import LATE_MS, Journeys, early_or_late
 
 from luaflow.domain.events import Event
 
@@ -50,6 +50,30 @@ def test_what_was_promised_and_is_missing_is_a_problem(found: list[History], say
     assert bool(problems) == bool(says)
     assert not says or any(says in problem for problem in problems)
     assert not journeys(0, 1).verdict(found, [], promised=False)
+
+
+@pytest.mark.parametrize(
+    ("fired", "faults", "says"),
+    [
+        (1500, [], ""),
+        (1499, [], "1 ms early"),
+        (1500 + LATE_MS, [], ""),
+        (1501 + LATE_MS, [], "late"),
+        (7000 + LATE_MS, [(1000, 7000)], ""),
+        (7001 + LATE_MS, [(1000, 7000)], "late"),
+        (7000, [(4000, 7000)], "late"),
+    ],
+)
+def test_a_timer_is_never_early_and_a_fault_alone_excuses_a_late_one(
+    fired: int, faults: list[tuple[int, int]], says: str
+) -> None:
+    """It was due while servers were away."""
+    events = [Event(1, 1000, "TimerStarted", b"{}"), Event(2, fired, "TimerFired", b"{}")]
+    events[0].__dict__["body"] = {"seq": 1, "ms": 500}
+    events[1].__dict__["body"] = {"seq": 1}
+    problems = early_or_late([History("journey", "run", events)], faults)
+    assert bool(problems) == bool(says)
+    assert not says or says in problems[0]
 
 
 @pytest.mark.heavy

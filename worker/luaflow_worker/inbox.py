@@ -24,6 +24,8 @@ from luaflow_worker.world import World
 log = logging.getLogger(__name__)
 
 PAGE = 200
+REMEMBERED = 1000
+"""Letters that are known again, should a fail-over lose that they were removed."""
 BEAT_SECONDS = inboxes.TTL_MS / 4000
 """How often the node says that it is there."""
 
@@ -72,6 +74,7 @@ class Inbox(Service):
         self._store = store = await self._world.store()
         self._key = inboxes.home(store, self._node).inbox(self._node)
         self._last = "0-0"
+        self._taken: dict[tuple[str, int], None] = {}
         self._reader = Reader(store.url, "luaflow-inbox")
         p = inboxes.home(store, self._node)
         await store.one(inboxes.keep_inbox(partition=p, node=self._node))
@@ -98,11 +101,25 @@ class Inbox(Service):
                 "XREAD", "COUNT", PAGE, "BLOCK", BLOCK_MS, "STREAMS", self._key, self._last
             )
         )
+        if not found:
+            # the connection broke, or nothing came for a while: a server that took over may number
+            # from an older clock, below what was read here, and that would never be seen
+            self._last = "0-0"
         for entry, fields in found[0][1] if found else ():
             self._last = bytes(entry).decode()
-            self._take(await self._store.opened(bytes(fields[1]), f"n:{self._node}"))
+            if self._is_new(self._last, bytes(fields[1])):
+                self._take(await self._store.opened(bytes(fields[1]), f"n:{self._node}"))
         if found and not self.stopping:
             await self._store.read(("XTRIM", self._key, "MINID", _behind(self._last)))
+
+    def _is_new(self, entry: str, text: bytes) -> bool:
+        """Whether a letter was not handed over before its removal was lost."""
+        mark = (entry, hash(text))
+        new = mark not in self._taken
+        self._taken[mark] = None
+        while len(self._taken) > REMEMBERED:
+            del self._taken[next(iter(self._taken))]
+        return new
 
     def _take(self, text: bytes) -> None:
         try:

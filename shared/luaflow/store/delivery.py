@@ -14,12 +14,16 @@ from luaflow.store.transitions import NOT_INDEXED, Indexed, Route
 
 
 class Stamp(NamedTuple):
-    """What identifies a message: sender, number, epoch; and the sender's oldest number."""
+    """What identifies a message: sender, number, epoch; and the sender's oldest number.
+
+    ``read_on`` is the run id of the server it was read on; another one refuses it ('': not known).
+    """
 
     sender: int
     number: int
     epoch: int
     oldest: int = 0
+    read_on: str = ""
 
 
 def deliver_outcome(
@@ -129,9 +133,12 @@ def deliver_start(
 
 
 def forget_messages(
-    *, partition: Partition, receiver: int, delivered: Sequence[tuple[int, int]]
+    *, partition: Partition, receiver: int, delivered: Sequence[tuple[int, int]], epoch: int = 0
 ) -> Call:
-    """Remove delivered messages, by number and epoch, from the sender's outbox."""
+    """Remove delivered messages, by number and epoch, from the sender's outbox.
+
+    ``epoch``: that of the sender when they were read; in another one they stay (0: not known).
+    """
     p = partition
     keys = [p.meta, p.outbox(receiver), p.leases]
-    return Call(load("forget_messages"), keys, [receiver, *chain.from_iterable(delivered)])
+    return Call(load("forget_messages"), keys, [receiver, epoch, *chain.from_iterable(delivered)])

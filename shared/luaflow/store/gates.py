@@ -147,4 +147,6 @@ def slot_gate(store: Store, plan: Plan | None, route: Route, wait: int = 0) -> G
     )
     receiver = partition_of(key, len(store.partitions))
     ask["slot"] = {name: plan.slot[name] for name in plan.slot if name != "key"}
+    # what it takes to ask once more, should a fail-over lose this request
+    record |= {"slot": ask["slot"], "wait": ask["wait"]}
     return Gate(0, orjson.dumps(record), receiver, orjson.dumps(ask))

@@ -121,25 +121,30 @@ async def drain_outbox(
     for the next drain; the outbox is looked after again within a second.
     """
     partition = store.partitions[sender]
-    settled, replies, done = 0, frozenset[int](), list[tuple[int, int]]()
+    settled, replies, done, epoch = 0, frozenset[int](), list[tuple[int, int]](), 0
     for _ in range(PAGES):
         # one round trip: forget what is done, claim the rest, read on; what is read is confirmed
-        claim = delivery.forget_messages(partition=partition, receiver=receiver, delivered=done)
+        claim = delivery.forget_messages(
+            partition=partition, receiver=receiver, delivered=done, epoch=epoch
+        )
         answer, page = await store.run(
             claim,
             ("XRANGE", partition.outbox(receiver), "-", "+", "COUNT", PAGE),
             patience=patience,
         )
-        left, letters = int(answer[1]), [_letter(entry) for entry in page]
+        left, epoch = int(answer[1]), int(answer[2])
+        letters = [_letter(entry) for entry in page]
         if not letters:
             return Drained(settled, left, replies)
-        verdicts = await _carry(store, sender, receiver, letters, letters[0].number)
+        verdicts = await _carry(store, sender, receiver, letters, letters[0].number, answer[3])
         done = [(x.number, x.epoch) for x, v in zip(letters, verdicts, strict=False) if v.settled]
         settled += len(done)
         replies = replies.union(*(v.replies for v in verdicts))
         if not done:
             return Drained(settled, left, replies)
-    claim = delivery.forget_messages(partition=partition, receiver=receiver, delivered=done)
+    claim = delivery.forget_messages(
+        partition=partition, receiver=receiver, delivered=done, epoch=epoch
+    )
     return Drained(settled, int((await store.one(claim))[1]), replies)
 
 
@@ -150,16 +155,21 @@ def _letter(entry: Any) -> _Letter:
 
 
 async def _carry(
-    store: Store, sender: int, receiver: int, letters: Sequence[_Letter], oldest: int
+    store: Store,
+    sender: int,
+    receiver: int,
+    letters: Sequence[_Letter],
+    oldest: int,
+    read_on: bytes = b"",
 ) -> list[Verdict]:
-    """Deliver messages together; the verdicts go up to the first that must wait.
+    """Deliver messages, read on this server; the verdicts go up to the first that must wait.
 
     The mark keeps the order: once one must wait, the server answers ``gap`` to those behind it. One
     that its target's keys make fail is answered and skipped: others wait behind it.
     """
     partition = store.partitions[receiver]
     mails = [_read(letter.text) for letter in letters]
-    stamps = [Stamp(sender, letter.number, letter.epoch, oldest) for letter in letters]
+    stamps = [Stamp(sender, x.number, x.epoch, oldest, read_on.decode()) for x in letters]
     verdicts: list[Verdict] = []
     moves = 0
     while len(verdicts) < len(letters):

@@ -1,6 +1,6 @@
 -- deliver_end: another run terminates this one.
 -- KEYS meta wf run hist pend leases timers vis gc mark outbox parent
--- ARGV server sender number:int sender_epoch:int oldest:int run_id body receiver message yes no
+-- ARGV server sender number:int sender_epoch:int oldest:int read_on run_id body receiver message yes no
 -- body is JSON without its last brace: the messages nobody saw are listed behind it
 -- receiver, message: the run's own parent is told of its end ('' = it has none)
 -- Returns {'ok', reply number, epoch} | {'duplicate'} | {'gap'} | {'moved', run, '', ''}

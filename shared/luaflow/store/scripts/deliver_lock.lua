@@ -1,6 +1,6 @@
 -- deliver_lock: a run asks for a lock, or for a slot to run in: it gets it, stands in line, or is refused.
 -- KEYS meta lock held line leases mark outbox ousted
--- ARGV server sender number:int sender_epoch:int oldest:int member who limit:int room:int yes no ousts:int oust receiver cancel
+-- ARGV server sender number:int sender_epoch:int oldest:int read_on member who limit:int room:int yes no ousts:int oust receiver cancel
 -- member: <partition>|<run id>|<seq>; who: its workflow id; room: how many may stand in line with it
 -- (0: it does not wait). yes, no: complete answers for the sender's outbox
 -- ousts 1: when there is no room, the oldest that was not asked yet is asked to make some; oust: who
@@ -36,6 +36,8 @@ if known then
   return { 'ok', sender }
 end
 if not free and waiting >= room then
+  -- (nobody waits, so nobody would find out that who has it is gone: see ghosts)
+  rcall('HSET', meta_key, 'denied', lock_key)
   post(outbox_key, sender, no)
   return { 'ok', sender }
 end

@@ -1,6 +1,6 @@
 -- deliver_message: a message another run sent (signal, cancel request) reaches its run.
 -- KEYS meta wf run hist leases timers tq sticky mark outbox
--- ARGV server sender number:int sender_epoch:int oldest:int run_id queue sticky type body yes no
+-- ARGV server sender number:int sender_epoch:int oldest:int read_on run_id queue sticky type body yes no
 -- run_id '' : there is no such workflow. yes/no: complete answers for the sender's outbox, '' = none
 -- Returns {'ok', reply number, epoch} | {'duplicate'} | {'gap'} | {'busy'} | {'moved', run, queue, sticky}
 --- include partition

@@ -1,6 +1,6 @@
 -- deliver_outcome: the answer to a request of a run arrives in its partition: an event, if it waits.
 -- KEYS meta wf run hist pend leases timers tq sticky mark
--- ARGV server sender number:int sender_epoch:int oldest:int run_id queue sticky seq type body final:int
+-- ARGV server sender number:int sender_epoch:int oldest:int read_on run_id queue sticky seq type body final:int
 -- final 0: more is to come (a child has started); 1: the request is over
 -- Returns {'ok'} | {'void'} | {'duplicate'} | {'gap'} | {'moved', run, queue, sticky}
 --- include partition

@@ -1,6 +1,6 @@
 -- deliver_slot: a run that waits for a slot has it and begins, or is not to have one and ends.
 -- KEYS meta wf run hist pend leases timers vis gc tq mark parent
--- ARGV server sender number:int sender_epoch:int oldest:int run_id queue granted:int gate:int body receiver message
+-- ARGV server sender number:int sender_epoch:int oldest:int read_on run_id queue granted:int gate:int body receiver message
 -- granted 1: gate: ms its rate limit has it wait; body: of ConcurrencySlotGranted
 -- granted 0: body: of WorkflowExecutionCanceled, without its last brace: the messages nobody saw are
 -- listed behind it; receiver, message: the run's parent is told of its end ('' = it has none)

@@ -1,7 +1,7 @@
 -- deliver_to_existing: a run asks for a child whose workflow id is at work: it takes that run, which gets
 -- the startup messages. It becomes nobody's child: the answer is all that its new acquaintance hears.
 -- KEYS meta wf run hist leases timers tq sticky mark outbox
--- ARGV server sender number:int sender_epoch:int oldest:int run_id queue sticky yes messages...
+-- ARGV server sender number:int sender_epoch:int oldest:int read_on run_id queue sticky yes messages...
 -- Returns {'ok', reply number, epoch} | {'duplicate'} | {'gap'} | {'busy'} | {'moved', run, queue, sticky}
 --- include partition
 --- include arrival

@@ -1,7 +1,7 @@
 -- make_way: a run asks for a child in the place of the run that has its workflow id: that one ends. The
 -- message is not applied by that; whoever carries it looks again, and starts the child.
 -- KEYS meta wf run hist pend leases timers vis gc mark parent
--- ARGV server sender number:int sender_epoch:int oldest:int run_id body receiver message
+-- ARGV server sender number:int sender_epoch:int oldest:int read_on run_id body receiver message
 -- body is JSON without its last brace; receiver, message: the ended run's parent is told ('' = it has none)
 -- Returns {'ended'} | {'moved', run, '', ''} | {'duplicate'} | {'gap'}; look again after the first two
 --- include partition
