@@ -12,7 +12,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from luaflow.errors import Refused
+from luaflow.errors import Refused, Unavailable
 from luaflow.store import condition
 from luaflow.store.confirming import knows_waitaof
 from luaflow.store.findings import Finding, refusal_of
@@ -44,8 +44,8 @@ QUESTIONS: tuple[tuple[Arg, ...], ...] = (
 async def check_server(store: Store | Linked, settings: Settings) -> list[Finding]:
     """What is wrong with the server for a namespace of these settings; empty when all is well.
 
-    Of a cluster each primary is asked. Raises Unavailable when one cannot be. What an ACL hides is
-    said and not guessed.
+    Of a cluster each primary is asked; of one that is away, that is said. Raises Unavailable when
+    all are. What an ACL hides is said and not guessed.
     """
     link = store.link if isinstance(store, Store) else store
     servers = await link.each(*QUESTIONS)
@@ -63,13 +63,16 @@ async def check_all(store: Store) -> list[Finding]:
         asked: list[tuple[Arg, ...]] = []
         for p in store.partitions:
             asked += [("HMGET", p.meta, "last", "offset"), ("TIME",)]
-        answers = await store.read(*asked)
-        found += condition.of_past(max(map(_ahead, answers[::2], answers[1::2])))
+        answers = await store.at_once(*asked)
+        pairs = zip(answers[::2], answers[1::2], strict=True)
+        found += condition.of_past(max(_ahead(*pair) for pair in pairs))
     return [*found, *await check_permissions(store)]
 
 
-def _ahead(meta: Sequence[Any], time: Sequence[Any]) -> int:
-    """How many ms a partition's last time is ahead of the clock of its server."""
+def _ahead(meta: Any, time: Any) -> int:
+    """How many ms a partition's last time is ahead of its server's clock; 0 where that is away."""
+    if isinstance(meta, Exception) or isinstance(time, Exception):
+        return 0
     last, offset = (int(field or 0) for field in meta)
     return last - offset - int(time[0]) * 1000 - int(time[1]) // 1000
 
@@ -77,6 +80,9 @@ def _ahead(meta: Sequence[Any], time: Sequence[Any]) -> int:
 def judge(answers: Sequence[Any], settings: Settings) -> list[Finding]:
     """What is wrong with one server, from its answers to ``QUESTIONS``."""
     info_text, *configured = answers
+    if isinstance(info_text, Unavailable):
+        text = f"whether it is fit cannot be checked: {info_text}"
+        return [Finding("warn", text, unsure=True)]
     info = condition.parse_info(info_text)
     config = {
         name: bytes(answer[1]).decode()

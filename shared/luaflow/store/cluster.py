@@ -110,13 +110,16 @@ class ClusterLink:
         return answers
 
     async def each(self, *commands: tuple[Arg, ...]) -> dict[str, list[Any]]:
-        """Send plain commands to every primary; the answers by its address."""
+        """Send plain commands to every primary; the answers by its address, errors of those away.
+
+        Raises Unavailable when all of them are.
+        """
         nodes = await self._nodes(())
         places = nodes.map.primaries
         found = await asyncio.gather(*(self._ask(place, False, commands) for place in places))
-        for answers in found:
-            if lost := [answer for answer in answers if isinstance(answer, Unavailable)]:
-                raise lost[0]
+        lost = [answers[0] for answers in found if isinstance(answers[0], Unavailable)]
+        if lost and len(lost) == len(found):
+            raise lost[0]
         return {str(place): answers for place, answers in zip(places, found, strict=True)}
 
     async def _nodes(self, wanted: Iterable[Place]) -> Nodes:
