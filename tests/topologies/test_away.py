@@ -16,7 +16,7 @@ from tests.support.nodes import Node
 from luaflow.client.client import Client
 from luaflow.errors import LuaflowError
 from luaflow.store import keys, spread, upkeep
-from luaflow.store.dialing import place_of
+from luaflow.store.dialing import nodes_of, place_of
 from luaflow.store.keys import Partition
 from luaflow.store.links import make_link
 from luaflow.store.namespaces import Settings, create_namespace
@@ -112,8 +112,10 @@ async def test_tasks_that_were_read_together_go_on(group: Cluster, make: Make) -
     await engine.scheduler()
     assert await engine.execute("echo_of", 1) == 1
     # not the one that tells this client what has ended
-    told_by = place_of(engine.store.push._connection).port
-    node, here, others = await halves(group, engine.store, told_by)
+    told_by = engine.store.push._connection
+    assert told_by
+    node, here, others = await halves(group, engine.store, place_of(told_by).port)
+    await move_the_rest(group, engine.store, node)
     batch: list[Entry] = []
     both = asyncio.Event()
 
@@ -177,3 +179,4 @@ async def move_the_rest(group: Cluster, store: Store, node: Node) -> None:
     for slot in {group.slot(name) for name in names}:
         if await group.owner(slot) is node:
             await group.move_slot(slot, to)
+    await nodes_of(group.url).look()

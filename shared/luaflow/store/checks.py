@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 
 from luaflow.errors import Refused, Unavailable
 from luaflow.store import condition
+from luaflow.store.address import parse_address
 from luaflow.store.confirming import knows_waitaof
 from luaflow.store.findings import Finding, refusal_of
 from luaflow.store.link import Arg
@@ -49,7 +50,8 @@ async def check_server(store: Store | Linked, settings: Settings) -> list[Findin
     """
     link = store.link if isinstance(store, Store) else store
     servers = await link.each(*QUESTIONS)
-    found = [(at, one) for at, answers in servers.items() for one in judge(answers, settings)]
+    told = servers.items()
+    found = [(at, one) for at, answers in told for one in judge(answers, settings, link.url)]
     if len(servers) == 1:
         return [one for _, one in found]
     return [one._replace(text=f"{at}: {one.text}") for at, one in found]
@@ -77,8 +79,8 @@ def _ahead(meta: Any, time: Any) -> int:
     return last - offset - int(time[0]) * 1000 - int(time[1]) // 1000
 
 
-def judge(answers: Sequence[Any], settings: Settings) -> list[Finding]:
-    """What is wrong with one server, from its answers to ``QUESTIONS``."""
+def judge(answers: Sequence[Any], settings: Settings, url: str) -> list[Finding]:
+    """What is wrong with one server of an address, from its answers to ``QUESTIONS``."""
     info_text, *configured = answers
     if isinstance(info_text, Unavailable):
         text = f"whether it is fit cannot be checked: {info_text}"
@@ -96,7 +98,7 @@ def judge(answers: Sequence[Any], settings: Settings) -> list[Finding]:
         *_version(info),
         *_memory(info, config),
         *_persistence(info, config, settings),
-        *_replicas(info, settings),
+        *_replicas(info, settings, chosen=parse_address(url).kind != "server"),
         *condition.of_role(info),
         *condition.of_disk(info),
         *condition.of_room(info),
@@ -248,7 +250,8 @@ def _persistence(
         )
 
 
-def _replicas(info: Mapping[str, str], settings: Settings) -> Iterator[Finding]:
+def _replicas(info: Mapping[str, str], settings: Settings, *, chosen: bool) -> Iterator[Finding]:
+    """``chosen``: the servers themselves choose the replica that takes over."""
     wanted = {"replicated": settings.replicas, "fsynced": settings.synced_replicas}
     replicas = wanted.get(settings.durability, 0)
     there = int(info.get("connected_slaves", 0))
@@ -257,5 +260,13 @@ def _replicas(info: Mapping[str, str], settings: Settings) -> Iterator[Finding]:
             "warn",
             f"the namespace asks for {replicas} replicas, {there} are connected: until "
             "more are, no write is confirmed and nothing goes on",
+            check="replicas",
+        )
+    elif chosen and settings.durability == "replicated" and there > replicas:
+        yield Finding(
+            "warn",
+            f"{replicas} of {there} replicas confirm what is written: one that has not confirmed "
+            "may take over, and what was acknowledged is lost then; let all confirm (luaflow "
+            f"namespace update NAME --replicas {there})",
             check="replicas",
         )

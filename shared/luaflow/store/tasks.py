@@ -17,6 +17,7 @@ from luaflow.store.spread import is_spread
 from luaflow.store.store import Store
 from luaflow.store.waiting import BRIEF_SECONDS, Read
 
+_READ = "luaflow-read-tasks"
 Found = tuple[str, str, dict[bytes, bytes]]
 """A stream, the id of an entry in it, its fields."""
 
@@ -92,7 +93,7 @@ async def _look(
     """
     reads = reader.waits.reads
     new: dict[str, Read] = {
-        name: (part, asyncio.create_task(store.at_once(_command(worker, part, count))))
+        name: (part, asyncio.create_task(store.at_once(_command(worker, part, count)), name=_READ))
         for name, part in _by_partition(reader.waits.hot(streams)).items()
         if name not in reads
     }
