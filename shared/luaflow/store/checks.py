@@ -107,9 +107,13 @@ def judge(answers: Sequence[Any], settings: Settings, url: str) -> list[Finding]
 
 
 async def memory_percent(store: Store) -> int | None:
-    """How much of its memory the fullest server uses; 0 without limit, None when INFO is hidden."""
-    found = await store.each_server(("INFO", "memory"))
-    shares = [_used_percent(condition.parse_info(text)) for (text,) in found.values()]
+    """How much of its memory the fullest server uses; 0 without limit, None when INFO is hidden.
+
+    Of a cluster's primaries, those that are away are left out.
+    """
+    found = await store.link.each(("INFO", "memory"))
+    told = [text for (text,) in found.values() if not isinstance(text, Unavailable)]
+    shares = [_used_percent(condition.parse_info(text)) for text in told]
     return max((share for share in shares if share is not None), default=None)
 
 
