@@ -90,9 +90,16 @@ class Gauges(Service, Collector):
         await self.idle(EVERY)
 
     async def _sample(self) -> None:
-        leads = await self._lead()
-        self._reading = await self._read() if leads else None
-        self._leads.set(int(leads))
+        leads = False
+        try:
+            leads = await self._lead()
+            self._reading = await self._read() if leads else None
+        except BaseException:
+            # sums without a part of the servers were wrong, and old ones were taken for new
+            self._reading = None
+            raise
+        finally:
+            self._leads.set(int(leads and self._reading is not None))
 
     async def close(self) -> None:
         """Let another scheduler lead at once."""

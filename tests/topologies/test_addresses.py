@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from tests.support.cluster import Cluster
 from tests.support.commands import Commands
+from tests.support.mutants import proves, replaced
 from tests.support.nodes import data_node, free_port
 from tests.support.sentinel import MASTER, Sentinels
 
 from luaflow.errors import InvalidArgument, LuaflowError, Unavailable, exit_code
+from luaflow.store import finding
 from luaflow.store.address import Place, hide_password, parse_address
 from luaflow.store.links import make_link
 
@@ -120,6 +122,10 @@ async def test_servers_of_another_kind(tmp_path: Path) -> None:
         one.kill()
 
 
+async def _believe(*_: object) -> None:
+    """Ask a server nothing: the Sentinels have named it."""
+
+
 @pytest.mark.parametrize(
     ("kind", "words"), [("sentinel", "no Sentinel answers"), ("cluster", "no node answers")]
 )
@@ -133,6 +139,7 @@ def test_nobody_there(kind: str, words: str) -> None:
     assert answer.err.count("\n") == 1
 
 
+@proves(replaced(finding.Sentinels, "check", _believe))
 async def test_a_replica_is_no_master(tmp_path: Path) -> None:
     """Sentinels that have not heard yet name a server that says itself what it is."""
     async with Sentinels(tmp_path, replicas=1, sentinels=1) as group:

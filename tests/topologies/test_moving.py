@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 import redis.asyncio
 from tests.support.cluster import Cluster, SlotMove
 from tests.support.engine import Make
-from tests.support.nodes import Node
+from tests.support.nodes import Node, eventually
 from tests.support.sentinel import Sentinels
 from tests.topologies.orders import Orders
 
@@ -83,8 +84,7 @@ async def test_masters_come_and_go(tmp_path: Path, how: str) -> None:
             old = group.primary
             if how == "pause":
                 old.pause()
-                while await group.told_primary() is old:
-                    pass
+                await eventually(partial(another, group, old), "another primary", 40)
                 old.resume()
             else:
                 await group.failover(how)
@@ -108,8 +108,7 @@ async def test_primaries_come_and_go(tmp_path: Path, how: str) -> None:
             replica = await group.replica_of(old)
             if how == "pause":
                 old.pause()
-                while (await replica.info("replication"))["role"] != "master":
-                    pass
+                await eventually(partial(promoted, replica), f"port {replica.port} takes over", 30)
                 old.resume()
             else:
                 await group.failover(old, how)
@@ -165,6 +164,16 @@ async def test_a_node_leaves_the_cluster(tmp_path: Path) -> None:
         for node in (gone, replica):
             node.kill()
         await orders.more(20)
+
+
+async def promoted(node: Node) -> bool:
+    """Whether a node calls itself a primary."""
+    return bool((await node.info("replication"))["role"] == "master")
+
+
+async def another(group: Sentinels, old: Node) -> bool:
+    """Whether the Sentinels agree on another primary."""
+    return await group.told_primary() is not old
 
 
 async def hand_over(group: Cluster, gone: Node, to: Node) -> None:

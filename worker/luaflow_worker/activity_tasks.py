@@ -18,6 +18,7 @@ from luaflow.errors import LuaflowError
 from luaflow.registry.entries import CallableEntry, PythonEntry
 from luaflow.store import attempts, jobs
 from luaflow.store.attempts import Proof
+from luaflow.store.spread import by_partition
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 from luaflow_worker import rate
@@ -182,7 +183,8 @@ class ActivityTasks:
         """Take tasks read from a stream and run them, in the background."""
         self._taking += len(entries)
         self._rate.take(len(entries))
-        self._spawn(self._handle(entries))
+        for part in by_partition(self._store, entries, lambda e: e.partition):
+            self._spawn(self._handle(part))
 
     def free(self) -> int:
         """Return how many attempts more this worker may start."""

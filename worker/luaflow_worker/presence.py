@@ -13,8 +13,12 @@ from luaflow.domain import packing
 from luaflow.service import Service
 from luaflow.store import keys, liveness, transitions
 from luaflow.store.leaving import drop_workers
+from luaflow.store.spread import by_partition, severally
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
+
+_Held = tuple[str, tuple[Route, int]]
+"""A run id, its route and its turn."""
 
 
 class Presence(Service):
@@ -92,6 +96,11 @@ class Leases(Service):
         held = [(run, at) for run, at in before.items() if self._taken.get(run) == at]
         if not held or self.stopping:
             return
+        parts = by_partition(self._store, held, lambda one: one[1][0].partition)
+        # a part that is away is asked again in the next round, in time for the others
+        await severally(parts, self._renew, within=self._store.settings.lease_ms / 6000)
+
+    async def _renew(self, held: Sequence[_Held]) -> None:
         answers = await self._store.run(
             *(
                 transitions.renew_task(

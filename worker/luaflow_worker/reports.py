@@ -13,6 +13,7 @@ from luaflow.store.attempts import Proof
 from luaflow.store.jobs import End, finish_jobs
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call
+from luaflow.store.spread import is_spread
 from luaflow.store.store import Store
 from luaflow_worker.attempt import Attempt, Verdict
 
@@ -29,25 +30,28 @@ class Reports:
         """``spawn`` runs a coroutine in the background of the activities."""
         self._store = store
         self._spawn = spawn
-        self._waiting: list[tuple[Attempt, Verdict]] = []
-        self._sending = False
+        self._spread = is_spread(store)
+        self._waiting: defaultdict[int, list[tuple[Attempt, Verdict]]] = defaultdict(list)
+        self._sending: set[int] = set()
 
     def add(self, attempt: Attempt, end: Verdict) -> None:
         """Report how an attempt ended."""
-        self._waiting.append((attempt, end))
-        if not self._sending:
-            self._sending = True
-            self._spawn(self._send())
+        # where partitions may be away one by one, each has a line of its own
+        line = attempt.partition.number if self._spread else 0
+        self._waiting[line].append((attempt, end))
+        if line not in self._sending:
+            self._sending.add(line)
+            self._spawn(self._send(line))
 
-    async def _send(self) -> None:
+    async def _send(self, line: int) -> None:
         try:
-            while self._waiting:
-                some, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+            while waiting := self._waiting[line]:
+                some, self._waiting[line] = waiting[:MOST], waiting[MOST:]
                 for answer in await self._store.apart(*calls_of(some)):
                     if isinstance(answer, LuaflowError):
                         log.error("what became of a job cannot be reported: %s", answer)
         finally:
-            self._sending = False
+            self._sending.discard(line)
 
 
 def calls_of(some: Sequence[tuple[Attempt, Verdict]]) -> list[Call]:

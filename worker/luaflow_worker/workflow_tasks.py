@@ -17,6 +17,7 @@ from typing import Any
 from luaflow.domain.events import Event
 from luaflow.errors import LuaflowError, Unavailable, Unknown
 from luaflow.store.link import Call
+from luaflow.store.spread import by_partition
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 from luaflow_worker.children import Types
@@ -78,7 +79,8 @@ class WorkflowTasks:
     def handle(self, entries: Sequence[Entry]) -> None:
         """Carry tasks read from a stream to their commits, in the background."""
         self.active += len(entries)
-        self.spawn(self._handle(entries))
+        for part in by_partition(self._store, entries, lambda e: e.partition):
+            self.spawn(self._handle(part))
 
     async def _handle(self, entries: Sequence[Entry], *, wait: bool = True) -> None:
         if wait:

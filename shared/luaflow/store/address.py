@@ -62,6 +62,12 @@ class Address:
         """The address of one of the Sentinels."""
         return f"{self._base}://{self._sentinel_login}{place}{_without(self._query, 'db')}"
 
+    def finder(self, place: Place) -> str:
+        """Who named this server, to stand behind an error; empty for one that the address names."""
+        if self.kind == "sentinel":
+            return f" (announced by the Sentinels at {self})"
+        return "" if place in self.places else f" (announced by the cluster at {self})"
+
     def __str__(self) -> str:
         """The address without its password."""
         return hide_password(self.url)

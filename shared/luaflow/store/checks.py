@@ -12,8 +12,9 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from luaflow.errors import Refused
+from luaflow.errors import Refused, Unavailable
 from luaflow.store import condition
+from luaflow.store.address import parse_address
 from luaflow.store.confirming import knows_waitaof
 from luaflow.store.findings import Finding, refusal_of
 from luaflow.store.link import Arg
@@ -44,12 +45,13 @@ QUESTIONS: tuple[tuple[Arg, ...], ...] = (
 async def check_server(store: Store | Linked, settings: Settings) -> list[Finding]:
     """What is wrong with the server for a namespace of these settings; empty when all is well.
 
-    Of a cluster each primary is asked. Raises Unavailable when one cannot be. What an ACL hides is
-    said and not guessed.
+    Of a cluster each primary is asked; of one that is away, that is said. Raises Unavailable when
+    all are. What an ACL hides is said and not guessed.
     """
     link = store.link if isinstance(store, Store) else store
     servers = await link.each(*QUESTIONS)
-    found = [(at, one) for at, answers in servers.items() for one in judge(answers, settings)]
+    told = servers.items()
+    found = [(at, one) for at, answers in told for one in judge(answers, settings, link.url)]
     if len(servers) == 1:
         return [one for _, one in found]
     return [one._replace(text=f"{at}: {one.text}") for at, one in found]
@@ -63,20 +65,26 @@ async def check_all(store: Store) -> list[Finding]:
         asked: list[tuple[Arg, ...]] = []
         for p in store.partitions:
             asked += [("HMGET", p.meta, "last", "offset"), ("TIME",)]
-        answers = await store.read(*asked)
-        found += condition.of_past(max(map(_ahead, answers[::2], answers[1::2])))
+        answers = await store.at_once(*asked)
+        pairs = zip(answers[::2], answers[1::2], strict=True)
+        found += condition.of_past(max(_ahead(*pair) for pair in pairs))
     return [*found, *await check_permissions(store)]
 
 
-def _ahead(meta: Sequence[Any], time: Sequence[Any]) -> int:
-    """How many ms a partition's last time is ahead of the clock of its server."""
+def _ahead(meta: Any, time: Any) -> int:
+    """How many ms a partition's last time is ahead of its server's clock; 0 where that is away."""
+    if isinstance(meta, Exception) or isinstance(time, Exception):
+        return 0
     last, offset = (int(field or 0) for field in meta)
     return last - offset - int(time[0]) * 1000 - int(time[1]) // 1000
 
 
-def judge(answers: Sequence[Any], settings: Settings) -> list[Finding]:
-    """What is wrong with one server, from its answers to ``QUESTIONS``."""
+def judge(answers: Sequence[Any], settings: Settings, url: str) -> list[Finding]:
+    """What is wrong with one server of an address, from its answers to ``QUESTIONS``."""
     info_text, *configured = answers
+    if isinstance(info_text, Unavailable):
+        text = f"whether it is fit cannot be checked: {info_text}"
+        return [Finding("warn", text, unsure=True)]
     info = condition.parse_info(info_text)
     config = {
         name: bytes(answer[1]).decode()
@@ -90,7 +98,7 @@ def judge(answers: Sequence[Any], settings: Settings) -> list[Finding]:
         *_version(info),
         *_memory(info, config),
         *_persistence(info, config, settings),
-        *_replicas(info, settings),
+        *_replicas(info, settings, chosen=parse_address(url).kind != "server"),
         *condition.of_role(info),
         *condition.of_disk(info),
         *condition.of_room(info),
@@ -99,9 +107,13 @@ def judge(answers: Sequence[Any], settings: Settings) -> list[Finding]:
 
 
 async def memory_percent(store: Store) -> int | None:
-    """How much of its memory the fullest server uses; 0 without limit, None when INFO is hidden."""
-    found = await store.each_server(("INFO", "memory"))
-    shares = [_used_percent(condition.parse_info(text)) for (text,) in found.values()]
+    """How much of its memory the fullest server uses; 0 without limit, None when INFO is hidden.
+
+    Of a cluster's primaries, those that are away are left out.
+    """
+    found = await store.link.each(("INFO", "memory"))
+    told = [text for (text,) in found.values() if not isinstance(text, Unavailable)]
+    shares = [_used_percent(condition.parse_info(text)) for text in told]
     return max((share for share in shares if share is not None), default=None)
 
 
@@ -242,7 +254,8 @@ def _persistence(
         )
 
 
-def _replicas(info: Mapping[str, str], settings: Settings) -> Iterator[Finding]:
+def _replicas(info: Mapping[str, str], settings: Settings, *, chosen: bool) -> Iterator[Finding]:
+    """``chosen``: the servers themselves choose the replica that takes over."""
     wanted = {"replicated": settings.replicas, "fsynced": settings.synced_replicas}
     replicas = wanted.get(settings.durability, 0)
     there = int(info.get("connected_slaves", 0))
@@ -251,5 +264,13 @@ def _replicas(info: Mapping[str, str], settings: Settings) -> Iterator[Finding]:
             "warn",
             f"the namespace asks for {replicas} replicas, {there} are connected: until "
             "more are, no write is confirmed and nothing goes on",
+            check="replicas",
+        )
+    elif chosen and settings.durability == "replicated" and there > replicas:
+        yield Finding(
+            "warn",
+            f"{replicas} of {there} replicas confirm what is written: one that has not confirmed "
+            "may take over, and what was acknowledged is lost then; let all confirm (luaflow "
+            f"namespace update NAME --replicas {there})",
             check="replicas",
         )

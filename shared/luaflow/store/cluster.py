@@ -32,9 +32,12 @@ class NodeLink(Link):
     """The link to one primary of a cluster."""
 
     mode: ClassVar[str] = "cluster"
+    found = ""
+    """Who named this node."""
 
     async def _dial(self) -> Connection:
-        return await connect_to(self.url, within=ONE_OF_MANY_SECONDS, client_name=self._name)
+        within = ONE_OF_MANY_SECONDS
+        return await connect_to(self.url, within=within, found=self.found, client_name=self._name)
 
     async def _server_id(self, connection: Connection) -> str:
         # the mark by which scripts know that slots may move (scripts/includes/partition.lua)
@@ -110,13 +113,16 @@ class ClusterLink:
         return answers
 
     async def each(self, *commands: tuple[Arg, ...]) -> dict[str, list[Any]]:
-        """Send plain commands to every primary; the answers by its address."""
+        """Send plain commands to every primary; the answers by its address, errors of those away.
+
+        Raises Unavailable when all of them are.
+        """
         nodes = await self._nodes(())
         places = nodes.map.primaries
         found = await asyncio.gather(*(self._ask(place, False, commands) for place in places))
-        for answers in found:
-            if lost := [answer for answer in answers if isinstance(answer, Unavailable)]:
-                raise lost[0]
+        lost = [answers[0] for answers in found if isinstance(answers[0], Unavailable)]
+        if lost and len(lost) == len(found):
+            raise lost[0]
         return {str(place): answers for place, answers in zip(places, found, strict=True)}
 
     async def _nodes(self, wanted: Iterable[Place]) -> Nodes:
@@ -173,6 +179,7 @@ class ClusterLink:
             url = self._address.of(place)
             self._links[place] = NodeLink(url, name=self._name, confirm=self._confirm)
             self._links[place].on_change = self.on_change
+            self._links[place].found = self._address.finder(place)
         try:
             return await self._links[place].batch(commands, asking=asking)
         except Unavailable as error:

@@ -43,8 +43,13 @@ def make_connection(url: str, **options: Any) -> Connection:
     return kind(**settings)
 
 
-async def connect_to(url: str, *, within: float = CONNECT_SECONDS, **options: Any) -> Connection:
-    """Return a connection to one server, or raise Unavailable naming the address."""
+async def connect_to(
+    url: str, *, within: float = CONNECT_SECONDS, found: str = "", **options: Any
+) -> Connection:
+    """Return a connection to one server, or raise Unavailable naming the address.
+
+    ``found`` says how the server was found, where nobody gave its address (``Address.finder``).
+    """
     connection = make_connection(url, **options)
     try:
         # a frozen server still takes connections, and says nothing
@@ -53,7 +58,7 @@ async def connect_to(url: str, *, within: float = CONNECT_SECONDS, **options: An
     except (RedisError, OSError) as error:
         await connection.disconnect(nowait=True)
         why = str(error) or f"it does not answer within {within:.0f} s"
-        raise Unavailable(f"cannot reach Redis at {hide_password(url)}: {why}") from error
+        raise Unavailable(f"cannot reach Redis at {hide_password(url)}: {why}{found}") from error
     return connection
 
 

@@ -70,7 +70,9 @@ async def open_connection(
         place = topology.owner(slot) if isinstance(topology, Nodes) else min(topology.places)
     there = place
     try:
-        connection = await connect_to(address.of(there), within=ONE_OF_MANY_SECONDS, **options)
+        connection = await connect_to(
+            address.of(there), within=ONE_OF_MANY_SECONDS, found=address.finder(there), **options
+        )
     except Unavailable:
         await topology.look()  # for the next try
         raise

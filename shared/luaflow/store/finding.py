@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from luaflow.errors import InvalidArgument, Unavailable
 from luaflow.store.address import Address, Place
 from luaflow.store.connect import ONE_OF_MANY_SECONDS, ask_at_once
-from luaflow.store.topology import Asker, Topology
+from luaflow.store.topology import Asker, NobodyThere, Topology
 
 
 class _View(NamedTuple):
@@ -59,11 +59,11 @@ class Sentinels(Topology):
         said = {place: answer for place, answer in answers.items() if isinstance(answer, list)}
         if not said:
             why = "; ".join(f"{place}: {answer}" for place, answer in answers.items())
-            return Unavailable(f"cannot reach Redis at {self.address}: no Sentinel answers ({why})")
+            return NobodyThere(f"cannot reach Redis at {self.address}: no Sentinel answers ({why})")
         names = sorted({name for answer in said.values() for name in _names(answer[2])})
         place, answer = next(iter(said.items()))
         if names:
-            return Unavailable(
+            return NobodyThere(
                 f"the Sentinels at {self.address} know no master named {self.address.master!r}, "
                 f"but {', '.join(map(repr, names))}: correct the end of the address"
             )
@@ -72,7 +72,7 @@ class Sentinels(Topology):
                 f"the server at {place} is no Sentinel: give the addresses of Sentinels, or "
                 f"redis://{place} for this one server"
             )
-        return Unavailable(f"the Sentinel at {place} knows no master: {answer[1]}")
+        return NobodyThere(f"the Sentinel at {place} knows no master: {answer[1]}")
 
     async def check(self, connection: Connection, place: Place) -> None:
         """Raise Unavailable where the server itself says that it is no master."""

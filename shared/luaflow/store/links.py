@@ -13,6 +13,8 @@ from luaflow.store.link import Arg, Call, Link
 class Linked(Protocol):
     """A way to the servers that many callers share; ``Link`` and ``ClusterLink`` are such."""
 
+    url: str
+    """The address."""
     server: str
     """The run id of the server; empty for a cluster, where scripts are told their node's."""
     on_change: list[Callable[[], None]]
@@ -35,7 +37,10 @@ class Linked(Protocol):
         """Send commands together; their answers in order (``Link.batch``)."""
 
     async def each(self, *commands: tuple[Arg, ...]) -> dict[str, list[Any]]:
-        """Send plain commands to every server that has data; the answers by its address."""
+        """Send plain commands to every server that has data; the answers by its address.
+
+        Of one among several that is away, the answers are the error that says so.
+        """
 
     async def close(self) -> None:
         """Close every connection."""

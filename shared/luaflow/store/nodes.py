@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from luaflow.errors import InvalidArgument, Unavailable
 from luaflow.store.address import Address, Place
 from luaflow.store.slots import SlotMap, read_slots
-from luaflow.store.topology import Asker, Topology
+from luaflow.store.topology import Asker, NobodyThere, Topology
 
 ASKED = 3
 """Nodes that are asked where the slots are, besides those of the address."""
@@ -38,7 +38,10 @@ class Nodes(Topology):
 
     def owner(self, slot: int | None) -> Place:
         """The primary of a slot, or any; Unavailable when nobody has it."""
-        found = self.map.owner(slot) if slot is not None else next(iter(self.map.primaries), None)
+        if slot is not None:
+            found = self.map.owner(slot)
+        else:  # not always the same one: it may be away
+            found = random.choice(self.map.primaries) if self.map.primaries else None
         if found is None:
             what = "nodes" if slot is None else f"primary for the slot {slot}"
             raise Unavailable(f"the cluster at {self.address} has no {what} now")
@@ -69,7 +72,7 @@ class Nodes(Topology):
                     f"redis://{place}"
                 )
         why = "; ".join(f"{place}: {answer}" for place, answer in answers.items())
-        return Unavailable(f"cannot reach Redis at {self.address}: no node answers ({why})")
+        return NobodyThere(f"cannot reach Redis at {self.address}: no node answers ({why})")
 
     async def check(self, connection: Connection, place: Place) -> None:
         """A node that is no primary sends to the one that is: nothing to check."""

@@ -12,6 +12,7 @@ from luaflow.store.store import Store
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 5.0
+"""How long a server may take to be there; of several, ``Store.open`` waits longer."""
 PAUSE_SECONDS = 0.5
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import Any
 
 from redis.exceptions import NoPermissionError, ResponseError
 
+from luaflow.errors import Unavailable
 from luaflow.store import upkeep
 from luaflow.store.findings import Finding
 from luaflow.store.scripts import load, names
+from luaflow.store.spread import is_spread
 from luaflow.store.store import Store
 
 # what processes send by themselves; a role may do without some of it (a client takes no tasks)
@@ -35,9 +38,8 @@ def of_scripts() -> tuple[str, ...]:
 async def check_permissions(store: Store) -> list[Finding]:
     """What the user of this connection may not do; nothing where the server cannot tell."""
     scripts, plain = of_scripts(), _PLAIN
-    p = store.partitions[0]
     where = f"the keys and channels of 'lf:{{{store.namespace}:…}}'"
-    (answer,) = await store.ask(upkeep.may(partition=p, commands=(*scripts, *plain)))
+    answer = await _ask(store, (*scripts, *plain))
     if isinstance(answer, NoPermissionError) or "ACL failure" in str(answer):
         text = f"this user of the server may not run scripts on {where} ({answer}); allow it (ACL)"
         return [Finding("refuse", text, check="permissions")]
@@ -65,3 +67,14 @@ async def check_permissions(store: Store) -> list[Finding]:
             )
         )
     return found
+
+
+async def _ask(store: Store, commands: tuple[str, ...]) -> Any:
+    """What a server answers; each node of a cluster has users of its own: the one that refuses."""
+    calls = [upkeep.may(partition=p, commands=commands) for p in store.partitions]
+    if not is_spread(store):
+        return (await store.ask(calls[0]))[0]
+    answers = [a for a in await store.at_once(*calls) if not isinstance(a, Unavailable)]
+    if not answers:
+        raise Unavailable("no primary of the cluster answers")
+    return next((a for a in answers if isinstance(a, ResponseError) or a[1:]), answers[0])

@@ -18,6 +18,7 @@ from luaflow.domain.ids import check_workflow_id, partition_of
 from luaflow.domain.sealed import SealedPayload
 from luaflow.errors import LuaflowError, NotFound, Refused, Unavailable, Unknown
 from luaflow.store import upkeep
+from luaflow.store.address import parse_address
 from luaflow.store.keys import Partition
 from luaflow.store.link import (
     Arg,
@@ -31,6 +32,7 @@ from luaflow.store.link import (
 from luaflow.store.links import Linked, make_link
 from luaflow.store.listen import RECONNECT_SECONDS, Subscriber
 from luaflow.store.namespaces import Settings, read_settings
+from luaflow.store.topology import NobodyThere
 from luaflow.store.transitions import Route
 
 if TYPE_CHECKING:
@@ -79,10 +81,11 @@ class Store:
         server.
 
         The namespace ``default`` is made when it is missing: one command less for a newcomer.
+        Where another server may be about to take over, that is waited for (PATIENCE_SECONDS).
         """
         link = make_link(url, name=name)
         try:
-            settings = await read_settings(link, namespace, create=namespace == "default")
+            settings = await _settings(link, namespace)
         except BaseException:
             await link.close()
             raise
@@ -145,8 +148,8 @@ class Store:
         """The same, but what the server refuses is answered by its error, and not raised."""
         return await self._repeat(commands, refusals=True)
 
-    async def at_once(self, *commands: tuple[Arg, ...]) -> list[Any]:
-        """Send plain commands once; the error of what is refused or away is its answer.
+    async def at_once(self, *commands: Call | tuple[Arg, ...]) -> list[Any]:
+        """Send commands once; the error of what is refused or away is its answer.
 
         Who reads from all partitions need not wait for the one that is just failing over.
         """
@@ -161,7 +164,11 @@ class Store:
 
         The answers by the server's address. Raises Unavailable when one of them cannot be asked.
         """
-        return await self.link.each(*commands)
+        found = await self.link.each(*commands)
+        for answers in found.values():
+            if isinstance(answers[0], Unavailable):
+                raise answers[0]
+        return found
 
     @property
     def looks_again(self) -> bool:
@@ -297,11 +304,7 @@ class Store:
             if loop.time() + wait > end:
                 break
             await asyncio.sleep(wait)
-        if sent:
-            raise Unknown(
-                f"no answer from Redis within {patience:.0f} s ({problem}): it may have happened"
-            )
-        raise Unavailable(str(problem))
+        raise _unanswered(problem, len(todo), len(commands), patience if sent else None)
 
     async def route(self, workflow_id: str, run_id: str | None = None) -> Route:
         """Return where a workflow id's current run is reached; NotFound when there is none.
@@ -337,6 +340,31 @@ class Store:
             run, queue, sticky = (bytes(f or b"").decode() for f in answer[1:4])
             route = Route(route.partition, route.workflow_id, run, queue or route.queue, sticky)
         raise Refused(f"the workflow {route.workflow_id!r} moves faster than it can be followed")
+
+
+async def _settings(link: Linked, namespace: str) -> Settings:
+    """The settings of a namespace; of several servers one may be about to take over."""
+    end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+    alone = parse_address(link.url).kind == "server"
+    while True:
+        try:
+            return await read_settings(link, namespace, create=namespace == "default")
+        except NobodyThere:
+            raise
+        except Unavailable:
+            if alone or asyncio.get_running_loop().time() > end:
+                raise
+        await asyncio.sleep(RECONNECT_SECONDS[-1])
+
+
+def _unanswered(problem: object, missing: int, asked: int, waited: float | None) -> LuaflowError:
+    """Why requests have no answer; of a cluster some may have one. ``waited`` where they left."""
+    part = f"{missing} of {asked} answers are missing: " if missing < asked else ""
+    if waited is None:
+        return Unavailable(f"{part}{problem}")
+    return Unknown(
+        f"no answer from Redis within {waited:.0f} s ({part}{problem}): it may have happened"
+    )
 
 
 def _refusal(answer: ResponseError) -> LuaflowError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,11 +10,14 @@ from redis.exceptions import ResponseError
 
 from luaflow.errors import Unavailable
 from luaflow.store.keys import GROUP
-from luaflow.store.link import TRANSIENT, Arg, Call, error_code
+from luaflow.store.link import TRANSIENT, Arg, Call, error_code, is_transient
 from luaflow.store.reader import BLOCK_MS, Reader
 from luaflow.store.scripts import load
+from luaflow.store.spread import is_spread
 from luaflow.store.store import Store
+from luaflow.store.waiting import BRIEF_SECONDS, Read
 
+_READ = "luaflow-read-tasks"
 Found = tuple[str, str, dict[bytes, bytes]]
 """A stream, the id of an entry in it, its fields."""
 
@@ -24,8 +28,17 @@ def groups(streams: Sequence[str]) -> Call:
 
 
 async def make_groups(store: Store, streams: Sequence[str]) -> None:
-    """The same for streams of any partitions."""
-    await store.run(*(groups(part) for part in _by_partition(streams).values()))
+    """The same for streams of any partitions.
+
+    Of a cluster's partitions those that are away are left out: whoever reads there comes again.
+    """
+    calls = [groups(part) for part in _by_partition(streams).values()]
+    if not is_spread(store):
+        await store.run(*calls)
+        return
+    for answer in await store.at_once(*calls):
+        if isinstance(answer, ResponseError) and not is_transient(answer):
+            raise answer
 
 
 async def read_tasks(
@@ -76,13 +89,25 @@ async def _look(
 ) -> tuple[list[Found], bool]:
     """What is there where something may be; and whether to look again soon.
 
-    A partition whose server is away, or whose slot moves, keeps nobody from the others' tasks.
+    A partition whose server is away or hangs, or whose slot moves, keeps nobody from the others'.
     """
-    parts = list(_by_partition(reader.waits.hot(streams)).values())
-    commands = [_command(worker, part, count) for part in parts]
+    reads = reader.waits.reads
+    new: dict[str, Read] = {
+        name: (part, asyncio.create_task(store.at_once(_command(worker, part, count)), name=_READ))
+        for name, part in _by_partition(reader.waits.hot(streams)).items()
+        if name not in reads
+    }
+    reads.update(new)
+    if new:
+        await asyncio.wait([read for _, read in new.values()], timeout=BRIEF_SECONDS)
     found: list[Found] = []
     again = False
-    for part, answer in zip(parts, await store.at_once(*commands), strict=True):
+    for name, (part, read) in list(reads.items()):
+        if not read.done():  # what it brings is found by a later look
+            again = True
+            continue
+        del reads[name]
+        (answer,) = read.result()
         if isinstance(answer, Unavailable):
             again = True
         elif not isinstance(answer, ResponseError):

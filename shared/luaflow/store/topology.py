@@ -27,6 +27,10 @@ LATE_SECONDS = 0.3
 """How much later than the first answer another one may come and count."""
 
 
+class NobodyThere(Unavailable):
+    """None of the servers of an address answers, or none knows where the data is."""
+
+
 class Asker:
     """Asks the same of several servers at once, and keeps the connections for the next time."""
 

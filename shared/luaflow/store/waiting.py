@@ -21,6 +21,9 @@ BRIEF_SECONDS = 0.3
 SEEN_AT_ONCE = 100
 """Entries that one answer passes over: those that others have read stay until they are taken."""
 
+Read = tuple[list[str], asyncio.Task[list[Any]]]
+"""Streams of one slot, and what they were asked for."""
+
 
 class _Blocked(Protocol):
     async def read(self, *command: str | int) -> Any: ...
@@ -36,6 +39,8 @@ class Waits:
         self._watchers: dict[str, _Watcher] = {}
         self._watched: set[str] = set()
         self._cold: set[str] = set()
+        self.reads: dict[str, Read] = {}
+        """Reads on their way, by slot: one may take long where its server hangs."""
 
     def hot(self, streams: Iterable[str]) -> list[str]:
         """Those that something may be in. Whoever asks looks, and says what it saw (``looked``).
@@ -75,6 +80,10 @@ class Waits:
         watchers, self._watchers = self._watchers, {}
         self._watched.clear()
         self._cold.clear()
+        reads, self.reads = self.reads, {}
+        for _, read in reads.values():
+            read.cancel()
+        await asyncio.gather(*(read for _, read in reads.values()), return_exceptions=True)
         for watcher in watchers.values():
             await watcher.close()
 
