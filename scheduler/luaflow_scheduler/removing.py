@@ -91,8 +91,10 @@ async def _archive(
     metrics: SchedulerMetrics,
     rules: Retention,
 ) -> tuple[list[Date], Left, bool]:
-    """Bring runs into the archive; return those that may go, those that have to wait, and whether
-    there is an archive."""
+    """Bring runs into the archive, where there is one (the last of what is returned).
+
+    The first: those that may go; the second: those that have to wait.
+    """
     try:
         archive = await rules.archive()
         if archive is None:

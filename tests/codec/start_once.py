@@ -1,4 +1,4 @@
-"""A client of its own process that starts one run, and is killed between its object and the start."""
+"""A client process that starts one run, and is killed between the run's object and its start."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Sealed and offloaded payloads of runs that are packed, archived and removed; settings set live."""
+"""Sealed and offloaded payloads of runs that are packed, archived and removed."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gzip
 from collections.abc import AsyncIterator
@@ -20,12 +19,10 @@ from luaflow.client.client import Client
 from luaflow.client.handle import Handle
 from luaflow.codec import keys as codec_keys
 from luaflow.domain.sealed import SealedPayload
-from luaflow.errors import InvalidArgument, LuaflowError, NotFound, Refused, Unavailable
+from luaflow.errors import NotFound, Refused
 from luaflow.store import store as store_module
-from luaflow.store.namespaces import update_namespace
 from luaflow.store.objects_of import object_key, owner_of
 from luaflow.store.orphans import FEW, Orphans
-from luaflow.store.payloads import Border
 from luaflow.store.store import Store
 from luaflow_scheduler import removing
 from luaflow_scheduler.orphans import OrphanSweep
@@ -263,6 +260,6 @@ async def test_the_objects_of_a_long_chain_are_bounded(
     assert await Orphans(engine.store, grace=3600.0).sweep() == 0
     assert await orphans.sweep() == 3
     kept = engine.client.get_handle("w", runs[3])
-    assert [e async for e in kept.history()][0].body["input"][0]["text"] == LARGE
+    assert (await engine.history(kept))[0].body["input"][0]["text"] == LARGE
     await handle.signal("go", LARGE)
     assert await within(handle.result()) == LARGE

@@ -18,7 +18,8 @@ from tests.support.processes import Program
 from luaflow.client.client import Client
 from luaflow.client.handle import Handle
 from luaflow.codec import keys as codec_keys
-from luaflow.errors import NotFound, Refused, Unavailable
+from luaflow.domain.sealed import SealedPayload
+from luaflow.errors import NotFound, Refused
 from luaflow.store import store as store_module
 from luaflow.store.namespaces import update_namespace
 from luaflow.store.store import Store
@@ -154,7 +155,7 @@ async def test_an_object_store_that_cannot_be_opened_refuses_what_is_large(
     await engine.deploy({"flow": FLOW})
     await engine.worker()
     await change(engine, payload_store="nowhere://bucket", offload_bytes=200)
-    with pytest.raises(Exception, match="cannot be stored.*its kind must be one of"):
+    with pytest.raises(SealedPayload, match=r"cannot be stored.*its kind must be one of"):
         await engine.start("flow", SECRET * 100)
     handle = await engine.start("flow", "small")
     await handle.signal("go", 1)

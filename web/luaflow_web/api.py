@@ -14,6 +14,7 @@ from aiohttp import web
 from luaflow.client import Client
 from luaflow.client.handle import Handle
 from luaflow.domain import values
+from luaflow.domain.sealed import SealedPayload
 from luaflow.errors import (
     AlreadyExists,
     InvalidArgument,
@@ -45,6 +46,7 @@ _STATUS: Final[tuple[tuple[type[LuaflowError], int, str], ...]] = (
     (NotFound, 404, "NotFound"),
     (AlreadyExists, 409, "AlreadyExists"),
     (Refused, 409, "Refused"),
+    (SealedPayload, 409, "Refused"),  # this server was not given the keys
     (InvalidArgument, 400, "Invalid"),
     (Unavailable, 503, "Unavailable"),
     (Unknown, 503, "Unknown"),

@@ -120,7 +120,7 @@ class Asks(Service):
         first, last = await self._history(route)
         if not first or last < length:
             return {"behind": True}
-        execution = await self._begin(route, first, last)
+        execution = await self._begin(route, first)
         unseen: list[Event] = []
         try:
             # the decisions of this worker do not wait for a question
@@ -149,12 +149,13 @@ class Asks(Service):
         kept = await find_archived(self._store, route.workflow_id, route.run_id)
         return (kept.events, len(kept.events)) if kept else ([], 0)
 
-    async def _begin(self, route: Route, events: Sequence[Event], last: int) -> Execution:
+    async def _begin(self, route: Route, events: Sequence[Event]) -> Execution:
         """Open a run like that of a history beginning so, with the code that it has now."""
         started = events[0].body
         check_runtime(started)
-        if started.get("versioning") == AUTO_UPGRADE and len(events) < last:  # its last decision says with which code
-            events = await read_events(self._store, route, 1, 1 << 53)
+        if started.get("versioning") == AUTO_UPGRADE:  # its last decision says with which code
+            # (of an archived run all events are here, and none there)
+            events = await read_events(self._store, route, 1, 1 << 53) or events
         code = await self._engines.get(bundle_of(events))
         ids = (self._store.namespace, route.workflow_id, route.run_id)
         info = run_info(*ids, started, code.bundle, pid_of(started))

@@ -315,14 +315,14 @@ def open_border(
     except InvalidArgument as error:
         if not running:
             raise
-        log.error("payloads that are stored elsewhere are refused here: %s", error)
+        log.error("what is stored elsewhere is refused: %s", error)  # noqa: TRY400 - it is told
         objects = _Closed(str(error))
     try:
         keys = Keyring.from_environment()
     except InvalidArgument as error:
         if not running:
             raise
-        log.error("encrypted payloads are refused here: %s", error)
+        log.error("encrypted payloads are refused here: %s", error)  # noqa: TRY400 - it is told
         keys = Keyring({}, os.environ.get(VARIABLE, "").strip())
 
     async def read(command: tuple[Arg, ...]) -> Any:
@@ -337,16 +337,16 @@ class _Closed:
     def __init__(self, why: str) -> None:
         self._why = why
 
-    async def put(self, key: str, data: bytes) -> None:  # noqa: ARG002 - the interface
+    async def put(self, key: str, data: bytes) -> None:
         raise Unavailable(self._why)
 
-    async def get(self, key: str) -> bytes:  # noqa: ARG002 - the interface
+    async def get(self, key: str) -> bytes:
         raise Unavailable(self._why)
 
-    async def delete(self, key: str) -> None:  # noqa: ARG002 - the interface
+    async def delete(self, key: str) -> None:
         raise Unavailable(self._why)
 
-    async def keys(self, prefix: str) -> list[str]:  # noqa: ARG002 - the interface
+    async def keys(self, prefix: str) -> list[str]:
         raise Unavailable(self._why)
 
     async def close(self) -> None:
