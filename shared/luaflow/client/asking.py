@@ -100,32 +100,33 @@ async def view(store: Store, workflow_id: str, run_id: str | None, name: str) ->
     A run that continued as new and has decided nothing yet shows what the one before it did.
     """
     try:
-        route = await follow(store, workflow_id, run_id)
+        text, names = await _shown(store, await follow(store, workflow_id, run_id), name)
     except NotFound:
         kept = await find_archived(store, workflow_id, run_id)
         if kept is None:
             raise
-        if text := kept.state.get(f"v:{name}"):
-            return clear(values.loads(text.encode(errors="surrogateescape")))
-        raise _no_view(workflow_id, name, orjson.loads(kept.state.get("views") or "[]")) from None
+        text = kept.state.get(f"v:{name}", "").encode(errors="surrogateescape")
+        names = orjson.loads(kept.state.get("views") or "[]")
+    if text:
+        return clear(values.loads(text))
+    known = f"it shows {', '.join(names)}" if names else "it shows none"
+    raise NotFound(f"the workflow {workflow_id!r} has no view {name!r}; {known}")
+
+
+async def _shown(store: Store, route: Route, name: str) -> tuple[bytes, list[str]]:
+    """Return a view of a run, b'' without, and the names of all. NotFound once it has left."""
     p, at = route.partition, route.run_id
     names: list[str] = []
     while True:
-        command = ("HMGET", p.run(at), f"v:{name}", "views", "decided")
-        shown_text, shown, decided = (await _trusted(store, p, command))[0]
-        if shown_text:
-            return clear(values.loads(shown_text))
+        command = ("HMGET", p.run(at), f"v:{name}", "views", "decided", "status")
+        text, shown, decided, status = (await _trusted(store, p, command))[0]
+        if status is None and at == route.run_id:
+            raise NotFound(f"the run {at!r} of {route.workflow_id!r} is gone")
         names = names or orjson.loads(shown or b"[]")
-        before = None if int(decided or 0) else await _before(store, p, at)
+        before = None if text or int(decided or 0) else await _before(store, p, at)
         if before is None:
-            break
+            return bytes(text or b""), names
         at = before
-    raise _no_view(workflow_id, name, names)
-
-
-def _no_view(workflow_id: str, name: str, names: Sequence[str]) -> NotFound:
-    known = f"it shows {', '.join(names)}" if names else "it shows none"
-    return NotFound(f"the workflow {workflow_id!r} has no view {name!r}; {known}")
 
 
 async def _before(store: Store, p: Partition, run_id: str) -> str | None:
@@ -179,12 +180,25 @@ async def put(
     Raises NotFound, Refused when the code cannot be asked, NoAnswer after ``timeout`` seconds.
     """
     try:
-        route = await follow(store, workflow_id, run_id)
+        return await _put_live(store, workflow_id, run_id, kind, name, args, timeout)
     except NotFound:
         kept = await find_archived(store, workflow_id, run_id)
         if kept is None:
             raise
         return await _put_archived(store, kept, kind, name, args, timeout)
+
+
+async def _put_live(
+    store: Store,
+    workflow_id: str,
+    run_id: str | None,
+    kind: str,
+    name: str,
+    args: list[Any],
+    timeout: float,
+) -> dict[str, Any]:
+    """Ask a run that is on the server; NotFound, too, when it leaves meanwhile."""
+    route = await follow(store, workflow_id, run_id)
     try:
         async with asyncio.timeout(timeout):
             while True:
@@ -259,7 +273,9 @@ async def settled(store: Store, route: Route) -> int:
 
 async def _queue(store: Store, route: Route) -> str:
     (queue,) = await store.read(("HGET", route.partition.run(route.run_id), "queue"))
-    return base_of(bytes(queue or b"").decode())
+    if queue is None:
+        raise NotFound(f"the workflow {route.workflow_id!r} has no run {route.run_id!r} any more")
+    return base_of(bytes(queue).decode())
 
 
 async def _ask(store: Store, queue: str, question: dict[str, Any]) -> dict[str, Any]:

@@ -189,8 +189,8 @@ class Handle:
             # what was written before this write is confirmed with it
             await self._store.confirmed(self._partition)
         (found,) = await looking.describe(self._store, [(self._partition, route.run_id)])
-        if found is None:
-            raise NotFound(f"the run {route.run_id!r} of {self.workflow_id!r} is gone")
+        if found is None:  # it has left the server meanwhile
+            return looking.describe_archived(await self._archived(route.run_id))
         views = await asking.views(self._store, self._partition, route.run_id)
         return found | ({"views": views} if views else {})
 
@@ -212,7 +212,11 @@ class Handle:
                 last = event.id
                 if event.type in CLOSING:
                     return
-        if follow:
+        (status,) = await self._store.read(("HGET", self._partition.run(run_id), "status"))
+        if status is None:  # it has left the server meanwhile
+            for event in (await self._archived(run_id)).events[last:]:
+                yield event
+        elif follow:
             async for event in self._follow(run_id, last):
                 yield event
 

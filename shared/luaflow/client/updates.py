@@ -93,11 +93,22 @@ class Update:
 
     async def _outcome(self, *, accepted: bool) -> Event | None:
         """Wait for the event that answers it; None: it is accepted, and that is enough."""
-        store = self._store
         try:
-            route = await asking.follow(store, self.workflow_id, self._run_id)
+            return await self._live_outcome(accepted=accepted)
         except NotFound:
-            return await self._archived()
+            run = await find_archived(self._store, self.workflow_id, self._run_id)
+            mine = [e for e in run.events if e.body.get("update_id") == self.id] if run else []
+            if not mine:
+                raise
+        if mine[-1].type in _ANSWERS:
+            return mine[-1]
+        raise Closed(
+            f"the workflow {self.workflow_id!r} is over: it did not answer the update {self.id!r}"
+        )
+
+    async def _live_outcome(self, *, accepted: bool) -> Event | None:
+        store = self._store
+        route = await asking.follow(store, self.workflow_id, self._run_id)
         run_id = self._run_id if self._sure else (await _known(store, route, self.id)).run_id
         if not run_id:
             raise NotFound(f"the workflow {self.workflow_id!r} knows no update {self.id!r}")
@@ -107,19 +118,6 @@ class Update:
             if not isinstance(found, str):
                 return found
             run_id, handed_on = found, True
-
-    async def _archived(self) -> Event:
-        """The event that answers it, of a run that has left the server. Raises NotFound, Closed."""
-        run = await find_archived(self._store, self.workflow_id, self._run_id)
-        mine = [e for e in run.events if e.body.get("update_id") == self.id] if run else []
-        if not mine:
-            raise NotFound(f"the workflow {self.workflow_id!r} knows no update {self.id!r}")
-        if mine[-1].type not in _ANSWERS:
-            raise Closed(
-                f"the workflow {self.workflow_id!r} is over: it did not answer the update"
-                f" {self.id!r}"
-            )
-        return mine[-1]
 
 
 async def send(

@@ -1,9 +1,9 @@
 """Where in an object store the payloads of a run, a workflow id or a job are, and when they go.
 
 A key is ``<namespace>/<partition>/<kind>/<id>/+/<sha256>-<random>``. Kind ``r``: what stays with a
-run, and goes with it. Kind ``w``: what may be handed on to the next run of a workflow id (inputs, messages).
-Kind ``j``: of a plain job. Those of the last two go when a sweep finds their owner gone for a
-while, and so do those of a run that never came to be (``luaflow.store.orphans``).
+run, and goes with it. Kind ``w``: what may be handed on to the next run of a workflow id (inputs,
+messages). Kind ``j``: of a plain job. Those of the last two go when a sweep finds their owner gone
+for a while, and so do those of a run that never came to be (``luaflow.store.orphans``).
 """
 
 from __future__ import annotations
