@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.codec.test_border import SECRET, key, nowhere
@@ -24,6 +25,7 @@ from luaflow.store import store as store_module
 from luaflow.store.objects_of import object_key, owner_of
 from luaflow.store.orphans import FEW, Orphans
 from luaflow.store.store import Store
+from luaflow.store.transitions import Route
 from luaflow_scheduler import removing
 from luaflow_scheduler.orphans import OrphanSweep
 
@@ -52,8 +54,9 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 async def closed_run(engine: Engine) -> Handle:
     """A run with small and large payloads of every kind, which is over."""
-    await engine.deploy({"flow": FLOW})
-    await engine.worker()
+    if not engine.workers:
+        await engine.deploy({"flow": FLOW})
+        await engine.worker()
     handle = await engine.start(
         "flow", {"text": SECRET, "large": LARGE}, options={"workflow.memo": {"note": SECRET}}
     )
@@ -203,6 +206,44 @@ async def _left(make_engine: Make, tmp_path: Path, archive: str) -> tuple[Engine
     async with without_keys(engine) as blind:
         assert not await leave(blind, handle)
     return engine, handle
+
+
+async def test_a_run_that_leaves_while_it_is_looked_at(
+    make_engine: Make, keys: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Found on the server, and gone when it is read: it is in the archive by then."""
+    engine = await make_engine(codec="zlib", archive=(tmp_path / "archive").as_uri())
+
+    async def events(handle: Handle) -> list[tuple[int, int, str, bytes]]:
+        return plain(await engine.history(handle))
+
+    asks: tuple[Callable[[Handle], Awaitable[Any]], ...] = (
+        lambda handle: handle.describe(),
+        events,
+        lambda handle: handle.view("shown"),
+        lambda handle: handle.query("seen", 1),
+        lambda handle: handle.get_update("u1").result(),
+    )
+    handle = await closed_run(engine)
+    real, leaving = engine.store.route, list[Handle]()
+
+    async def route(workflow_id: str, run_id: str | None = None) -> Route:
+        found = await real(workflow_id, run_id)
+        if leaving:
+            async with without_keys(engine) as blind:
+                assert not await leave(blind, leaving.pop())
+        return found
+
+    engine.store.__dict__["route"] = route
+    for number, ask in enumerate(asks):
+        if number:
+            handle = await closed_run(engine)
+        before = await within(ask(handle))
+        leaving.append(handle)
+        after = await within(ask(handle))
+        assert not await in_redis(engine, handle)
+        assert after == (before | {"archived": True} if number == 0 else before), number
+    del engine.store.__dict__["route"]
 
 
 async def owned(engine: Engine) -> list[tuple[str, str]]:
