@@ -27,6 +27,7 @@ from luaflow.store.orphans import FEW, Orphans
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 from luaflow_scheduler import removing
+from luaflow_scheduler.dates import BROKEN_MS
 from luaflow_scheduler.orphans import OrphanSweep
 
 LARGE = SECRET * 300
@@ -304,3 +305,26 @@ async def test_the_objects_of_a_long_chain_are_bounded(
     assert (await engine.history(kept))[0].body["input"][0]["text"] == LARGE
     await handle.signal("go", LARGE)
     assert await within(handle.result()) == LARGE
+
+
+async def _hangs(*_: object) -> None:
+    await asyncio.Event().wait()
+
+
+async def test_an_archive_that_hangs_holds_nobody_up_for_long(
+    make_engine: Make, keys: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The timers of a partition wait for its removals: these give up, and come back."""
+    engine = await make_engine(archive=(tmp_path / "archive").as_uri())
+    handle = await closed_run(engine)
+    keys.setattr(removing, "LONGEST_SECONDS", 0.1)
+    with keys.context() as hanging:
+        hanging.setattr(archive.Archive, "put", _hangs)
+        assert [ms for _, ms in await within(leave(engine, handle))] == [BROKEN_MS]
+    assert await in_redis(engine, handle)
+    keys.setattr(removing, "LONGEST_SECONDS", 5.0)
+    keys.setattr(removing, "BUDGET_SECONDS", -1.0)
+    assert [ms for _, ms in await within(leave(engine, handle))] == [0]
+    keys.setattr(removing, "BUDGET_SECONDS", 1.0)
+    assert not await leave(engine, handle)
+    assert not await in_redis(engine, handle)
