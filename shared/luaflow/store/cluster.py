@@ -32,12 +32,12 @@ class NodeLink(Link):
     """The link to one primary of a cluster."""
 
     mode: ClassVar[str] = "cluster"
-    found = ""
+    named_by = ""
     """Who named this node."""
 
     async def _dial(self) -> Connection:
         within = ONE_OF_MANY_SECONDS
-        return await connect_to(self.url, within=within, found=self.found, client_name=self._name)
+        return await connect_to(self.url, within=within, found=self.named_by, client_name=self._name)
 
     async def _server_id(self, connection: Connection) -> str:
         # the mark by which scripts know that slots may move (scripts/includes/partition.lua)
@@ -179,7 +179,7 @@ class ClusterLink:
             url = self._address.of(place)
             self._links[place] = NodeLink(url, name=self._name, confirm=self._confirm)
             self._links[place].on_change = self.on_change
-            self._links[place].found = self._address.finder(place)
+            self._links[place].named_by = self._address.finder(place)
         try:
             return await self._links[place].batch(commands, asking=asking)
         except Unavailable as error:
