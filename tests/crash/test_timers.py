@@ -47,7 +47,7 @@ async def test_timers_wait_for_a_scheduler(fleet: Fleet, world: World) -> None:
     assert await asyncio.gather(*(h.result(30) for h in handles)) == [2] * len(handles)
     late = await lateness(client)
     assert len(late) == 2 * len(handles) + 1
-    assert late[-1] > 100, "nothing had to wait: the test did not test anything"
+    assert late[-1] > 30, "nothing had to wait: the test did not test anything"
 
 
 async def lateness(client: Client) -> list[int]:

@@ -225,7 +225,8 @@ class Verdict:
         seen = max((e.body["seen"] for e in run.of("WorkflowTaskCompleted")), default=0)
         late = [_content(e) for e in run.of(*MESSAGES) if e.id > seen]
         there = [_content(e) for e in follower.of(*MESSAGES)]
-        if [c for c in there if c in late][: len(late)] != late:
+        # (behind what it has not taken of what it saw, before what came to the next run itself)
+        if not any(there[i : i + len(late)] == late for i in range(len(there) + 1)):
             yield f"I6 {run.name}: {late} came late, and are not in the next run: {there}"
         cancels = len(run.of("WorkflowExecutionCancelRequested"))
         if not _input(run)["interrupt"] and cancels > len(
