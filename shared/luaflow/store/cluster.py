@@ -37,7 +37,9 @@ class NodeLink(Link):
 
     async def _dial(self) -> Connection:
         within = ONE_OF_MANY_SECONDS
-        return await connect_to(self.url, within=within, found=self.named_by, client_name=self._name)
+        return await connect_to(
+            self.url, within=within, found=self.named_by, client_name=self._name
+        )
 
     async def _server_id(self, connection: Connection) -> str:
         # the mark by which scripts know that slots may move (scripts/includes/partition.lua)
