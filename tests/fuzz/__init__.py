@@ -1,0 +1,1 @@
+"""Hostile input of every kind, and what must never come of it."""

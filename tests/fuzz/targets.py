@@ -1,0 +1,12 @@
+"""The targets there are, by name."""
+
+from __future__ import annotations
+
+from tests.fuzz.sources import Registries, Typed, Yaml
+from tests.fuzz.target import Target
+from tests.fuzz.texts import Names, Options, Queries, Times, Values
+
+TARGETS: dict[str, type[Target]] = {
+    target.name: target
+    for target in (Registries, Yaml, Typed, Queries, Times, Names, Options, Values)
+}
