@@ -9,7 +9,7 @@ WORKERS ?= 2
 SECOND_SERVER ?= $(shell command -v redis-server)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-heavy test-second-server test-topologies check fix lock topologies chaos sim bench clean
+.PHONY: help setup demo test test-all test-heavy test-second-server test-topologies check fix lock topologies chaos sim fuzz bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +99,10 @@ bench: setup ## Measure throughput and latency
 SEEDS ?= 0-999
 sim: setup ## Play seeds of the simulation, SEEDS=0-999 (docs/simulation.md)
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --figures
+
+# TARGETS: some of those that python -m tests.fuzz --help names; INPUTS: how many, and not how long.
+fuzz: setup ## Hostile inputs for MINUTES, or INPUTS of them: TARGETS, SEED (docs/testing.md)
+	@$(BIN)/python -m tests.fuzz $(TARGETS) $(if $(INPUTS),--inputs $(INPUTS),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) --figures
 
 clean: ## Delete everything that was made here
 	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage coverage.xml htmlcov

@@ -21,8 +21,10 @@ def main() -> int:
     reports: list[Report] = []
     for target in chosen:
         part = target.share / whole
-        limits = Limits(inputs=max(1, round(args.inputs * part))) if args.inputs else Limits(
-            seconds=args.minutes * 60 * part
+        limits = (
+            Limits(inputs=max(1, round(args.inputs * part)))
+            if args.inputs
+            else Limits(seconds=args.minutes * 60 * part)
         )
         reports.append(fuzz_apart(target(), args.seed, limits, _tell))
         sys.stdout.write(f"{reports[-1]}\n")
@@ -62,7 +64,9 @@ def _arguments() -> argparse.Namespace:
     args = parser.parse_args()
     unknown = set(args.targets) - set(TARGETS)
     if unknown:
-        parser.error(f"no such target: {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
+        parser.error(
+            f"no such target: {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}"
+        )
     return args
 
 

@@ -46,13 +46,19 @@ def json_text(chance: random.Random, depth: int = 0) -> bytes:
     """Text that is mostly JSON, with the tags and odd numbers of values among it."""
     kind = chance.randrange(12 if depth < 4 else 7)
     if kind < 3:
-        return chance.choice((b"0", b"-1", b"1.5", b"true", b"null", b"1e308", b"12345678901234567"))
+        return chance.choice(
+            (b"0", b"-1", b"1.5", b"true", b"null", b"1e308", b"12345678901234567")
+        )
     if kind < 6:
         return b'"' + chance.choice((b"", b"a", b"10s", b"\\u0000", b"\\ud800", b"\xc3\xa9")) + b'"'
     if kind == 6:
         return chance.choice(ODD)
     if kind < 9:
-        return b"[" + b",".join(json_text(chance, depth + 1) for _ in range(chance.randrange(4))) + b"]"
+        return (
+            b"["
+            + b",".join(json_text(chance, depth + 1) for _ in range(chance.randrange(4)))
+            + b"]"
+        )
     if kind == 9:
         tag = chance.choice((b"bytes", b"float", b"map", b"error", b"x", b""))
         return b'{"$lf":"' + tag + b'","v":' + json_text(chance, depth + 1) + b"}"

@@ -52,7 +52,9 @@ class Report(NamedTuple):
     def __str__(self) -> str:
         """One line."""
         rate = self.inputs / max(self.seconds, 0.001)
-        return f"{self.target:12} {self.inputs:8} inputs {rate:8.0f}/s {len(self.findings):3} findings"
+        return (
+            f"{self.target:12} {self.inputs:8} inputs {rate:8.0f}/s {len(self.findings):3} findings"
+        )
 
 
 class Limits(NamedTuple):
@@ -83,7 +85,7 @@ def fuzz(
             counter.value += 1
             if not words and counter.value % 500 == 0 and _memory() > memory + MEMORY_KB:
                 words, memory = "grows: the process has 300 MB more than before", _memory()
-            key = words.split(":")[0] + words[-40:]
+            key = words.partition(":")[0] + words.rpartition("(")[2]
             if words and key not in known:
                 known.add(key)
                 told(Finding(target.name, words, data))

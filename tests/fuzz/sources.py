@@ -16,6 +16,7 @@ from luaflow.registry import typed, yamlfile
 from luaflow.registry.app import load_app
 from luaflow.registry.check import check_app
 from luaflow.registry.lua_scan import scan
+from luaflow.registry.typed_lexer import LuaSyntax
 
 ROOT = Path(__file__).parents[2]
 REGISTRIES = tuple(
@@ -46,8 +47,30 @@ ENTRY = (
     b"  - {name: e, kind: http.endpoint, func: f, method: GET, path: '/{id}', meta: {router: r}}\n"
 )
 WORDS = (
-    *(b": ", b"- ", b"\n", b"\n  ", b"\n    ", b"[", b"]", b"{", b"}", b", ", b"&a ", b"*a", b"|\n"),
-    *(b"!!python/object:os.system ", b"!!binary ", b"<<: ", b"---\n", b"${env:X}", b"file://", b"#"),
+    *(
+        b": ",
+        b"- ",
+        b"\n",
+        b"\n  ",
+        b"\n    ",
+        b"[",
+        b"]",
+        b"{",
+        b"}",
+        b", ",
+        b"&a ",
+        b"*a",
+        b"|\n",
+    ),
+    *(
+        b"!!python/object:os.system ",
+        b"!!binary ",
+        b"<<: ",
+        b"---\n",
+        b"${env:X}",
+        b"file://",
+        b"#",
+    ),
     *(b"name: ", b"kind: ", b"meta: ", b"entries:", b"namespace: ", b"modules: ", b"source: "),
     *KINDS,
 )
@@ -91,7 +114,9 @@ class Yaml(Target):
 
     def make(self, chance: random.Random) -> bytes:
         """YAML, or nearly."""
-        return mutated(chance, (ENTRY[:60], b"a: [1, {b: c}]\n", b"- &x 1\n- *x\n", *REGISTRIES), WORDS)
+        return mutated(
+            chance, (ENTRY[:60], b"a: [1, {b: c}]\n", b"- &x 1\n- *x\n", *REGISTRIES), WORDS
+        )
 
     def run(self, data: bytes) -> None:
         """Read it with each reader."""
@@ -105,8 +130,31 @@ class Typed(Target):
     name = "typed"
     quick = 200
     LUA = (
-        *(b"local ", b"function ", b"end ", b": number", b" as ", b"<T>", b"::", b"[[", b"]]", b"--"),
-        *(b"type X = ", b"export ", b"{", b"}", b"(", b")", b"|", b"?", b"...", b"return ", b"goto "),
+        *(
+            b"local ",
+            b"function ",
+            b"end ",
+            b": number",
+            b" as ",
+            b"<T>",
+            b"::",
+            b"[[",
+            b"]]",
+            b"--",
+        ),
+        *(
+            b"type X = ",
+            b"export ",
+            b"{",
+            b"}",
+            b"(",
+            b")",
+            b"|",
+            b"?",
+            b"...",
+            b"return ",
+            b"goto ",
+        ),
         *(b"'", b'"', b"\\z", b"[==[", b"0x", b"1e", b"<close>", b"require('x')", b"if ", b"then "),
     )
 
@@ -120,6 +168,9 @@ class Typed(Target):
     def run(self, data: bytes) -> None:
         """Erase the types: lines stay lines; scan what is left."""
         text = data.decode(errors="replace")
-        erased = typed.erase(text).text
+        try:
+            erased = typed.erase(text).text
+        except LuaSyntax:
+            return
         assert erased.count("\n") == text.count("\n"), "lines are not where they were"
         scan(erased)

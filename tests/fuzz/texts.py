@@ -69,7 +69,19 @@ class Times(Target):
         b'{"calendar":[{"hour":"9","day_of_week":"MON-FRI"}],"timezone":"Asia/Tokyo"}',
         b'{"cron":["0 9 * * *"],"jitter":"10s","start_at":"2024-01-01T00:00:00Z"}',
     )
-    WORDS = (b"*", b"/", b"-", b",", b"L", b"@every ", b"CRON_TZ=", b"TZ=", b"h", b"60", b"\xc2\xb5s")
+    WORDS = (
+        b"*",
+        b"/",
+        b"-",
+        b",",
+        b"L",
+        b"@every ",
+        b"CRON_TZ=",
+        b"TZ=",
+        b"h",
+        b"60",
+        b"\xc2\xb5s",
+    )
 
     def make(self, chance: random.Random) -> bytes:
         """A line or an object."""

@@ -150,6 +150,10 @@ def parse_query(text: str | None) -> Query:
     says what cannot be read, and where.
     """
     whole = text or ""
+    try:
+        whole.encode()
+    except UnicodeEncodeError as error:
+        raise Invalid(f"the query is not UTF-8 text, at {error.start}") from None
     found: dict[str, str] = {}
     conditions: list[Condition] = []
     at = len(whole) - len(whole.lstrip())
