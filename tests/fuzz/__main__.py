@@ -7,9 +7,10 @@ import random
 import sys
 import time
 
+from tools.figures import record
+
 from tests.fuzz.running import Finding, Limits, Report, fuzz_apart
 from tests.fuzz.targets import TARGETS
-from tools.figures import record
 
 
 def main() -> int:

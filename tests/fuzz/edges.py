@@ -11,13 +11,13 @@ from pathlib import Path
 from unittest.mock import patch
 
 from click.testing import CliRunner
-from tests.fuzz.mutating import mutated
-from tests.fuzz.target import Target
 
 from luaflow.codec.keys import Keyring
 from luaflow.errors import InvalidArgument
 from luaflow.store.address import hide_password, parse_address
 from luaflow_cli.main import cli
+from tests.fuzz.mutating import mutated
+from tests.fuzz.target import Target
 
 
 class Addresses(Target):

@@ -7,13 +7,12 @@ import re
 from pathlib import Path
 from typing import ClassVar
 
+from luaflow.lua.vm import ActivationFault, BundleSource, Engine, LoadError
 from tests.fuzz.mutating import mutated
 from tests.fuzz.sources import EXAMPLES
 from tests.fuzz.target import Target
 from tests.lua.support_kernel import INFO, START_MS
 from tests.support.lua_writer import write_lua
-
-from luaflow.lua.vm import ActivationFault, BundleSource, Engine, LoadError
 
 ATTACKS = (Path(__file__).parents[1] / "lua" / "test_sandbox_attacks.py").read_text()
 HOSTILE = tuple(

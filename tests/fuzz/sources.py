@@ -7,23 +7,22 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.fuzz.mutating import mutated
-from tests.fuzz.target import Target
-from tests.support.lua_writer import write_lua
-
 from luaflow.lua.services import yamltext
 from luaflow.registry import typed, yamlfile
 from luaflow.registry.app import load_app
 from luaflow.registry.check import check_app
 from luaflow.registry.lua_scan import scan
 from luaflow.registry.typed_lexer import LuaSyntax
+from tests.fuzz.mutating import mutated
+from tests.fuzz.target import Target
+from tests.support.lua_writer import write_lua
 
 ROOT = Path(__file__).parents[2]
 REGISTRIES = tuple(
     path.read_bytes()
     for path in sorted(
         [*ROOT.glob("examples/**/*.yaml"), *ROOT.glob("tests/*/app/**/*.yaml")],
-        key=lambda path: str(path),
+        key=str,
     )
 )
 EXAMPLES = tuple(

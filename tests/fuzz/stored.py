@@ -11,9 +11,6 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz.mutating import json_text, mutated
-from tests.fuzz.target import Target
-
 from luaflow.archive import Archived, dump_run, load_run
 from luaflow.codec.keys import Keyring
 from luaflow.domain import packing, sealed
@@ -21,6 +18,8 @@ from luaflow.domain.events import Event
 from luaflow.objects import Folder
 from luaflow.store.namespaces import Settings
 from luaflow.store.payloads import Border
+from tests.fuzz.mutating import json_text, mutated
+from tests.fuzz.target import Target
 
 EVENTS = (
     Event(1, 1_700_000_000_000, "WorkflowExecutionStarted", b'{"input":[1],"type":"app:x"}'),
@@ -85,8 +84,10 @@ class SealedPayloads(Target):
         b'{"input":[{"$lf":"sealed","v":{"c":"none","d":"ImEi"}}],"type":"app:x"}',
         b'{"result":{"$lf":"sealed","v":{"c":"zlib+aes-gcm","k":"a","n":"AAAA","d":"AAAA"}}}',
         b'{"result":{"$lf":"sealed","v":{"c":"none","at":"default/w/x","size":3,"sha256":"0"}}}',
-        b'{"failure":{"kind":"x","message":"sealed: it is read where the keys are","retryable":null,'
-        b'"sealed":{"$lf":"sealed","v":{"c":"zlib","d":"AAAA"}}}}',
+        (
+            b'{"failure":{"kind":"x","message":"sealed: it is read elsewhere","retryable":null,'
+            b'"sealed":{"$lf":"sealed","v":{"c":"zlib","d":"AAAA"}}}}'
+        ),
     )
     WORDS = (
         *(

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import orjson
-from tests.fuzz.mutating import json_text, mutated
-from tests.fuzz.target import Target
 
 from luaflow.domain import durations, ids, options, values, visibility
 from luaflow.domain.cron import parse_cron
@@ -16,6 +14,8 @@ from luaflow.domain.events import Event
 from luaflow.domain.schedule_specs import parse_spec
 from luaflow.domain.tokens import parse_token
 from luaflow.errors import InvalidArgument
+from tests.fuzz.mutating import json_text, mutated
+from tests.fuzz.target import Target
 
 NOW = 1_700_000_000_000
 
@@ -207,7 +207,7 @@ class Options(Target):
         found = values.loads(data)
         for read in (
             lambda: options.parse_activity_options("app:x", found),
-            lambda: options.parse_start_options(found)[0].fields(),
+            options.parse_start_options(found)[0].fields,
             lambda: options.parse_start_options(found, child=True),
         ):
             try:
