@@ -178,7 +178,7 @@ async def put(
         async with asyncio.timeout(timeout):
             while True:
                 with reading(f"the workflow {workflow_id!r}"):
-                length = await settled(store, route)
+                    length = await settled(store, route)
                 now = await follow(store, workflow_id, route.run_id)
                 if now.run_id != route.run_id:
                     route = now
