@@ -161,7 +161,7 @@ async def ask(handle: Handle, engine: Engine) -> None:
                 raise AssertionError(f"no answer of {verb} within 10 s") from None
 
 
-def damage(raw: redis.Redis, key: str, change: dict[str, Any]) -> None:
+def damage(raw: Any, key: str, change: dict[str, Any]) -> None:
     """Change one value of a key; or its type."""
     if change["how"] == "type":
         raw.delete(key)

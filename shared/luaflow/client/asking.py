@@ -11,7 +11,6 @@ from typing import Any
 import orjson
 
 from luaflow.archive import Archived, find_archived
-from luaflow.client.damage import reading
 from luaflow.client.messages import present
 from luaflow.client.payloads import check_size
 from luaflow.domain import values
@@ -177,8 +176,7 @@ async def put(
     try:
         async with asyncio.timeout(timeout):
             while True:
-                with reading(f"the workflow {workflow_id!r}"):
-                    length = await settled(store, route)
+                length = await settled(store, route)
                 now = await follow(store, workflow_id, route.run_id)
                 if now.run_id != route.run_id:
                     route = now

@@ -117,7 +117,10 @@ class Handle:
         others), Refused when the code cannot be rebuilt, NoAnswer after ``timeout`` seconds (it
         says why).
         """
-        return await asking.query(self._store, self.workflow_id, self.run_id, name, args, timeout)
+        with self._reading():
+            return await asking.query(
+                self._store, self.workflow_id, self.run_id, name, args, timeout
+            )
 
     async def view(self, name: str) -> Any:
         """What the workflow shows with ``workflow.set_view``; no worker is needed.

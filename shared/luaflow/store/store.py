@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import ResponseError
 
 from luaflow.domain.ids import check_workflow_id, partition_of
-from luaflow.errors import LuaflowError, NotFound, Refused, Unavailable, Unknown
+from luaflow.errors import Damaged, LuaflowError, NotFound, Refused, Unavailable, Unknown
 from luaflow.store import upkeep
 from luaflow.store.keys import Partition
 from luaflow.store.link import (
@@ -289,7 +289,13 @@ class Store:
             raise NotFound(
                 f"there is no workflow with the id {workflow_id!r} in '{self.namespace}'"
             )
-        run, queue, sticky, chain = (bytes(f or b"").decode() for f in found)
+        try:
+            run, queue, sticky, chain = (bytes(f or b"").decode() for f in found)
+        except UnicodeDecodeError as error:
+            raise Damaged(
+                f"what is stored of the workflow {workflow_id!r} is not what was written ({error}):"
+                f" restore {p.wf(workflow_id)} from a backup"
+            ) from error
         if run_id and run_id != run:
             (exists,) = await self.read(("EXISTS", p.run(run_id)))
             if not exists and chain == run_id:
