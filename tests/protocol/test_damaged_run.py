@@ -1,4 +1,4 @@
-"""A run whose stored state was changed by something else is refused in words, and hurts no other."""
+"""A run whose stored state something else changed is refused in words, and hurts no other."""
 
 from __future__ import annotations
 

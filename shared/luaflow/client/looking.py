@@ -105,11 +105,13 @@ async def _places(store: Store, query: Query, size: int, after: bytes) -> list[_
     ]
     answers = await store.read(*commands)
     # a run whose status changes between two of these reads may be found twice
-    found = {
-        visibility.position(bytes(member)): p
-        for (p, _), members in zip(where, answers, strict=True)
-        for member in members
-    }
+    found: dict[bytes, Partition] = {}
+    for (p, _), members in zip(where, answers, strict=True):
+        with reading(f"the index of runs ({p.vis})"):
+            for member in members:
+                place = visibility.position(bytes(member))
+                visibility.run_of(place)  # (it must be text)
+                found[place] = p
     return sorted(found.items())[:size]
 
 

@@ -131,16 +131,16 @@ async def present(store: Store, route: Route) -> Route | None:
 
 async def _parent(store: Store, route: Route) -> dict[str, Any] | None:
     (text,) = await store.read(("HGET", route.partition.run(route.run_id), "parent"))
+    if not text:
+        return None
     try:
-        found: dict[str, Any] | None = orjson.loads(text) if text else None
-        known = found is None or child_outcome(found, "", "", "terminated", {}) is not None
+        found: dict[str, Any] = orjson.loads(text)
+        child_outcome(found, "", "", "terminated", {})
     except (ValueError, LookupError, TypeError, AttributeError):
-        known = False
-    if known:
-        return found
-    # (a run must end by this whatever is wrong with it)
-    log.warning("run %s: its parent %r cannot be read, and is not told", route.run_id, text)
-    return None
+        # (a run must end by this whatever is wrong with it)
+        log.warning("run %s: its parent %r cannot be read, and is not told", route.run_id, text)
+        return None
+    return found
 
 
 def _outcome(route: Route, parent: dict[str, Any]) -> bytes:

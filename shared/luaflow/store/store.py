@@ -289,13 +289,7 @@ class Store:
             raise NotFound(
                 f"there is no workflow with the id {workflow_id!r} in '{self.namespace}'"
             )
-        try:
-            run, queue, sticky, chain = (bytes(f or b"").decode() for f in found)
-        except UnicodeDecodeError as error:
-            raise Damaged(
-                f"what is stored of the workflow {workflow_id!r} is not what was written ({error}):"
-                f" restore {p.wf(workflow_id)} from a backup"
-            ) from error
+        run, queue, sticky, chain = _names(found, workflow_id)
         if run_id and run_id != run:
             (exists,) = await self.read(("EXISTS", p.run(run_id)))
             if not exists and chain == run_id:
@@ -314,9 +308,20 @@ class Store:
             answer = await self.one(make(route))
             if answer[0] != b"moved":
                 return route, answer
-            run, queue, sticky = (bytes(f or b"").decode() for f in answer[1:4])
+            run, queue, sticky = _names(answer[1:4], route.workflow_id)
             route = Route(route.partition, route.workflow_id, run, queue or route.queue, sticky)
         raise Refused(f"the workflow {route.workflow_id!r} moves faster than it can be followed")
+
+
+def _names(found: Sequence[Any], workflow_id: str) -> list[str]:
+    """What a place is told by, as text; Damaged where it is none."""
+    try:
+        return [bytes(name or b"").decode() for name in found]
+    except UnicodeDecodeError as error:
+        raise Damaged(
+            f"what is stored of the workflow {workflow_id!r} is not what was written ({error}):"
+            " restore it from a backup"
+        ) from error
 
 
 def _refusal(answer: ResponseError) -> LuaflowError:
