@@ -93,9 +93,6 @@ CHAOS := $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED)) $(if $(
 chaos: setup ## Real processes under faults for MINUTES: FAULTS, SEED, RUNS, FSYNC, SERVER, AT_ONCE, DATA
 	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(CHAOS)
 
-fuzz: setup ## Feed hostile inputs to everything that reads, for MINUTES
-	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
-
 upgrade: setup ## Run the last release and this tree together, for MINUTES
 	UPGRADE_SECONDS=$$(( $(MINUTES) * 30 )) $(PYTEST) -n 0 -m heavy tests/upgrade
 
@@ -105,6 +102,10 @@ bench: setup ## Measure throughput and latency
 SEEDS ?= 0-999
 sim: setup ## Play seeds of the simulation, SEEDS=0-999 (docs/simulation.md)
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --figures
+
+# TARGETS: some of those that python -m tests.fuzz --help names; INPUTS: how many, and not how long.
+fuzz: setup ## Hostile inputs for MINUTES, or INPUTS of them: TARGETS, SEED (docs/testing.md)
+	@$(BIN)/python -m tests.fuzz $(TARGETS) $(if $(INPUTS),--inputs $(INPUTS),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) --figures
 
 clean: ## Delete everything that was made here
 	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage coverage.xml htmlcov

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import orjson
@@ -53,7 +54,7 @@ class Archive:
 
     async def put(self, run: Archived) -> None:
         """Keep a run, and be sure of it: what was written is read again."""
-        data = _dump(run, self._namespace)
+        data = dump_run(run, self._namespace)
         key = f"{self._folder(run.workflow_id)}{int(run.state['start']):013d}-{run.run_id}"
         await self._objects.put(key, data)
         if await self._objects.get(key) != data:
@@ -78,7 +79,7 @@ class Archive:
         """The run, or the newest one of the workflow id; None when it is not there."""
         names = await self._objects.keys(self._folder(workflow_id))
         wanted = [n for n in names if run_id is None or n.endswith(f"-{run_id}")]
-        return _load(await self._objects.get(wanted[-1])) if wanted else None
+        return load_run(await self._objects.get(wanted[-1]), wanted[-1]) if wanted else None
 
     async def has(self, workflow_id: str) -> bool:
         """Whether any run of the workflow id is there."""
@@ -93,7 +94,7 @@ class Archive:
         """The newest runs there are, the newest first. It looks at the names of all."""
         names = await self._objects.keys(f"{self._namespace}/runs/")
         names.sort(key=lambda name: name.rpartition("/")[2], reverse=True)
-        return [_load(await self._objects.get(name)) for name in names[:limit]]
+        return [load_run(await self._objects.get(name), name) for name in names[:limit]]
 
     def _folder(self, workflow_id: str) -> str:
         digest = hashlib.sha256(workflow_id.encode()).hexdigest()
@@ -152,7 +153,8 @@ async def archived_bundle(store: Store, name: str) -> bytes | None:
         await archive.close()
 
 
-def _dump(run: Archived, namespace: str) -> bytes:
+def dump_run(run: Archived, namespace: str) -> bytes:
+    """A run as it is kept."""
     head = {
         "format": FORMAT,
         "namespace": namespace,
@@ -165,15 +167,29 @@ def _dump(run: Archived, namespace: str) -> bytes:
     return gzip.compress(b"\n".join(lines), mtime=0)
 
 
-def _load(data: bytes) -> Archived:
-    lines: Sequence[bytes] = gzip.decompress(data).split(b"\n")
-    head = orjson.loads(lines[0])
-    if head["format"] > FORMAT:
+def load_run(data: bytes, key: str) -> Archived:
+    """The run that is kept at a key; InvalidArgument for what was changed there."""
+    try:
+        head, *lines = map(orjson.loads, gzip.decompress(data).split(b"\n"))
+        if head["format"] > FORMAT:
+            raise InvalidArgument(
+                f"the archived run {head['run_id']} has the format {head['format']}: update luaflow"
+            )
+        events = [
+            Event(number, int(ts), str(type), body.encode())
+            for number, (ts, type, body) in enumerate(lines, 1)
+        ]
+        state = {str(name): str(value) for name, value in head["state"].items()}
+        return Archived(str(head["workflow_id"]), str(head["run_id"]), state, events)
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+    ) as why:
         raise InvalidArgument(
-            f"the archived run {head['run_id']} has the format {head['format']}: update luaflow"
-        )
-    events = [
-        Event(number, ts, type, body.encode())
-        for number, (ts, type, body) in enumerate(map(orjson.loads, lines[1:]), 1)
-    ]
-    return Archived(head["workflow_id"], head["run_id"], head["state"], events)
+            f"the archived run {key} cannot be read ({why}): it is not what was stored, restore it"
+        ) from why

@@ -90,6 +90,10 @@ class MissingLibrary(LuaflowError):
     """A library that this needs is not installed."""
 
 
+class Damaged(LuaflowError):
+    """What is stored is not what was written."""
+
+
 class Unavailable(LuaflowError):
     """Redis cannot be reached."""
 

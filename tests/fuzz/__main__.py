@@ -1,52 +1,74 @@
-"""``python -m tests.fuzz [target…] --inputs N | --minutes M``: hostile input of every kind."""
+"""``python -m tests.fuzz [target…] --inputs N | --minutes M [--seed S] [--figures]``."""
 
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 import time
 
-from tools import figures
+from tools.figures import record
 
-from tests.fuzz.running import Finding, fuzz, keep
+from tests.fuzz.running import Finding, Limits, Report, fuzz_apart
 from tests.fuzz.targets import TARGETS
 
 
 def main() -> int:
-    """Fuzz the named targets, or all; 1 when something was found."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("targets", nargs="*", help=f"of {', '.join(TARGETS)}; all by default")
-    parser.add_argument("--inputs", type=int, help="for each target")
-    parser.add_argument("--minutes", type=float, default=1.0, help="for all targets together")
-    parser.add_argument("--seed", type=int, default=int(time.time()))
-    asked = parser.parse_args()
-    for name in asked.targets:
-        if name not in TARGETS:
-            parser.error(f"there is no target {name!r}: there are {', '.join(TARGETS)}")
-    targets = [TARGETS[name]() for name in asked.targets or TARGETS]
-    seconds = asked.minutes * 60 / sum(t.share for t in targets)
-    counts: dict[str, float] = {"fuzz_inputs": 0, "fuzz_findings": 0}
+    """Fuzz; 1 when there were findings, whose inputs are kept in ``tests/fuzz/found``."""
+    args = _arguments()
+    chosen = [TARGETS[name] for name in args.targets or TARGETS]
+    whole = sum(target.share for target in chosen)
     began = time.monotonic()
-    for target in targets:
-        limit = None if asked.inputs else seconds * target.share
-        report = fuzz(target, asked.seed, inputs=asked.inputs, seconds=limit, told=_tell)
-        print(report, flush=True)
-        counts["fuzz_inputs"] += report.inputs
-        counts[f"fuzz_inputs_{target.name}"] = report.inputs
-        counts["fuzz_findings"] += len(report.findings)
-    words = " ".join(target.name for target in targets)
-    figures.record(
-        "fuzz",
-        counts,
-        repeat=f"python -m tests.fuzz {words} --minutes {asked.minutes:g} --seed {asked.seed}",
-        server="none",
-        seconds=time.monotonic() - began,
+    reports: list[Report] = []
+    for target in chosen:
+        part = target.share / whole
+        limits = (
+            Limits(inputs=max(1, round(args.inputs * part)))
+            if args.inputs
+            else Limits(seconds=args.minutes * 60 * part)
+        )
+        reports.append(fuzz_apart(target(), args.seed, limits, _tell))
+        sys.stdout.write(f"{reports[-1]}\n")
+        sys.stdout.flush()
+    inputs, findings = (
+        sum(report.inputs for report in reports),
+        sum(len(report.findings) for report in reports),
     )
-    return 1 if counts["fuzz_findings"] else 0
+    sys.stdout.write(f"{inputs} inputs, {findings} findings, seed {args.seed}\n")
+    if args.figures:
+        counts = {f"fuzz_{report.target}_inputs": report.inputs for report in reports}
+        counts |= {"fuzz_inputs": inputs, "fuzz_findings": findings}
+        limit = f"--inputs {args.inputs}" if args.inputs else f"--minutes {args.minutes}"
+        names = " ".join(args.targets)
+        record(
+            "fuzz",
+            counts,
+            repeat=f"python -m tests.fuzz {names} {limit} --seed {args.seed}".replace("  ", " "),
+            server="embedded",
+            seconds=time.monotonic() - began,
+        )
+    return 1 if findings else 0
 
 
 def _tell(finding: Finding) -> None:
-    print(f"{finding.target}: {finding.words!a}\n  kept as {keep(finding)}", flush=True)
+    sys.stdout.write(f"  {finding.target}: {finding.words}\n    kept as {finding.keep()}\n")
+    sys.stdout.flush()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("targets", nargs="*", metavar="target", help=", ".join(TARGETS))
+    parser.add_argument("--inputs", type=int, help="how many, over all targets")
+    parser.add_argument("--minutes", type=float, default=5.0, help="how long, over all targets")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    parser.add_argument("--figures", action="store_true", help="write the figures of the run")
+    args = parser.parse_args()
+    unknown = set(args.targets) - set(TARGETS)
+    if unknown:
+        parser.error(
+            f"no such target: {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}"
+        )
+    return args
 
 
 if __name__ == "__main__":

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import random
 import resource
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.fuzz.target import Target
 
 FOUND = Path(__file__).parent / "found"
 MEMORY_KB = 300_000
 """What a target may add to the memory of the process; more is a finding."""
+SILENT = 60.0
+"""Seconds on one input after which the process that runs it is ended."""
+MOST = 10
+"""Findings of different words after which a target is left alone."""
 
 
 class Finding(NamedTuple):
@@ -26,9 +30,15 @@ class Finding(NamedTuple):
     data: bytes
 
     @property
-    def file(self) -> str:
-        """The name it is kept under."""
-        return f"{self.target}-{hashlib.sha256(self.data).hexdigest()[:12]}.bin"
+    def file(self) -> Path:
+        """Where it is kept."""
+        return FOUND / self.target / f"{hashlib.sha256(self.data).hexdigest()[:12]}.bin"
+
+    def keep(self) -> Path:
+        """Store the input: the tests replay it from now on."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        self.file.write_bytes(self.data)
+        return self.file
 
 
 class Report(NamedTuple):
@@ -43,57 +53,95 @@ class Report(NamedTuple):
         """One line."""
         rate = self.inputs / max(self.seconds, 0.001)
         return (
-            f"{self.target:12} {self.inputs:8} inputs {rate:9.0f}/s {len(self.findings)} findings"
+            f"{self.target:12} {self.inputs:8} inputs {rate:8.0f}/s {len(self.findings):3} findings"
         )
 
 
-def fuzz(
-    target: Target,
-    seed: int,
-    *,
-    inputs: int | None = None,
-    seconds: float | None = None,
-    told: Callable[[Finding], None] = lambda _: None,
-    most: int = 10,
-) -> Report:
-    """Feed a target so many inputs, or for so long; stop at ``most`` findings of different words.
+class Limits(NamedTuple):
+    """When a target has had enough: so many inputs, or so many seconds."""
 
-    Input number n of a seed is the same always.
-    """
-    findings: list[Finding] = []
-    known: Counter[str] = Counter()
-    began, memory, number = time.monotonic(), _memory(), 0
+    inputs: int | None = None
+    seconds: float | None = None
+
+
+def input_of(target: Target, seed: int, number: int) -> bytes:
+    """Input ``number`` of a seed: the same one always."""
+    return target.make(random.Random(f"{target.name}:{seed}:{number}"))
+
+
+def fuzz(
+    target: Target, seed: int, limits: Limits, told: Callable[[Finding], None], counter: Any
+) -> None:
+    """Feed a target in this process; ``counter.value`` is the number of the next input."""
+    known: set[str] = set()
+    began, memory = time.monotonic(), _memory()
     target.open()
     try:
-        while number != inputs and len(findings) < most:
-            if seconds is not None and time.monotonic() - began > seconds:
+        while counter.value != limits.inputs and len(known) < MOST:
+            if limits.seconds is not None and time.monotonic() - began > limits.seconds:
                 break
-            data = target.make(random.Random(f"{target.name}:{seed}:{number}"))
-            number += 1
+            data = input_of(target, seed, counter.value)
             words = target.once(data)
-            if not words and number % 1000 == 0 and _memory() > memory + MEMORY_KB:
+            counter.value += 1
+            if not words and counter.value % 500 == 0 and _memory() > memory + MEMORY_KB:
                 words, memory = "grows: the process has 300 MB more than before", _memory()
-            key = words.split(":")[0] + words[-40:]
-            if words and not known[key]:
-                findings.append(Finding(target.name, words, data))
-                told(findings[-1])
-            known[key] += 1
+            key = words.partition(":")[0] + words.rpartition("(")[2]
+            if words and key not in known:
+                known.add(key)
+                told(Finding(target.name, words, data))
     finally:
         target.close()
-    return Report(target.name, number, time.monotonic() - began, findings)
 
 
-def keep(finding: Finding) -> Path:
-    """Store the input of a finding: the tests replay it from now on."""
-    FOUND.mkdir(exist_ok=True)
-    path = FOUND / finding.file
-    path.write_bytes(finding.data)
-    return path
+def fuzz_apart(
+    target: Target, seed: int, limits: Limits, told: Callable[[Finding], None]
+) -> Report:
+    """Feed a target in a process of its own: one that dies, or is silent, is a finding too."""
+    fork = multiprocessing.get_context("fork")
+    counter, found = fork.Value("q", 0, lock=False), fork.SimpleQueue()
+    findings: list[Finding] = []
+    began = time.monotonic()
+
+    def take() -> None:
+        while not found.empty():
+            findings.append(found.get())
+            told(findings[-1])
+
+    while True:
+        child = fork.Process(target=fuzz, args=(target, seed, limits, found.put, counter))
+        child.start()
+        silent = _watch(child, counter, take)
+        take()
+        if child.exitcode == 0:
+            break
+        how = "is silent" if silent else f"kills the process: exit code {child.exitcode}"
+        findings.append(Finding(target.name, how, input_of(target, seed, counter.value)))
+        told(findings[-1])
+        counter.value += 1
+        spent = time.monotonic() - began
+        if len(findings) >= MOST or (limits.seconds is not None and spent > limits.seconds):
+            break
+    return Report(target.name, counter.value, time.monotonic() - began, findings)
+
+
+def _watch(child: Any, counter: Any, take: Callable[[], None]) -> bool:
+    """Wait for the end of a child; True when it had to be ended."""
+    at, since = counter.value, time.monotonic()
+    while child.is_alive():
+        child.join(0.2)
+        take()
+        if counter.value != at:
+            at, since = counter.value, time.monotonic()
+        elif time.monotonic() - since > SILENT:
+            child.kill()
+            child.join()
+            return True
+    return False
 
 
 def kept(name: str) -> list[Path]:
     """The inputs that were too much for a target once."""
-    return sorted(FOUND.glob(f"{name}-*.bin"))
+    return sorted((FOUND / name).glob("*.bin"))
 
 
 def _memory() -> int:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import faulthandler
 import random
 import signal
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +24,7 @@ class Target(ABC):
 
     ``make`` writes an input; ``run`` takes one, and raises only for what it must not do:
     LuaflowError is an answer (a refusal), anything else is a finding. ``quick`` inputs run in
-    ``make test``; ``share`` is its part of the time of a long run.
+    ``make test``; ``share`` is its part of the inputs, or of the time, of a long run.
     """
 
     name: ClassVar[str]
@@ -81,7 +79,7 @@ def place_of(error: BaseException) -> str:
 
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Raise Hang in what runs longer; a call that never comes back to Python ends the process.
+    """Raise Hang in what runs longer, unless it never comes back to Python (``running`` sees that).
 
     The clock is this process's CPU time, so that a busy machine is no hang.
     """
@@ -91,15 +89,8 @@ def limited(seconds: float) -> Iterator[None]:
 
     before = signal.signal(signal.SIGPROF, late)
     signal.setitimer(signal.ITIMER_PROF, seconds)
-    faulthandler.dump_traceback_later(seconds * 60, exit=True)
     try:
         yield
     finally:
-        faulthandler.cancel_dump_traceback_later()
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
-
-
-def now() -> float:
-    """Seconds of a clock that only goes forward."""
-    return time.monotonic()

@@ -1,77 +1,75 @@
-"""Hostile input is refused with words: no traceback, no hang, whatever it is."""
+"""Hostile inputs, a few of each kind, and all that were too much once."""
 
 from __future__ import annotations
 
+import os
 import random
-import time
 
 import pytest
 
-from luaflow.errors import InvalidArgument
-from tests.fuzz.running import Finding, fuzz, kept
+from luaflow.errors import LuaflowError
+from tests.fuzz.running import Finding, Limits, fuzz_apart, input_of, kept
 from tests.fuzz.target import Target
 from tests.fuzz.targets import TARGETS
 
-SEED = 4
+SEED = 20_261
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_what_was_too_much_once(name: str) -> None:
-    """Every input that was a finding is taken now."""
+def test_no_input_is_too_much(name: str) -> None:
+    """What was found once, and the first inputs of a seed, are answered or refused."""
     target = TARGETS[name]()
     target.open()
     try:
         found = {path.name: target.once(path.read_bytes()) for path in kept(name)}
+        made = {
+            number: target.once(input_of(target, SEED, number)) for number in range(target.quick)
+        }
     finally:
         target.close()
-    assert not any(found.values()), found
-
-
-@pytest.mark.parametrize("name", TARGETS)
-def test_some_inputs(name: str) -> None:
-    """A few hundred inputs of a fixed seed."""
-    target = TARGETS[name]()
-    report = fuzz(target, SEED, inputs=target.quick)
-    assert (report.inputs, report.findings) == (target.quick, [])
+    assert [(key, words) for key, words in (found | made).items() if words] == []
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", TARGETS)
-def test_many_inputs(name: str) -> None:
-    """Inputs nobody has seen before, for some seconds."""
-    report = fuzz(TARGETS[name](), int(time.time()), seconds=5 * TARGETS[name].share)
-    assert report.findings == []
+def test_a_few_seconds_of_each(name: str) -> None:
+    """Longer, with another seed, in a process of its own."""
+    findings: list[Finding] = []
+    fuzz_apart(TARGETS[name](), SEED + 1, Limits(seconds=3), findings.append)
+    assert [(finding.words, finding.data) for finding in findings] == []
 
 
-class Planted(Target):
-    """Refuses, breaks, hangs or says nothing, as its input asks."""
+class Poor(Target):
+    """A target that does all that none may do."""
 
-    name = "planted"
-    seconds = 0.05
+    name = "poor"
+    seconds = 0.1
 
     def make(self, chance: random.Random) -> bytes:
-        """One of its ways, mostly the good one."""
-        return chance.choice((b"fine", b"fine", b"refuse", b"break", b"hang", b"mute"))
+        """One of five letters."""
+        return bytes([chance.choice(b"abcde")])
 
     def run(self, data: bytes) -> None:
-        """Do it."""
+        """Fail in the way of the letter."""
         match data:
-            case b"refuse":
-                raise InvalidArgument("no")
-            case b"break":
+            case b"a":
+                raise LuaflowError("that is refused")
+            case b"b":
                 raise KeyError("x")
-            case b"mute":
-                raise InvalidArgument(" ")
-            case b"hang":
+            case b"c":
                 while True:
                     pass
+            case b"d":
+                os._exit(9)
 
 
-def test_a_target_that_misbehaves_is_found() -> None:
-    """An exception that is none of ours, a hang and a refusal without words, each once."""
-    told: list[Finding] = []
-    report = fuzz(Planted(), 1, inputs=40, told=told.append)
-    assert {f.data for f in report.findings} == {b"break", b"hang", b"mute"}
-    assert told == report.findings
-    again = fuzz(Planted(), 1, inputs=40)
-    assert [f.data for f in again.findings] == [f.data for f in report.findings]
+def test_failures_hangs_and_deaths_are_findings_and_refusals_are_none() -> None:
+    """Each is told once with its input; the same seed finds the same."""
+    runs = []
+    for _ in range(2):
+        findings: list[Finding] = []
+        report = fuzz_apart(Poor(), 1, Limits(inputs=12), findings.append)
+        assert report.inputs == 12
+        runs.append({(f.data, f.words.partition(":")[0]) for f in findings})
+    assert runs[0] == runs[1]
+    assert runs[0] == {(b"b", "KeyError"), (b"c", "hangs"), (b"d", "kills the process")}

@@ -170,7 +170,7 @@ class Names(Target):
                 continue
         pid = ids.parse_pid(text)
         if pid is not None:
-            assert str(ids.parse_pid(str(pid))) == str(pid), "a PID does not come back as it went"
+            assert ids.parse_pid(str(pid)) == pid, "a PID that is read is not the one written"
 
 
 class Options(Target):
@@ -205,20 +205,15 @@ class Options(Target):
     def run(self, data: bytes) -> None:
         """Read them as those of an activity, a start, a child."""
         found = values.loads(data)
-        reads: tuple[Callable[[], object], ...] = (
+        for read in (
             lambda: options.parse_activity_options("app:x", found),
-            lambda: _start_fields(found),
+            options.parse_start_options(found)[0].fields,
             lambda: options.parse_start_options(found, child=True),
-        )
-        for read in reads:
+        ):
             try:
                 read()
             except InvalidArgument:
                 continue
-
-
-def _start_fields(found: object) -> object:
-    return options.parse_start_options(found)[0].fields()
 
 
 class Values(Target):

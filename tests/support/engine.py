@@ -134,7 +134,7 @@ class Engine:
         """End a worker as a crash does: nothing is said, nothing handed back."""
         self.workers.remove(worker)
         tasks = [
-            *worker.workflows._tasks,
+            *worker.workflows.background.tasks,
             *worker.activities._tasks,
             *worker._courier._running.values(),
         ]

@@ -7,7 +7,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Container, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -140,17 +140,32 @@ async def take(
             if live is not None:
                 free(live)
             continue
-        turn, length, now, first = int(a[1]), int(a[2]), int(a[3]), int(a[4])
-        route = Route(e.partition, e.workflow_id, e.run_id, bytes(a[8]).decode(), worker)
+        try:
+            task, first = _taken(worker, e, a, at)
+        except (ValueError, TypeError, LookupError) as error:
+            # this run alone: its lease ends, and it is parked when that goes on
+            log.error(  # noqa: TRY400 - where it was read says nothing
+                "the run %s of workflow %s cannot be taken, what is stored of it is not what was"
+                " written: %s",
+                *(e.run_id, e.workflow_id, error),
+            )
+            if live is not None:
+                stale(live)
+            continue
         if live is not None and first != live.length + 1:
             # somebody else decided since: the coroutine is of no use any more
             stale(live)
-        valid = live if live is not None and not live.dropped else None
-        parent = bytes(a[9] or b"").decode()
-        clock, events = Clock(now, at), parse_events(a[11])
-        kind = bytes(a[7]).decode()
-        taken.append(Taken(route, kind, turn, length, clock, valid, events, parent, int(a[12])))
+        taken.append(task if live is None or live.dropped else task._replace(cached=live))
     return taken
+
+
+def _taken(worker: str, e: Entry, a: Sequence[Any], at: float) -> tuple[Taken, int]:
+    """The task that an answer gives, without a cached run, and the number of its first event."""
+    turn, length, now, first = int(a[1]), int(a[2]), int(a[3]), int(a[4])
+    route = Route(e.partition, e.workflow_id, e.run_id, bytes(a[8]).decode(), worker)
+    kind, parent = bytes(a[7]).decode(), bytes(a[9] or b"").decode()
+    clock, events = Clock(now, at), parse_events(a[11])
+    return Taken(route, kind, turn, length, clock, None, events, parent, int(a[12])), first
 
 
 async def release(store: Store, worker: str, held: Iterable[tuple[Route, int]]) -> None:

@@ -20,6 +20,7 @@ from luaflow.store.link import Call
 from luaflow.store.spread import by_partition
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
+from luaflow_worker.background import Background
 from luaflow_worker.children import Types
 from luaflow_worker.engines import Engines
 from luaflow_worker.faults import fail_call, fault_of, fault_of_commit, reason_of
@@ -72,7 +73,8 @@ class WorkflowTasks:
         self._numbers = itertools.count(1)
         self._plain_only = Refusals()
         self._finished: list[Live] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.background = Background("luaflow-batch")
+        self.spawn = self.background.spawn
 
     # -- the rounds ------------------------------------------------------------------------------
 
@@ -145,14 +147,9 @@ class WorkflowTasks:
 
     async def drain(self, seconds: float) -> None:
         """Wait for the decisions on their way; those that need longer go back to the queue."""
-        end = asyncio.get_running_loop().time() + seconds
-        while self._tasks and (left := end - asyncio.get_running_loop().time()) > 0:
-            await asyncio.wait(self._tasks, timeout=left)
-        await asyncio.sleep(0)  # what was spawned just now begins, so that it can give back
+        await self.background.wait(seconds)
         held = list(self.taken.values())  # what is cancelled lets go of its task
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.background.cancel()
         await release(self._store, self._worker, held)
 
     async def _step_of(self, task: Taken, engines: Engines | None = None) -> Step | None:
@@ -367,17 +364,6 @@ class WorkflowTasks:
         steps = [step for live in lives if (step := self._fuse(live))]
         self.active += len(steps)
         self.spawn(self._run(steps))
-
-    def spawn(self, work: Any) -> None:
-        """Run a batch in the background; its failure is logged, and its tasks' leases end."""
-        task = asyncio.create_task(work, name="luaflow-batch")
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("a batch of workflow tasks failed: %s", error, exc_info=error)
 
     # -- decisions that cannot be made -----------------------------------------------------------
 

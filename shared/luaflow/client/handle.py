@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 from luaflow.archive import Archived, find_archived
 from luaflow.client import asking, looking, updates
+from luaflow.client.damage import reading
 from luaflow.client.messages import deliver, terminate
 from luaflow.client.payloads import check_size, dump, signal_body
 from luaflow.client.session import Session, asked_as
@@ -71,10 +73,11 @@ class Handle:
         async with asyncio.timeout(timeout):
             run_id = self.run_id or await self._newest()
             while True:
-                type, body = await self._closing(run_id)
-                if "new_run_id" not in body:
-                    return _outcome(self.workflow_id, type, body)
-                run_id = body["new_run_id"]
+                with self._reading():
+                    type, body = await self._closing(run_id)
+                    if "new_run_id" not in body:
+                        return _outcome(self.workflow_id, type, body)
+                    run_id = str(body["new_run_id"])
 
     async def signal(
         self,
@@ -114,14 +117,18 @@ class Handle:
         others), Refused when the code cannot be rebuilt, NoAnswer after ``timeout`` seconds (it
         says why).
         """
-        return await asking.query(self._store, self.workflow_id, self.run_id, name, args, timeout)
+        with self._reading():
+            return await asking.query(
+                self._store, self.workflow_id, self.run_id, name, args, timeout
+            )
 
     async def view(self, name: str) -> Any:
         """What the workflow shows with ``workflow.set_view``; no worker is needed.
 
         Raises NotFound, which lists the views there are.
         """
-        return await asking.view(self._store, self.workflow_id, self.run_id, name)
+        with self._reading():
+            return await asking.view(self._store, self.workflow_id, self.run_id, name)
 
     async def update(
         self,
@@ -182,6 +189,10 @@ class Handle:
         ``views`` is what it shows, where it shows anything. Times are RFC 3339 text in UTC. Raises
         NotFound, and Unknown where what it says cannot be confirmed as the durability asks for.
         """
+        with self._reading():
+            return await self._describe()
+
+    async def _describe(self) -> dict[str, Any]:
         route = await self._place()
         if isinstance(route, Archived):
             return looking.describe_archived(route)
@@ -206,7 +217,13 @@ class Handle:
                 yield event
             return
         last = 0
-        while events := await read_events(self._store, self._partition, run_id, last + 1):
+        while True:
+            with self._reading():
+                events = await read_events(self._store, self._partition, run_id, last + 1)
+                for event in events:
+                    _ = event.body  # (read here, so that no event is given that cannot be)
+            if not events:
+                break
             for event in events:
                 yield event
                 last = event.id
@@ -229,17 +246,22 @@ class Handle:
                     "XREAD", "COUNT", PAGE, "BLOCK", BLOCK_MS, "STREAMS", key, f"{last}-0"
                 )
                 found = await self._store.opened(found, f"w:{self.workflow_id}")
-                for event in (
-                    map(event_of, found[0][1])
-                    if found
-                    else await read_events(self._store, self._partition, run_id, last + 1)
-                ):
+                with self._reading():
+                    events = (
+                        [event_of(entry) for entry in found[0][1]]
+                        if found
+                        else await read_events(self._store, self._partition, run_id, last + 1)
+                    )
+                for event in events:
                     yield event
                     last = event.id
                     if event.type in CLOSING:
                         return
         finally:
             await reader.close()
+
+    def _reading(self) -> AbstractContextManager[None]:
+        return reading(f"the workflow {self.workflow_id!r}")
 
     async def _place(self) -> Route | Archived:
         """Where the run is; of a chain whose first run is archived, that one, not the present."""

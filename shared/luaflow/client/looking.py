@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from luaflow.archive import Archived
+from luaflow.client.damage import reading
 from luaflow.client.health import add_parked, health_of, health_words
 from luaflow.client.locks import add_locks, wants_of
 from luaflow.domain import visibility
@@ -104,11 +105,13 @@ async def _places(store: Store, query: Query, size: int, after: bytes) -> list[_
     ]
     answers = await store.read(*commands)
     # a run whose status changes between two of these reads may be found twice
-    found = {
-        visibility.position(bytes(member)): p
-        for (p, _), members in zip(where, answers, strict=True)
-        for member in members
-    }
+    found: dict[bytes, Partition] = {}
+    for (p, _), members in zip(where, answers, strict=True):
+        with reading(f"the index of runs ({p.vis})"):
+            for member in members:
+                place = visibility.position(bytes(member))
+                visibility.run_of(place)  # (it must be text)
+                found[place] = p
     return sorted(found.items())[:size]
 
 
@@ -138,15 +141,17 @@ _COMPARED = ("status", "type", "queue", "start", "close", "attrs", "stuck", "par
 def _compared(place: _Place, answer: Sequence[Any]) -> dict[str, Any]:
     """What the conditions of a query look at."""
     status, type, queue, start, close, attrs, *_ = answer
-    return {
-        "run_id": visibility.run_of(place[0]),
-        "status": bytes(status).decode(),
-        "type": bytes(type).decode(),
-        "task_queue": base_of(bytes(queue).decode()),
-        "start_time": int(start),
-        "close_time": None if close is None else int(close),
-        "attributes": orjson.loads(attrs) if attrs else {},
-    }
+    run_id = visibility.run_of(place[0])
+    with reading(f"the run {run_id}"):
+        return {
+            "run_id": run_id,
+            "status": bytes(status).decode(),
+            "type": bytes(type).decode(),
+            "task_queue": base_of(bytes(queue).decode()),
+            "start_time": int(start),
+            "close_time": None if close is None else int(close),
+            "attributes": orjson.loads(attrs) if attrs else {},
+        }
 
 
 async def _by_id(store: Store, query: Query) -> list[dict[str, Any]]:
@@ -183,11 +188,12 @@ async def describe(
             found.append(None)
             continue
         known = {name: bytes(f) for name, f in zip(_FIELDS, state, strict=True) if f is not None}
-        run = _description(run_id, known, first.body)
-        found.append(run)
-        if run["status"] == "running":
-            pending.append((run, p, _table(pend)))
-            locked += wants_of(run, p, pending[-1][2])
+        with reading(f"the run {run_id}"):
+            run = _description(run_id, known, first.body)
+            found.append(run)
+            if run["status"] == "running":
+                pending.append((run, p, _table(pend)))
+                locked += wants_of(run, p, pending[-1][2])
     await _add_activities(store, pending)
     for run, *_ in pending:
         add_parked(run)

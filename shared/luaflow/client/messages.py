@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from luaflow.store import transitions
 from luaflow.store.link import Call
 from luaflow.store.store import PATIENCE_SECONDS, Store
 from luaflow.store.transitions import Route
+
+log = logging.getLogger(__name__)
 
 BUSY_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2)
 """Pauses between two tries while a run's mailbox is shut (design 5.3); the last one goes on."""
@@ -128,7 +131,15 @@ async def present(store: Store, route: Route) -> Route | None:
 
 async def _parent(store: Store, route: Route) -> dict[str, Any] | None:
     (text,) = await store.read(("HGET", route.partition.run(route.run_id), "parent"))
-    found: dict[str, Any] | None = orjson.loads(text) if text else None
+    if not text:
+        return None
+    try:
+        found: dict[str, Any] = orjson.loads(text)
+        child_outcome(found, "", "", "terminated", {})
+    except (ValueError, LookupError, TypeError, AttributeError):
+        # (a run must end by this whatever is wrong with it)
+        log.warning("run %s: its parent %r cannot be read, and is not told", route.run_id, text)
+        return None
     return found
 
 

@@ -23,7 +23,7 @@ ALIKE = 0.6
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f{}|]")
 _NODE = re.compile(r"n[0-9a-f]{12}\Z")
-_PID = re.compile(r"\{(?:(?P<node>[^@{}|]*)@)?(?P<host>[^|{}]*)\|(?P<uniq>[^{}]+)\}\Z")
+_PID = re.compile(r"\{(?:(?P<node>[^@{}|]+)@)?(?P<host>[^|{}]*)\|(?P<uniq>[^{}]+)\}\Z")
 
 
 def check_workflow_id(workflow_id: str) -> str:

@@ -22,6 +22,8 @@ LARGE = 256 * 1024
 """Bytes of a piece of one that is larger than ``SMALL_PIECES`` small pieces."""
 MOST = 1024 * 1024
 """A history that is larger when packed stays as it is."""
+UNPACKED = 256 * MOST
+"""No history that was packed is larger: what would be was made to fill the memory."""
 DICTIONARY = (
     b"0 WorkflowExecutionCanceled 0 WorkflowExecutionTimedOut 0 WorkflowExecutionTerminate"
     b'd {"reason":""}0 WorkflowExecutionContinuedAsNew {"new_run_id":""}0 StartChildWorkfl'
@@ -66,9 +68,9 @@ def unpack(data: bytes) -> list[Event]:
     """The events of a packed history; ValueError for bytes that are none."""
     try:
         unpacker = zlib.decompressobj(-15, DICTIONARY)
-        text = unpacker.decompress(data) + unpacker.flush()
+        text = unpacker.decompress(data, UNPACKED)
         if not unpacker.eof:
-            raise ValueError("it ends too early")
+            raise ValueError("it ends too early, or never")
         return list(_events(text))
     except (zlib.error, UnicodeDecodeError, ValueError) as error:
         raise ValueError(f"a packed history cannot be read: {error}") from error
@@ -80,7 +82,7 @@ def _events(text: bytes) -> Iterable[Event]:
         line = text.index(b"\n", at)
         since, type, size = text[at:line].split(b" ")
         at = line + 1 + int(size)
-        if at > len(text):
+        if not line < at <= len(text):
             raise ValueError("an event is cut off")
         number, ts = number + 1, ts + int(since)
         yield Event(number, ts, type.decode(), text[line + 1 : at])

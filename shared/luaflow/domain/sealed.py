@@ -83,14 +83,22 @@ def words(shape: dict[str, Any]) -> str:
 def check_open(raw: bytes) -> None:
     """Raise SealedPayload for JSON in which something is still sealed."""
     if MARK in raw:
-        found = FOUND.search(raw.decode())
-        shape = orjson.loads(body_of(found)) if found else {}
-        raise SealedPayload(str(Sealed(shape)))
+        found = FOUND.search(raw.decode(errors="replace"))
+        raise SealedPayload(str(Sealed(shape_of(found) if found else {})))
 
 
 def body_of(found: re.Match[str]) -> str:
     """The object ``v`` of what FOUND found."""
     return str(found[2] or found[3])
+
+
+def shape_of(found: re.Match[str]) -> dict[str, Any]:
+    """The object ``v`` of what FOUND found, read; empty when it was changed and is none."""
+    try:
+        shape: dict[str, Any] = orjson.loads(body_of(found))
+    except ValueError:
+        return {}
+    return shape
 
 
 def tag(shape: dict[str, Any]) -> str:

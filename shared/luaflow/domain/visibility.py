@@ -150,11 +150,10 @@ def parse_query(text: str | None) -> Query:
     says what cannot be read, and where.
     """
     whole = text or ""
-    if not whole.isascii():
-        try:
-            whole.encode()
-        except UnicodeEncodeError:
-            raise Invalid(f"the query {whole[:80]!r} is not UTF-8 text") from None
+    try:
+        whole.encode()
+    except UnicodeEncodeError as error:
+        raise Invalid(f"the query is not UTF-8 text, at {error.start}") from None
     found: dict[str, str] = {}
     conditions: list[Condition] = []
     at = len(whole) - len(whole.lstrip())

@@ -47,10 +47,14 @@ def locate(reference: str, yaml_path: Path, root: Path) -> Path:
         raise SourceError(f"{reference!r} names no file", "write file:// and a relative path")
     base = root if relative.startswith("/") else yaml_path.parent
     wanted = base / relative.lstrip("/")
-    resolved = wanted.resolve()
+    try:
+        resolved = wanted.resolve()
+        there = resolved.is_file()
+    except OSError as error:  # a name that is too long, a loop of links
+        raise SourceError(f"{reference[:80]} cannot be: {error.strerror}", "fix the path") from None
     if not resolved.is_relative_to(root.resolve()):
         raise SourceError(f"{reference} leaves the app folder", "move the file into the app folder")
-    if not resolved.is_file():
+    if not there:
         raise SourceError(
             f"{reference} does not exist", f"create {wanted.name} beside the YAML file, or fix it"
         )

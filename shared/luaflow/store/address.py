@@ -84,6 +84,11 @@ def parse_address(url: str) -> Address:
     """Read an address; InvalidArgument, in plain words, for one that is none."""
     if "://" not in url:
         url = f"redis://{url}"
+    try:
+        url.encode()
+        parts = urlsplit(f"redis://{url.partition('://')[2]}")
+    except ValueError:  # (whose words may show a password)
+        raise _bad(url, "it is not a well-formed URL") from None
     scheme = url.partition("://")[0]
     kind = SCHEMES.get(scheme)
     if kind is None:
@@ -93,7 +98,6 @@ def parse_address(url: str) -> Address:
     if kind == "server":
         connection_settings(url)
         return Address(url, "server", (), "", base, "", "", "")
-    parts = urlsplit(f"redis://{url.partition('://')[2]}")
     login, _, hosts = parts.netloc.rpartition("@")
     options = dict(parse_qsl(parts.query))
     own = [options.pop(name, "") for name in _OWN]

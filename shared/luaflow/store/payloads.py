@@ -215,7 +215,7 @@ class Border:
         def put(found: re.Match[str]) -> str:
             text = sealed.body_of(found)
             kind = sealed.FAILURE if found["failure"] else sealed.VALUE
-            shape = orjson.loads(text)
+            shape = sealed.shape_of(found)
             try:
                 return self._plain(shape, owner, kind, objects).decode()
             except (LuaflowError, LookupError, TypeError, ValueError) as error:
@@ -255,7 +255,7 @@ class Border:
         for text in texts:
             if b'"at":' in text:
                 for found in sealed.FOUND.finditer(text.decode(errors="replace")):
-                    at = orjson.loads(sealed.body_of(found)).get("at")
+                    at = sealed.shape_of(found).get("at")
                     if at is not None:
                         wanted.add(str(at))
         keys = sorted(wanted)
@@ -365,7 +365,7 @@ def _run_of(keys: Sequence[str]) -> str:
 def _refuse_unopened(text: str) -> None:
     """What could not be opened is not written back: its reason would stay in it for ever."""
     for found in sealed.FOUND.finditer(text):
-        shape = orjson.loads(sealed.body_of(found))
+        shape = sealed.shape_of(found)
         if "e" in shape:
             raise SealedPayload(str(shape["e"]))
 

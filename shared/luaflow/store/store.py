@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 
 from luaflow.domain.ids import check_workflow_id, partition_of
 from luaflow.domain.sealed import SealedPayload
-from luaflow.errors import LuaflowError, NotFound, Refused, Unavailable, Unknown
+from luaflow.errors import Damaged, LuaflowError, NotFound, Refused, Unavailable, Unknown
 from luaflow.store import upkeep
 from luaflow.store.address import parse_address
 from luaflow.store.keys import Partition
@@ -318,7 +318,7 @@ class Store:
             raise NotFound(
                 f"there is no workflow with the id {workflow_id!r} in '{self.namespace}'"
             )
-        run, queue, sticky, chain = (bytes(f or b"").decode() for f in found)
+        run, queue, sticky, chain = _names(found, workflow_id)
         if run_id and run_id != run:
             (exists,) = await self.read(("EXISTS", p.run(run_id)))
             if not exists and chain == run_id:
@@ -337,7 +337,7 @@ class Store:
             answer = await self.one(make(route))
             if answer[0] != b"moved":
                 return route, answer
-            run, queue, sticky = (bytes(f or b"").decode() for f in answer[1:4])
+            run, queue, sticky = _names(answer[1:4], route.workflow_id)
             route = Route(route.partition, route.workflow_id, run, queue or route.queue, sticky)
         raise Refused(f"the workflow {route.workflow_id!r} moves faster than it can be followed")
 
@@ -365,6 +365,17 @@ def _unanswered(problem: object, missing: int, asked: int, waited: float | None)
     return Unknown(
         f"no answer from Redis within {waited:.0f} s ({part}{problem}): it may have happened"
     )
+
+
+def _names(found: Sequence[Any], workflow_id: str) -> list[str]:
+    """What a place is told by, as text; Damaged where it is none."""
+    try:
+        return [bytes(name or b"").decode() for name in found]
+    except UnicodeDecodeError as error:
+        raise Damaged(
+            f"what is stored of the workflow {workflow_id!r} is not what was written ({error}):"
+            " restore it from a backup"
+        ) from error
 
 
 def _refusal(answer: ResponseError) -> LuaflowError:

@@ -1,0 +1,36 @@
+"""A run whose stored state something else changed is refused in words, and hurts no other."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.engine import Engine, within
+
+from luaflow.errors import Damaged
+
+ECHO = "local function main(x) return x end"
+
+
+async def test_a_run_that_cannot_be_read_does_not_take_its_batch_along(engine: Engine) -> None:
+    """Both tasks are taken together; the other run completes though no scheduler is there."""
+    engine.excused = True
+    await engine.deploy({"echo": ECHO})
+    broken = await engine.start("echo", 1)
+    await engine.store.read(
+        ("HDEL", engine.store.partition(broken.workflow_id).run(str(broken.run_id)), "type")
+    )
+    other = await engine.start("echo", 2)
+    await engine.worker()
+    assert await within(other.result()) == 2
+
+
+async def test_clients_are_told_which_workflow_is_damaged(engine: Engine) -> None:
+    """Describing and listing name it; ending it works."""
+    engine.excused = True
+    await engine.deploy({"echo": ECHO})
+    broken = await engine.start("echo", 1)
+    key = engine.store.partition(broken.workflow_id).run(str(broken.run_id))
+    await engine.store.read(("HSET", key, "len", "many", "parent", "{"))
+    with pytest.raises(Damaged, match=f"the run {broken.run_id} is not what was written"):
+        await engine.client.list()
+    with pytest.raises(Damaged, match="restore it from a backup, or terminate the run"):
+        await broken.describe()
