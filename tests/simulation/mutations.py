@@ -208,16 +208,6 @@ MUTATIONS = [
         ),
     ),
     Mutation(
-        "a repeated update is admitted again",
-        "5.12",
-        mutant(
-            "update",
-            "if rcall('HEXISTS', run_key, 'u:' .. update_id) == 1 then",
-            "if false then",
-            ("update", "if got then return { 'known', got } end\n", "\n"),
-        ),
-    ),
-    Mutation(
         "a stale worker may commit",
         "5.1",
         mutant(
@@ -271,16 +261,6 @@ MUTATIONS = [
         light=True,
     ),
     Mutation(
-        "a fused step's tokens are not compared",
-        "5.4",
-        mutant(
-            "commit",
-            "if not a or a.token ~= ARGV[i + 1] or (a.state ~= 'r' and a.state ~= 'c') then",
-            "if false then",
-        ),
-        seed=160,
-    ),
-    Mutation(
         "an activity that runs is taken again under the same number",
         "5.4",
         mutant("take_activity", "(a.state ~= 'q' and not again)", "false"),
@@ -314,12 +294,6 @@ MUTATIONS = [
         "a sticky task waits for its worker for ever",
         "5.7",
         mutant("includes/run", "      set_lease('w|' .. run_id, server_now + patience(r))\n", "\n"),
-    ),
-    Mutation(
-        "a gap in an outbox is applied",
-        "5.6",
-        mutant("includes/arrival", "  return 'gap'\n", "  return nil\n"),
-        seed=30,
     ),
     Mutation(
         "the mark of what arrived is ignored",

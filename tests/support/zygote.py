@@ -88,8 +88,6 @@ def load() -> None:
 
 def become(request: dict[str, Any], files: list[int]) -> None:
     """Take on what is the program's own; what follows is its run."""
-    if request["session"]:
-        os.setsid()
     ctypes.CDLL(None).prctl(_PR_SET_NAME, b"python")
     _place(files, [0, 1, 2, *request["kept"]])
     os.chdir(request["folder"])
@@ -164,8 +162,13 @@ def serve(listening: socket.socket) -> dict[str, Any]:
         data, files, _, _ = socket.recv_fds(client, MAX_REQUEST, 16)
         request: dict[str, Any] = json.loads(data)
         watched = request["watched"]
+        begun, begins = os.pipe()
         pid = os.fork() if watched else fork_sibling()
         if pid == 0:
+            if request["session"]:
+                os.setsid()
+            os.close(begun)
+            os.close(begins)
             if watched:
                 die_with(here)
                 watch(request, files, client)
@@ -175,6 +178,9 @@ def serve(listening: socket.socket) -> dict[str, Any]:
             client.detach()
             listening.detach()
             return request
+        os.close(begins)
+        os.read(begun, 1)  # as with exec: whoever has the pid may signal its session
+        os.close(begun)
         if not watched:
             client.send(str(pid).encode())
         client.close()
