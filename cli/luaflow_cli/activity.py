@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from luaflow_cli import unparking
-from luaflow_cli.common import Json, common, connect, parse_inputs, parse_json, run, settings
+from luaflow_cli.common import Json, common, connect, parse_inputs, parse_json, run, settings, tell
 from luaflow_cli.options import arguments
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def cancel(activity_id: str) -> None:
     async def verb(client: Client) -> None:
         await client.get_job(activity_id).cancel()
 
-    _told(verb, {"job_id": activity_id}, f"{activity_id}: asked to cancel")
+    tell(verb, {"job_id": activity_id}, f"{activity_id}: asked to cancel")
 
 
 @activity.command()
@@ -203,7 +203,7 @@ def complete(token: str, value: str) -> None:
     async def verb(client: Client) -> None:
         await client.complete_activity(token, parsed)
 
-    _told(verb, {"completed": True}, "completed")
+    tell(verb, {"completed": True}, "completed")
 
 
 @activity.command()
@@ -238,21 +238,7 @@ def fail(
         retryable = False if non_retryable else None
         await client.fail_activity(token, reason, kind=kind, retryable=retryable)
 
-    _told(verb, {"failed": True}, "failed")
-
-
-def _told(verb: Callable[[Client], Any], found: dict[str, Any], text: str) -> None:
-    from luaflow_cli.output import show_json
-
-    async def work() -> None:
-        async with await connect() as client:
-            await verb(client)
-
-    run(work())
-    if settings().json:
-        show_json(found)
-    else:
-        click.echo(text)
+    tell(verb, {"failed": True}, "failed")
 
 
 def _show_outcome(work: Callable[[], Any]) -> None:

@@ -211,3 +211,18 @@ def parse_pairs(pairs: tuple[str, ...], option: str) -> dict[str, Any] | None:
             raise InvalidArgument(f"{option} {pair!r} must be KEY=JSON")
         found[key] = parse_json(text, f"{option} {key}")
     return found or None
+
+
+def tell(verb: Callable[[Client], Any], found: dict[str, Any], text: str) -> None:
+    """Do something that has no answer, then say so: as JSON (``found``) or in words."""
+    from luaflow_cli.output import show_json
+
+    async def work() -> None:
+        async with await connect() as client:
+            await verb(client)
+
+    run(work())
+    if settings().json:
+        show_json(found)
+    else:
+        click.echo(text)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from luaflow_cli.common import common, connect, run, settings
+from luaflow_cli.common import common, tell
 from luaflow_cli.options import target
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def retry(workflow_id: str, run_id: str | None) -> None:
 
         await retry_task(client.store, workflow_id, run_id)
 
-    _told(verb, {"workflow_id": workflow_id, "run_id": run_id}, f"{workflow_id}: is tried again")
+    tell(verb, {"workflow_id": workflow_id, "run_id": run_id}, f"{workflow_id}: is tried again")
 
 
 def place(function: F) -> F:
@@ -69,7 +69,7 @@ def reset(activity_id: str | None, workflow_id: str | None, run_id: str | None) 
         await try_now(client.store, await find(client, activity_id, workflow_id, run_id))
 
     found = {"workflow_id": workflow_id, "activity_id": activity_id}
-    _told(verb, found, f"activity {activity_id}: is tried again")
+    tell(verb, found, f"activity {activity_id}: is tried again")
 
 
 async def find(
@@ -88,17 +88,3 @@ async def find(
             f"an activity of a workflow has a number, which describe shows, not {activity_id!r}"
         )
     return await place_of_activity(client.store, workflow_id, int(activity_id), run_id)
-
-
-def _told(verb: Callable[[Client], Any], found: dict[str, Any], text: str) -> None:
-    from luaflow_cli.output import show_json
-
-    async def work() -> None:
-        async with await connect() as client:
-            await verb(client)
-
-    run(work())
-    if settings().json:
-        show_json(found)
-    else:
-        click.echo(text)

@@ -23,13 +23,15 @@ class Ghosts:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def find(self, p: Partition, run_ids: Sequence[str]) -> list[Call]:
+    async def find(
+        self, p: Partition, run_ids: Sequence[str], *, somebody_waits: bool = True
+    ) -> list[Call]:
         """The calls that take from runs that are gone what others want.
 
         That is what these runs of a partition wait for, and the lock of this partition that a run
         that does not wait was refused last.
         """
-        keys = await self._wanted(p, run_ids) if run_ids and await self._anybody_waits() else set()
+        keys = await self._wanted(p, run_ids) if run_ids and somebody_waits else set()
         (denied,) = await self._store.read(("HGET", p.meta, "denied"))
         if denied:
             keys.add(bytes(denied).decode().removeprefix(p.lock("")))
@@ -39,12 +41,6 @@ class Ghosts:
             for holder in await holders(self._store, key)
             if holder.gone
         ]
-
-    async def _anybody_waits(self) -> bool:
-        counts = await self._store.read(
-            *(("HGET", p.meta, "waiting") for p in self._store.partitions)
-        )
-        return any(int(count or 0) for count in counts)
 
     async def _wanted(self, p: Partition, run_ids: Sequence[str]) -> set[str]:
         """The keys of the locks that runs asked for, and may wait for."""

@@ -77,11 +77,13 @@ class LostRequests:
         self._done: dict[int, tuple[Any, ...]] = {}
         self._rounds: dict[int, _Round] = {}
 
-    async def find(self, p: Partition, run_ids: Sequence[str], *, last: bool) -> list[Call]:
-        """The calls that settle requests of these open runs; ``last``: the round ends with them."""
-        epochs = tuple(
-            await self._store.read(*(("HGET", q.meta, "epoch") for q in self._store.partitions))
-        )
+    async def find(
+        self, p: Partition, run_ids: Sequence[str], epochs: tuple[Any, ...], *, last: bool
+    ) -> list[Call]:
+        """The calls that settle requests of these open runs; ``last``: the round ends with them.
+
+        ``epochs`` are those of all partitions, read before the runs.
+        """
         if self._done.get(p.number) == epochs:
             return []
         now = self._rounds.get(p.number)

@@ -27,7 +27,6 @@ from luaflow_scheduler.expiring import Expiring
 from luaflow_scheduler.firing import Firing
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.removing import remove
-from luaflow_scheduler.retention import Retention
 from luaflow_scheduler.schedules import Schedules
 from luaflow_scheduler.settling import Settling
 
@@ -46,7 +45,12 @@ class PartitionWatch(Service):
     """
 
     def __init__(
-        self, store: Store, partition: Partition, courier: Courier, metrics: SchedulerMetrics
+        self,
+        store: Store,
+        partition: Partition,
+        courier: Courier,
+        metrics: SchedulerMetrics,
+        settling: Settling,
     ) -> None:
         super().__init__(f"partition-{partition.number}")
         self._store = store
@@ -56,8 +60,7 @@ class PartitionWatch(Service):
         self._firing = Firing(courier, metrics)
         self._expiring = Expiring(metrics)
         self._schedules = Schedules(store, courier, metrics)
-        self._rules = Retention(store)
-        self._settling = Settling(store, metrics, self._rules)
+        self._settling = settling
 
     async def open(self) -> None:
         """Listen to the bell before the first look: nothing rung from now on is missed."""
@@ -67,7 +70,6 @@ class PartitionWatch(Service):
         """Listen no more."""
         await self._store.push.remove(self._partition.bell(), self._rung)
         self._metrics.forget(self._partition.number)
-        await self._rules.close()
 
     async def round(self) -> None:
         """Do a slice of what is due; with nothing due, sleep until there is."""
@@ -103,7 +105,7 @@ class PartitionWatch(Service):
         left += await close_out(store, p, [d for d in leases if d.kind == "z"], self._courier)
         left += await self._settling.settle(p, [d for d in old if d.member.startswith("p|")])
         over = [d for d in old if not d.member.startswith("p|")]
-        left += await remove(store, p, over, self._metrics, self._rules)
+        left += await remove(store, p, over, self._metrics, self._settling.rules)
         if left:
             await put_off(store, p, left)
 

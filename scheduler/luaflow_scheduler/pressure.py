@@ -16,7 +16,6 @@ from luaflow.store.keys import Partition
 from luaflow.store.store import Store
 from luaflow_scheduler.dates import Date, put_off, run_apart
 from luaflow_scheduler.metrics import SchedulerMetrics
-from luaflow_scheduler.retention import Retention
 from luaflow_scheduler.settling import Settling
 
 log = logging.getLogger(__name__)
@@ -37,6 +36,7 @@ class Pressure(Service):
         self,
         store: Store,
         metrics: SchedulerMetrics,
+        settling: Settling,
         refuse: Callable[[], Awaitable[None]],
     ) -> None:
         """``refuse`` tells the partitions whether new starts are refused."""
@@ -44,18 +44,13 @@ class Pressure(Service):
         self._store = store
         self._metrics = metrics
         self._refuse = refuse
-        self._rules = Retention(store)
-        self._settling = Settling(store, metrics, self._rules)
+        self._settling = settling
         self._stage = 0
 
     async def round(self) -> None:
         """Look, make room, wait."""
         await self.look()
         await self.idle(EVERY)
-
-    async def close(self) -> None:
-        """Give up connections."""
-        await self._rules.close()
 
     async def look(self) -> int:
         """Look once; return the stage: 0 none, 1 pack, 2 archive, 3 refuse."""
@@ -87,7 +82,7 @@ class Pressure(Service):
         fresh = [d for d in dates if d.member.startswith("p|")][:SLICE]
         if left := await self._settling.settle(p, fresh):
             await put_off(self._store, p, left)
-        if stage > 1 and (await self._rules.settings()).archive:
+        if stage > 1 and (await self._settling.rules.settings()).archive:
             await run_apart(
                 self._store,
                 [

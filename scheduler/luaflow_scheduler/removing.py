@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from luaflow.archive import Archive, Archived, state_of
 from luaflow.domain.events import Event
@@ -14,6 +13,7 @@ from luaflow.errors import LuaflowError, NotFound, Unavailable
 from luaflow.store import keys, transitions
 from luaflow.store.keeping import keep_run
 from luaflow.store.keys import Partition
+from luaflow.store.link import table
 from luaflow.store.objects_of import forget_payloads
 from luaflow.store.past import read_events
 from luaflow.store.store import Store
@@ -128,7 +128,7 @@ async def _archive(
 async def _bring(store: Store, p: Partition, run_id: str, archive: Archive) -> None:
     assert store.border is None, "what was opened is not to be archived"
     (flat,) = await store.read(("HGETALL", p.run(run_id)))
-    fields = _table(flat)
+    fields = table(flat)
     if fields.get("status", b"running") == b"running":
         return  # (removing it is refused)
     events: list[Event] = []
@@ -141,7 +141,3 @@ async def _bring(store: Store, p: Partition, run_id: str, archive: Archive) -> N
     if code is not None:
         await archive.put_bundle(bundle, bytes(code))
     await archive.put(Archived(fields["wid"].decode(), run_id, state_of(fields), events))
-
-
-def _table(flat: Sequence[Any]) -> dict[str, bytes]:
-    return {bytes(k).decode(): bytes(v) for k, v in zip(flat[::2], flat[1::2], strict=True)}

@@ -43,9 +43,9 @@ class Retention:
         self._url = ""
         self._problem = ""
 
-    async def settings(self) -> Settings:
-        """The settings of the namespace, a few seconds old at most."""
-        if time.monotonic() - self._looked > LOOK_SECONDS:
+    async def settings(self, *, now: bool = False) -> Settings:
+        """The settings of the namespace, a few seconds old at most; ``now``: as they are."""
+        if now or time.monotonic() - self._looked > LOOK_SECONDS:
             self._settings = await read_settings(self._store.link, self._store.namespace)
             self._looked = time.monotonic()
         return self._settings
@@ -76,11 +76,14 @@ class Retention:
 
     async def archive(self) -> Archive | None:
         """Where runs go when their retention is over; None: nowhere."""
-        url = (await self.settings()).archive
+        # what is deleted where there was no archive a moment ago cannot be had back
+        url = (await self.settings(now=not self._url)).archive
         if url != self._url:
-            await self.close()
+            # (all partitions ask: none may find the old one beside the new address)
+            old, self._url = self._archive, url
             self._archive = Archive(open_objects(url), self._store.namespace) if url else None
-            self._url = url
+            if old:
+                await old.close()
         return self._archive
 
     def archive_failed(self, error: Exception) -> None:

@@ -19,6 +19,8 @@ from luaflow_scheduler.orphans import OrphanSweep
 from luaflow_scheduler.partition import PartitionWatch
 from luaflow_scheduler.pressure import Pressure
 from luaflow_scheduler.queues import Queues
+from luaflow_scheduler.retention import Retention
+from luaflow_scheduler.settling import Settling
 from luaflow_scheduler.sweep import Sweep
 
 
@@ -40,14 +42,17 @@ class Scheduler:
         self._store = store
         self.metrics = SchedulerMetrics(registry)
         self._courier = Courier(store, self.metrics.relayed)
+        self._rules = Retention(store)
+        settling = Settling(store, self.metrics, self._rules)
         self._watches = [
-            PartitionWatch(store, p, self._courier, self.metrics) for p in store.partitions
+            PartitionWatch(store, p, self._courier, self.metrics, settling)
+            for p in store.partitions
         ]
         queues = Queues(store)
         self.sweep = Sweep(store, queues, self.metrics, period=sweep_seconds)
         self._guard = Guard(store)
         ServerFindings(registry, lambda: self._guard.findings)
-        self.pressure = Pressure(store, self.metrics, self._guard.keep_head_room)
+        self.pressure = Pressure(store, self.metrics, settling, self._guard.keep_head_room)
         self._gauges = Gauges(store, queues, registry, self.sweep.stuck)
         self._bundles = BundleSweep(store, lambda: self._gauges.leads)
         self.orphans = OrphanSweep(store)
@@ -71,6 +76,7 @@ class Scheduler:
     async def stop(self) -> None:
         """Stop every part; what is not done is left to the others, or to the next start."""
         await asyncio.gather(*(service.stop() for service in self._services))
+        await self._rules.close()
         await self._courier.close()
         self._turning.stop()
 

@@ -40,7 +40,7 @@ class Settling:
     """Packs the histories of closed runs, as long as every worker can read them packed."""
 
     def __init__(self, store: Store, metrics: SchedulerMetrics, rules: Retention) -> None:
-        self._rules = rules
+        self.rules = rules
         self._store = store
         self._metrics = metrics
         self._looked = float("-inf")
@@ -76,7 +76,7 @@ class Settling:
 
     async def _keep(self, p: Partition, due: Sequence[Date]) -> None:
         """Give closed runs the date at which they go, where that is not the usual one."""
-        wanted = await self._rules.of(p, [d.run_id for d in due])
+        wanted = await self.rules.of(p, [d.run_id for d in due])
         calls = [
             keep_run(partition=p, run_id=d.run_id, verb="settle", ms=one.ms or 0)
             for d, one in zip(due, wanted, strict=True)

@@ -21,6 +21,7 @@ from luaflow.store.link import Arg, Call
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 from luaflow_scheduler.dates import run_apart
+from luaflow_scheduler.everywhere import Everywhere, look_everywhere
 from luaflow_scheduler.ghosts import Ghosts
 from luaflow_scheduler.lost_jobs import LostJobs
 from luaflow_scheduler.lost_requests import LostRequests
@@ -81,6 +82,7 @@ class Sweep(Service):
         self._pages: dict[str, str] = {}
         self._read: dict[int, frozenset[tuple[str, str, str]]] = {}
         self._buried: dict[str, set[int]] = {}
+        self._everywhere: tuple[int, Everywhere] | None = None
         self.stuck = StuckRuns()
 
     async def round(self) -> None:
@@ -93,15 +95,21 @@ class Sweep(Service):
         p = self._store.partitions[number]
         # each turn visits its share of the partitions
         if (turn + number) % self._visit_every == 0:
-            await self.visit(p)
+            if self._everywhere is None or turn != self._everywhere[0]:
+                self._everywhere = turn, await look_everywhere(self._store)
+            await self.visit(p, self._everywhere[1])
         else:
             await self.glance(p)
 
-    async def visit(self, p: Partition) -> int:
-        """Put the lost tasks of a slice of a partition into their queues; return how many."""
+    async def visit(self, p: Partition, everywhere: Everywhere | None = None) -> int:
+        """Put the lost tasks of a slice of a partition into their queues; return how many.
+
+        ``everywhere``: what all partitions said at the beginning of this turn.
+        """
+        everywhere = everywhere or await look_everywhere(self._store)
         self._names = await self._queues.names()
         calls = await self._read_and_left(p, self._names)
-        calls += await self._without_entry(p)
+        calls += await self._without_entry(p, everywhere)
         calls += await self._jobs.find(p)
         requeued = await self._requeue(calls)
         await self._bury(p, self._names)
@@ -155,13 +163,15 @@ class Sweep(Service):
 
     # -- queued, but in no stream ----------------------------------------------------------------
 
-    async def _without_entry(self, p: Partition) -> list[Call]:
+    async def _without_entry(self, p: Partition, everywhere: Everywhere) -> list[Call]:
         """The queued tasks of a slice of the open runs whose entries are gone."""
         runs = await self._open_runs(p)
         ids = [run.route.run_id for run in runs]
-        await run_apart(self._store, await self._ghosts.find(p, ids))
+        ghosts = await self._ghosts.find(p, ids, somebody_waits=everywhere.waits)
+        await run_apart(self._store, ghosts)
         last = self._cursor.get(p.number, OPEN[0]) == OPEN[0]
-        await run_apart(self._store, await self._lost_requests.find(p, ids, last=last))
+        lost = await self._lost_requests.find(p, ids, everywhere.epochs, last=last)
+        await run_apart(self._store, lost)
         queued = await self._queued_activities(p, runs)
         tasks = [run for run in runs if run.task == "queued"]
         commands: list[tuple[Arg, ...]] = [

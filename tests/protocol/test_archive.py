@@ -16,21 +16,41 @@ from luaflow.client.handle import Handle
 from luaflow.errors import NotFound
 from luaflow.store import keys, past
 from luaflow.store.keeping import keep_run
-from luaflow.store.namespaces import update_namespace
+from luaflow.store.namespaces import Settings, update_namespace
 from luaflow_scheduler.dates import Date
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.removing import remove
 from luaflow_scheduler.retention import Retention
 
 
-async def leave(engine: Engine, handle: Handle) -> list[tuple[Date, int]]:
+async def leave(
+    engine: Engine, handle: Handle, rules: Retention | None = None
+) -> list[tuple[Date, int]]:
     """The retention of a run is over: a scheduler acts on it; return what has to wait."""
     p, run_id = engine.store.partition(handle.workflow_id), str(handle.run_id)
     await engine.store.one(keep_run(partition=p, run_id=run_id, verb="settle", ms=1))
     await asyncio.sleep(0.01)
     metrics = SchedulerMetrics(CollectorRegistry())
     date = Date(p.gc, run_id, "0")
-    return await remove(engine.store, p, [date], metrics, Retention(engine.store))
+    return await remove(engine.store, p, [date], metrics, rules or Retention(engine.store))
+
+
+_settings = Retention.settings
+
+
+async def lately(self: Retention, *, now: bool = False) -> Settings:
+    """Settings as they were a moment ago, also where it matters that they are not."""
+    return await _settings(self)
+
+
+@proves(replaced(Retention, "settings", lately))
+async def test_an_archive_that_was_just_set_gets_what_goes(engine: Engine, tmp_path: Path) -> None:
+    """Settings may be seconds old, but nothing is deleted by them that can now be kept."""
+    handle, rules = await order(engine), Retention(engine.store)
+    await rules.settings()
+    await archived_at(engine, f"file://{tmp_path}/archive")
+    assert not await leave(engine, handle, rules)
+    assert await handle.result()
 
 
 async def in_redis(engine: Engine, handle: Handle) -> bool:

@@ -28,7 +28,7 @@ end
 """
 
 
-async def nothing(*_: Any) -> list[Any]:
+async def nothing(*_: Any, **__: Any) -> list[Any]:
     """Nobody is looked for."""
     return []
 

@@ -20,6 +20,7 @@ from luaflow.store.courier import Courier
 from luaflow.store.link import Arg, Call
 from luaflow.store.relay import drain_outbox
 from luaflow.store.transitions import COMMIT_KEYS, Route
+from luaflow_scheduler.everywhere import look_everywhere
 from luaflow_scheduler.lost_requests import LostRequests
 
 PARENT = """
@@ -53,7 +54,8 @@ async def look(hand: Hand | Engine, route: Route) -> list[Call]:
     if isinstance(hand, Hand):
         await hand.check()
         hand.excused = True  # a lock stays with a run that nobody ends
-    return await lost.find(route.partition, [route.run_id], last=True)
+    epochs = (await look_everywhere(hand.store)).epochs
+    return await lost.find(route.partition, [route.run_id], epochs, last=True)
 
 
 async def lose(hand: Hand | Engine, sender: int, receiver: int) -> None:

@@ -26,6 +26,8 @@ from luaflow_scheduler import verdicts
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.partition import PartitionWatch
 from luaflow_scheduler.queues import Queues
+from luaflow_scheduler.retention import Retention
+from luaflow_scheduler.settling import Settling
 from luaflow_scheduler.sweep import Sweep
 from luaflow_worker.engines import MissingBundle
 from luaflow_worker.faults import fail_call
@@ -44,7 +46,13 @@ class Doctor:
 
     async def look(self, route: Route) -> None:
         """Do all that is due in a partition."""
-        watch = PartitionWatch(self.hand.store, route.partition, self.courier, self.metrics)
+        watch = PartitionWatch(
+            self.hand.store,
+            route.partition,
+            self.courier,
+            self.metrics,
+            Settling(self.hand.store, self.metrics, Retention(self.hand.store)),
+        )
         while not await watch.look():
             pass
 

@@ -22,6 +22,8 @@ from luaflow.store.past import packed
 from luaflow_scheduler.guard import Guard
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.pressure import Pressure
+from luaflow_scheduler.retention import Retention
+from luaflow_scheduler.settling import Settling
 
 WAITS = """
 local function main()
@@ -72,7 +74,9 @@ async def test_room_is_made_in_order_and_open_runs_go_on(small: Engine, tmp_path
     open_run = await engine.start("waits")
     registry = CollectorRegistry()
     metrics, guard = SchedulerMetrics(registry), Guard(store)
-    pressure = Pressure(store, metrics, guard.keep_head_room)
+    pressure = Pressure(
+        store, metrics, Settling(store, metrics, Retention(store)), guard.keep_head_room
+    )
     place = [(store.partition(done.workflow_id), str(done.run_id))]
     assert await pressure.look() == 0
     assert not (await packed(store, place))[0]
@@ -86,8 +90,9 @@ async def test_room_is_made_in_order_and_open_runs_go_on(small: Engine, tmp_path
     assert scheduler.ready()[0]
     assert "archived" not in await done.describe()
     await update_namespace(store.link, store.namespace, archive=f"file://{tmp_path}/archive")
-    await pressure.close()
-    pressure = Pressure(store, metrics, guard.keep_head_room)
+    pressure = Pressure(
+        store, metrics, Settling(store, metrics, Retention(store)), guard.keep_head_room
+    )
     await fill(engine, 90)
     assert await pressure.look() == 3
     assert b"luaflow_memory_pressure_stage 3.0" in generate_latest(registry)
@@ -100,7 +105,6 @@ async def test_room_is_made_in_order_and_open_runs_go_on(small: Engine, tmp_path
     await store.read(("CONFIG", "SET", "maxmemory", "0"))
     assert await pressure.look() == 0
     await (await engine.start("order", {"id": 5})).result(timeout=10)
-    await pressure.close()
 
 
 async def _archived(engine: Engine, handle: object) -> None:

@@ -26,7 +26,9 @@ from luaflow_scheduler import schedules as firing
 from luaflow_scheduler.dates import Date
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.partition import PartitionWatch
+from luaflow_scheduler.retention import Retention
 from luaflow_scheduler.schedules import Schedules
+from luaflow_scheduler.settling import Settling
 
 MINUTE = 60_000
 BEGIN = 1_000_000_020_000
@@ -64,7 +66,10 @@ class Played:
         store = engine.store
         self.courier = Courier(store)
         self.hands = [Schedules(store, self.courier, metrics) for _ in range(2)]
-        self._watches = [PartitionWatch(store, p, self.courier, metrics) for p in store.partitions]
+        settling = Settling(store, metrics, Retention(store))
+        self._watches = [
+            PartitionWatch(store, p, self.courier, metrics, settling) for p in store.partitions
+        ]
 
     async def create(self, **words: Any) -> ScheduleHandle:
         """Make the schedule ``s``: every minute unless it is said otherwise."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tools import figures
 
-from tests.simulation.seeds import Sum, play, report, server_of_our_own, timed, version
+from tests.simulation.seeds import Sum, play, report, timed, version
 from tests.simulation.wire import Server
 from tests.simulation.world import World
 
@@ -35,20 +33,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:
-    """What is left of dead actors goes here, and not in another test."""
-    yield
-    gc.collect()
-
-
-@pytest.fixture(scope="module")
-def server(server_binary: Path | None) -> Iterator[Server]:
-    """A server of these tests alone: they empty it."""
-    with server_of_our_own(server_binary) as one:
-        yield one
 
 
 def _hold(seeds: range, server: Server) -> Sum:

@@ -135,7 +135,7 @@ class Engine:
         self.workers.remove(worker)
         tasks = [
             *worker.workflows.background.tasks,
-            *worker.activities._tasks,
+            *worker.activities.background.tasks,
             *worker._courier._running.values(),
         ]
         for task in tasks:

@@ -24,6 +24,8 @@ from luaflow.store.tasks import make_groups
 from luaflow.store.transitions import COMMIT_KEYS, Route
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.partition import PartitionWatch
+from luaflow_scheduler.retention import Retention
+from luaflow_scheduler.settling import Settling
 from tests.support.clock import shift
 
 QUEUE = "q"
@@ -252,8 +254,9 @@ class Clockwork:
         self.registry = CollectorRegistry()
         self.metrics = SchedulerMetrics(self.registry)
         self.courier = Courier(store, self.metrics.relayed)
+        settling = Settling(store, self.metrics, Retention(store))
         self.watches = [
-            PartitionWatch(store, p, self.courier, self.metrics) for p in store.partitions
+            PartitionWatch(store, p, self.courier, self.metrics, settling) for p in store.partitions
         ]
 
     async def settle(self) -> None:

@@ -7,7 +7,7 @@ import functools
 import itertools
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from luaflow.activity import Context
@@ -23,6 +23,7 @@ from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 from luaflow_worker import rate
 from luaflow_worker.attempt import Attempt, Outcome, Verdict, context_of, log_failure, verdict
+from luaflow_worker.background import Background
 from luaflow_worker.functions import FunctionHost
 from luaflow_worker.limits import Limits, Rate
 from luaflow_worker.live import Live, Result
@@ -72,7 +73,8 @@ class ActivityTasks:
         self._limits = limits
         self._numbers = itertools.count(1)
         self.running: dict[str, Attempt] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self.background = Background("luaflow-activity", "the report of an activity")
+        self._spawn = self.background.spawn
         self.freed = asyncio.Event()
         self._rate = rate.Rate(per_second, self.freed.set)
         self._taking = 0
@@ -340,32 +342,17 @@ class ActivityTasks:
     def _token(self) -> str:
         return f"{self._worker}.{next(self._numbers)}"
 
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = asyncio.create_task(work, name="luaflow-activity")
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("an activity could not be reported: %s", error, exc_info=error)
-
     # -- ending ----------------------------------------------------------------------------------
 
     async def drain(self, seconds: float) -> None:
         """Wait for running attempts; those that need longer are handed back as failed attempts."""
-        end = asyncio.get_running_loop().time() + seconds
-        while self._tasks and (left := end - asyncio.get_running_loop().time()) > 0:
-            await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        await self.background.wait(seconds)
         lost = Outcome(
             failure=timeout("worker_lost", "the worker stopped before the activity ended")
         )
         for attempt in list(self.running.values()):
             await self._report(attempt, verdict(attempt, lost))
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.background.cancel()
         self._renewals.close()
 
 

@@ -1,9 +1,10 @@
-"""Work in the background: batches on their way, which a worker that stops waits for."""
+"""Work in the background: tasks on their way, which a worker that stops waits for."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -12,15 +13,18 @@ log = logging.getLogger(__name__)
 class Background:
     """Coroutines that run beside each other; a failure is logged, and its tasks' leases end."""
 
-    def __init__(self, name: str) -> None:
-        self.tasks: set[asyncio.Task[None]] = set()
+    def __init__(self, name: str, what: str) -> None:
+        """``what`` failed, as the log says of one that did: "a batch of workflow tasks"."""
+        self.tasks: set[asyncio.Task[Any]] = set()
         self._name = name
+        self._what = what
 
-    def spawn(self, work: Any) -> None:
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run a coroutine."""
         task = asyncio.create_task(work, name=self._name)
         self.tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     async def wait(self, seconds: float) -> None:
         """Wait until nothing runs, and no longer than that; what was spawned last has begun."""
@@ -35,7 +39,7 @@ class Background:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            log.error("a batch of workflow tasks failed: %s", error, exc_info=error)
+            log.error("%s failed: %s", self._what, error, exc_info=error)

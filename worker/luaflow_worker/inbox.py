@@ -17,8 +17,9 @@ from luaflow.domain.sealed import SealedPayload, check_open
 from luaflow.errors import Unavailable, Unknown
 from luaflow.service import Service
 from luaflow.store import inboxes
-from luaflow.store.reader import BLOCK_MS, Reader
+from luaflow.store.reader import Reader
 from luaflow.store.store import Store
+from luaflow.store.waiting import BLOCK_MS
 from luaflow_worker.world import World
 
 log = logging.getLogger(__name__)

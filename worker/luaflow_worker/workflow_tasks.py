@@ -73,7 +73,7 @@ class WorkflowTasks:
         self._numbers = itertools.count(1)
         self._plain_only = Refusals()
         self._finished: list[Live] = []
-        self.background = Background("luaflow-batch")
+        self.background = Background("luaflow-batch", "a batch of workflow tasks")
         self.spawn = self.background.spawn
 
     # -- the rounds ------------------------------------------------------------------------------

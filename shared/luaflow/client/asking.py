@@ -31,8 +31,8 @@ from luaflow.store import keys
 from luaflow.store.asking import ask, forget_ask
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg
-from luaflow.store.past import event_of, read_events
-from luaflow.store.reader import BLOCK_MS, Reader
+from luaflow.store.past import read_events, wait_events
+from luaflow.store.reader import Reader
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 
@@ -46,7 +46,6 @@ _PAUSES = {
     b"waiting": "a slot, its concurrency limit is reached",
 }
 """Why a run has no workflow task, by its state."""
-PAGE = 100
 
 
 async def query(
@@ -255,14 +254,7 @@ async def settled(store: Store, route: Route) -> int:
     reader = Reader(store.url, "luaflow-ask")
     try:
         while True:
-            found = await reader.read(
-                "XREAD", "COUNT", PAGE, "BLOCK", BLOCK_MS, "STREAMS", p.hist(run_id), f"{last}-0"
-            )
-            for event in (
-                map(event_of, found[0][1])
-                if found
-                else await read_events(store, p, run_id, last + 1)
-            ):
+            for event in await wait_events(store, reader, route, last):
                 last = event.id
                 decided = event.type == TASK_COMPLETED and event.body["seen"] >= wanted
                 if decided or event.type in CLOSING:

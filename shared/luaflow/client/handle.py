@@ -22,8 +22,8 @@ from luaflow.domain.ids import check_update_id
 from luaflow.domain.sealed import clear
 from luaflow.errors import InvalidArgument, NotFound, Refused, Unavailable, WorkflowFailed
 from luaflow.store.keeping import keep_run
-from luaflow.store.past import PAGE, event_of, read_events
-from luaflow.store.reader import BLOCK_MS, Reader
+from luaflow.store.past import event_of, read_events, wait_events
+from luaflow.store.reader import Reader
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 
@@ -238,20 +238,12 @@ class Handle:
                 yield event
 
     async def _follow(self, run_id: str, last: int) -> AsyncIterator[Event]:
-        key = self._partition.hist(run_id)
+        route = Route(self._partition, self.workflow_id, run_id, "")
         reader = Reader(self._store.url, "luaflow-follow")
         try:
             while True:
-                found = await reader.read(
-                    "XREAD", "COUNT", PAGE, "BLOCK", BLOCK_MS, "STREAMS", key, f"{last}-0"
-                )
-                found = await self._store.opened(found, f"w:{self.workflow_id}")
                 with self._reading():
-                    events = (
-                        [event_of(entry) for entry in found[0][1]]
-                        if found
-                        else await read_events(self._store, self._partition, run_id, last + 1)
-                    )
+                    events = await wait_events(self._store, reader, route, last)
                 for event in events:
                     yield event
                     last = event.id

@@ -32,6 +32,7 @@ from luaflow.store.attempts import parse_record
 from luaflow.store.jobs import MAX_JOBS, SEQ, NewJob, run_of
 from luaflow.store.keys import Partition
 from luaflow.store.lanes import use_lane
+from luaflow.store.link import table
 from luaflow.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ class JobHandle:
     async def describe(self) -> dict[str, Any]:
         """What the job is, and how far; times are RFC 3339 text in UTC. Raises NotFound."""
         (flat,) = await self._store.read(("HGETALL", self._partition.job(self.job_id)))
-        fields = {bytes(k).decode(): v for k, v in zip(flat[::2], flat[1::2], strict=True)}
+        fields = table(flat)
         if not fields:
             raise self._missing()
         return _described(fields)
@@ -319,8 +320,4 @@ async def open_jobs(store: Store, limit: int) -> list[dict[str, Any]]:
     ]
     found.sort(key=lambda one: one[0], reverse=True)
     hashes = await store.read(*(("HGETALL", p.job(job)) for _, p, job in found[:limit]))
-    return [
-        _described({bytes(k).decode(): v for k, v in zip(flat[::2], flat[1::2], strict=True)})
-        for flat in hashes
-        if flat
-    ]
+    return [_described(table(flat)) for flat in hashes if flat]

@@ -20,7 +20,7 @@ from luaflow.domain.visibility import Query
 from luaflow.errors import NotFound
 from luaflow.store.attempts import Record, parse_record
 from luaflow.store.keys import Partition
-from luaflow.store.link import Arg
+from luaflow.store.link import Arg, table
 from luaflow.store.past import event_of, first_events
 from luaflow.store.store import Store
 
@@ -192,7 +192,7 @@ async def describe(
             run = _description(run_id, known, first.body)
             found.append(run)
             if run["status"] == "running":
-                pending.append((run, p, _table(pend)))
+                pending.append((run, p, table(pend)))
                 locked += wants_of(run, p, pending[-1][2])
     await _add_activities(store, pending)
     for run, *_ in pending:
@@ -207,12 +207,6 @@ def describe_archived(run: Archived) -> dict[str, Any]:
     found = _description(run.run_id, state, run.events[0].body) | {"archived": True}
     views = {name[2:]: orjson.loads(text) for name, text in state.items() if name[:2] == "v:"}
     return found | ({"views": views} if views else {})
-
-
-def _table(flat: Sequence[Any]) -> dict[str, bytes]:
-    return {
-        bytes(key).decode(): bytes(value) for key, value in zip(flat[::2], flat[1::2], strict=True)
-    }
 
 
 def _description(run_id: str, state: dict[str, bytes], first: dict[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from luaflow.store import keys
 from luaflow.store.link import Call
-from luaflow.store.reader import BLOCK_MS, Reader
+from luaflow.store.reader import Reader
 from luaflow.store.scripts import load
 from luaflow.store.store import Store
+from luaflow.store.waiting import BLOCK_MS
 
 MOST_ASKS = 1000
 """Questions that may wait for the workers of one queue."""

@@ -74,6 +74,11 @@ class Call(NamedTuple):
         return self.script.keys[0] == "meta"
 
 
+def table(flat: Sequence[Any]) -> dict[str, bytes]:
+    """The fields of a hash, from an answer that has names and values in turn."""
+    return {bytes(k).decode(): bytes(v) for k, v in zip(flat[::2], flat[1::2], strict=True)}
+
+
 def pack(command: tuple[Any, ...]) -> bytes:
     """The bytes of a command; its stub knows only tuples of one element."""
     data: bytes = hiredis.pack_command(command)

@@ -13,8 +13,11 @@ from luaflow.domain import packing
 from luaflow.domain.events import Event
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg, Call
+from luaflow.store.reader import Reader
 from luaflow.store.scripts import load
 from luaflow.store.store import Store
+from luaflow.store.transitions import Route
+from luaflow.store.waiting import BLOCK_MS
 
 PAGE = 500
 """Events read from a stream at once."""
@@ -70,6 +73,16 @@ async def read_events(
         return [event_of(entry) for entry in entries]
     (events,) = await packed(store, [(p, run_id)])
     return events[first - 1 : last]
+
+
+async def wait_events(store: Store, reader: Reader, route: Route, last: int) -> list[Event]:
+    """Wait for events of a run behind ``last``; none: ask again."""
+    p, workflow_id, run_id = route[:3]
+    command = ("XREAD", "COUNT", PAGE, "BLOCK", BLOCK_MS, "STREAMS", p.hist(run_id), f"{last}-0")
+    found = await reader.read(*command)
+    if not found:  # nothing new; or the run has closed, and its stream is gone
+        return await read_events(store, p, run_id, last + 1)
+    return await opened(store, workflow_id, [event_of(entry) for entry in found[0][1]])
 
 
 async def first_events(

@@ -15,12 +15,9 @@ from luaflow.store.dialing import close_connection, open_connection, place_of, r
 from luaflow.store.link import TRANSIENT, Arg, error_code, pack
 from luaflow.store.listen import RECONNECT_SECONDS
 from luaflow.store.slots import slot_of
-from luaflow.store.waiting import Waits
+from luaflow.store.waiting import BLOCK_MS, Waits
 
 log = logging.getLogger(__name__)
-
-BLOCK_MS = 20_000
-"""How long a blocked read stays with the server; a connection silent for longer is dead."""
 
 
 class Reader:

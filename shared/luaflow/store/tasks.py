@@ -11,11 +11,11 @@ from redis.exceptions import ResponseError
 from luaflow.errors import Unavailable
 from luaflow.store.keys import GROUP
 from luaflow.store.link import TRANSIENT, Arg, Call, error_code, is_transient
-from luaflow.store.reader import BLOCK_MS, Reader
+from luaflow.store.reader import Reader
 from luaflow.store.scripts import load
 from luaflow.store.spread import is_spread
 from luaflow.store.store import Store
-from luaflow.store.waiting import BRIEF_SECONDS, Read
+from luaflow.store.waiting import BLOCK_MS, BRIEF_SECONDS, Read, place_of
 
 _READ = "luaflow-read-tasks"
 Found = tuple[str, str, dict[bytes, bytes]]
@@ -132,7 +132,7 @@ def _command(worker: str, streams: Sequence[str], count: int, *wait: Arg) -> tup
 def _by_partition(streams: Sequence[str]) -> dict[str, list[str]]:
     together: dict[str, list[str]] = {}
     for stream in streams:
-        together.setdefault(stream.partition("}")[0], []).append(stream)
+        together.setdefault(place_of(stream), []).append(stream)
     return together
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 BLOCK_MS = 20_000
-"""How long one blocked read lasts."""
+"""How long a blocked read stays with the server; a connection silent for longer is dead."""
 WAIT_SECONDS = 5.0
 """How long a wait lasts. What was missed, after a clock went back say, is found then."""
 BRIEF_SECONDS = 0.3
@@ -62,17 +62,17 @@ class Waits:
         for streams in parts:
             if not self._watched.issuperset(streams):
                 await self._watch(streams)
-        tasks = [self._watchers[_place(streams[0])].told for streams in parts]
+        tasks = [self._watchers[place_of(streams[0])].told for streams in parts]
         done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if not done and not briefly:
             self._cold.clear()
 
     async def _watch(self, streams: Sequence[str]) -> None:
-        old = self._watchers.pop(_place(streams[0]), None)
+        old = self._watchers.pop(place_of(streams[0]), None)
         if old:
             await old.close()
         both = dict.fromkeys([*(old.streams if old else ()), *streams])
-        self._watchers[_place(streams[0])] = _Watcher(self._connect(), list(both))
+        self._watchers[place_of(streams[0])] = _Watcher(self._connect(), list(both))
         self._watched.update(both)
 
     async def close(self) -> None:
@@ -126,6 +126,6 @@ class _Watcher:
         await self._reader.close()
 
 
-def _place(stream: str) -> str:
+def place_of(stream: str) -> str:
     """What the streams of one slot have in common: their partition."""
     return stream.partition("}")[0]

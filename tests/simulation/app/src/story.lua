@@ -34,12 +34,17 @@ end
 function steps.all(_, step)
     local futures, found = {}, {}
     for i, spec in ipairs(step.specs) do
-        futures[i] = caller(step):async(step.fn, spec)
+        local future, err = caller(step):async(step.fn, spec)
+        futures[i] = future or { err = err:kind() }
     end
     for i, future in ipairs(futures) do
-        future:response():receive()
-        local payload, err = future:result()
-        found[i] = seen(payload and payload:data(), err)
+        if future.err then
+            found[i] = future
+        else
+            future:response():receive()
+            local payload, err = future:result()
+            found[i] = seen(payload and payload:data(), err)
+        end
     end
     return { all = found }
 end
