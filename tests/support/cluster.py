@@ -108,18 +108,22 @@ class Cluster(Group):
 
         return await eventually(find, f"an owner of slot {slot}", 30)
 
-    async def replica_of(self, primary: Node) -> Node:
-        """A node that replicates this one."""
+    async def replicas_of(self, primary: Node) -> list[Node]:
+        """The nodes that replicate this one; one at least."""
 
-        async def find() -> Node | None:
-            for node in self.nodes:
-                if node.running and node is not primary:
-                    told = await node.info("replication")
-                    if told["role"] == "slave" and int(told["master_port"]) == primary.port:
-                        return node
-            return None
+        async def replicates(node: Node) -> bool:
+            told = await node.info("replication")
+            return told["role"] == "slave" and int(told["master_port"]) == primary.port
+
+        async def find() -> list[Node]:
+            others = [n for n in self.nodes if n.running and n is not primary]
+            return [n for n in others if await replicates(n)]
 
         return await eventually(find, f"a replica of port {primary.port}", 30)
+
+    async def replica_of(self, primary: Node) -> Node:
+        """A node that replicates this one."""
+        return (await self.replicas_of(primary))[0]
 
     async def failover(self, primary: Node, how: str = "ordered") -> Node:
         """Let a replica of this primary take its place, and return it once it serves.
@@ -128,19 +132,24 @@ class Cluster(Group):
         primary's help, what is not replicated is lost; ``kill``: the primary is killed, and the
         others find out.
         """
-        replica = await self.replica_of(primary)
+        replicas = await self.replicas_of(primary)
         if how == "kill":
-            primary.kill()
+            primary.kill()  # any of them may win the vote
         else:
+            replicas = replicas[:1]
             word = () if how == "ordered" else ("FORCE",)
-            await replica.ask("CLUSTER", "FAILOVER", *word)
+            await replicas[0].ask("CLUSTER", "FAILOVER", *word)
 
-        async def promoted() -> bool:
-            return await self._role(replica) == "master"
+        async def promoted() -> Node | None:
+            for replica in replicas:
+                if await self._role(replica) == "master":
+                    return replica
+            return None
 
-        await eventually(promoted, f"port {replica.port} takes over", 30)
+        ports = " or ".join(str(replica.port) for replica in replicas)
+        heir = await eventually(promoted, f"port {ports} takes over", 30)
         await self._all(self._is_ok, "cluster_state:ok")
-        return replica
+        return heir
 
     async def heal(self) -> None:
         """Start what was killed, let all replicate, and return when the cluster is whole."""
