@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from functools import partial
 from pathlib import Path
 
@@ -124,14 +125,21 @@ class Sentinels(Replication):
             old.kill()
         else:
             await eventually(self._order, "SENTINEL FAILOVER")
+        ordered = time.monotonic()
 
         async def moved() -> Node | None:
+            nonlocal ordered
             with contextlib.suppress(AssertionError, RedisError):
                 new = await self.told_primary()
-                return new if new is not old else None
+                if new is not old:
+                    return new
+            if how != "kill" and time.monotonic() - ordered > 2 * FAILOVER_MS / 1000:
+                await self._order()  # one that was given up is not tried again by itself
+                ordered = time.monotonic()
             return None
 
-        self.primary = await eventually(moved, "another primary", 40)
+        # without a majority at the first try there are others, each a while later
+        self.primary = await eventually(moved, "another primary", 90)
         return self.primary
 
     async def _order(self) -> bool:
