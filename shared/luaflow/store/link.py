@@ -241,6 +241,8 @@ class Link:
         refused = {i: error_code(a) for i, a in enumerate(answers) if isinstance(a, ResponseError)}
         missing = [i for i, code in refused.items() if code == "NOSCRIPT"]
         if missing:
+            if self._connection is not connection:
+                raise ConnectionLost  # the others were answered by what may be another server
             again = [commands[i] for i in missing]
             for i, answer in zip(
                 missing, await self._send(again, body=True, asking=asking), strict=True

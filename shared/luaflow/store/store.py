@@ -299,7 +299,9 @@ class Store:
                     raise _refusal(answer)
             if problem is None:
                 return answers
-            todo = again or todo
+            # what was read beside a refused transition is read again: they are of one server
+            reads = [i for i in todo if not isinstance(commands[i], Call)]
+            todo = sorted({*again, *reads}) if again else todo
             wait = RECONNECT_SECONDS[min(attempt, len(RECONNECT_SECONDS) - 1)]
             if loop.time() + wait > end:
                 break
