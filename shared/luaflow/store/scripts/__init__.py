@@ -5,6 +5,9 @@ A header is the comment block a script begins with. ``-- KEYS meta run`` binds `
 with ``...`` binds the index of the first of many. ``--- include name`` pulls in
 ``includes/name.lua``, once. Scripts run with ``#!lua``: a key that was not declared is refused by a
 cluster, and by our tests (operations guide, undeclared keys).
+
+The server gets neither comments nor functions that nothing calls: it makes each function of a script
+anew in each call, and keeps the scripts of all its clients in memory.
 """
 
 from __future__ import annotations
@@ -55,6 +58,22 @@ def _expand(name: str, text: str, seen: list[str], stack: tuple[str, ...]) -> st
             raise ValueError(f"{name}.lua:{number}: there is no includes/{include}.lua") from None
         lines.append(_expand(include, part, seen, (*stack, include)))
     return "\n".join(lines)
+
+
+_COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
+_FUNCTION = re.compile(r"^local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
+
+
+def _lean(text: str) -> str:
+    """Return the text without its comments, and without the functions that nothing calls."""
+    text = re.sub(r"\n{2,}", "\n", _COMMENT.sub("", text))
+    while True:
+        kept = _FUNCTION.sub(
+            lambda match: match[0] if len(re.findall(rf"\b{match[1]}\b", text)) > 1 else "", text
+        )
+        if kept == text:
+            return text
+        text = kept
 
 
 def _header(name: str, text: str, word: str) -> tuple[str, ...]:
@@ -114,9 +133,8 @@ def load(name: str) -> Script:
     text = _read(f"{name}.lua")
     keys, args = _header(name, text, "KEYS"), _header(name, text, "ARGV")
     flags = "" if name in _OOM_REFUSED else " flags=allow-oom"
-    body = "\n".join(
-        (f"#!lua{flags}", _bind(keys, args), _typed(keys), _expand(name, text, [], (name,)), "")
-    )
+    code = _lean(_expand(name, text, [], (name,)) + "\n")
+    body = "\n".join((f"#!lua{flags}", _bind(keys, args), _typed(keys), code))
     data = body.encode()
     return Script(
         name, keys, args, data, hashlib.sha1(data, usedforsecurity=False).hexdigest().encode()
