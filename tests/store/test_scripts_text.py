@@ -185,7 +185,8 @@ LOOPS = {
     r"for n = kept, upto - 1 do",  # at most 500
     r"for n = 1, #(ended|new) do",  # some of what the caller sent
     r"for _, m in ipairs\(r\.own or \{\}\)",  # what this call has written
-    r"while i <= #ARGV do i = OPS",
+    r"while i <= #ARGV do( i = activity_operation\(|$)",
+    r"for n = ops, i - 1, 5 do",  # what was sent
     r"for granted = 1, 50 do",
 }
 """Every loop there is: over what the caller sent, or over what was read with a bound."""
