@@ -131,6 +131,14 @@ async def _commit(hand: Hand) -> Call:
     return _commit_of(hand, route, task.turn, task.seen, *ops)
 
 
+async def _commit_step(hand: Hand) -> Call:
+    """The usual step: one result, one activity more."""
+    route, task = await hand.idle("w", *eager(1), sticky="a")
+    now = (await hand.events(route))[-1].ts
+    results = [completed(1, "a.t", now)]
+    return _commit_of(hand, route, task.turn, task.seen, *eager(2), fused=True, results=results)
+
+
 async def _commit_close(hand: Hand) -> Call:
     route, _ = await hand.idle("w", *timer(1, 50))
     await hand.tell(route)
@@ -647,6 +655,7 @@ SCENES: dict[str, Scene] = {
     "ask": _ask,
     "take_workflow": _take_workflow,
     "commit": _commit,
+    "commit step": _commit_step,
     "commit closing": _commit_close,
     "commit fused": _commit_fused,
     "continue_as_new": _continue,

@@ -125,7 +125,7 @@ async def test_renewal_needs_the_token(hand: Hand) -> None:
     assert after == before
 
 
-@proves(mutant("commit", "a.token ~= ARGV[i + 1] or", "false or"))
+@proves(mutant("commit", "token ~= ARGV[i + 1] or", "false or"))
 async def test_fused_step_names_the_token(hand: Hand) -> None:
     """A fused step of an attempt that went to somebody else is refused, whole."""
     route, task = await hand.idle("w", *eager(1))
@@ -224,8 +224,8 @@ async def test_attempts_of_a_closed_run_are_void(hand: Hand) -> None:
 
 
 EVENT_FIRST = (
-    "  append(r, ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4]))\n",
-    "  forget_activity(ARGV[i])\n",
+    "  append(r, ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])\n",
+    "  if not step then forget_activity(ARGV[i], light) end\n",
 )
 
 

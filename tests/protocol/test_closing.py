@@ -53,7 +53,7 @@ async def test_refused_close_keeps_the_turn(hand: Hand) -> None:
     assert (await hand.commit(again, *close()))[0] == b"ok"
 
 
-@proves(mutant("commit", "r.refused >= 2", "r.refused >= 99"))
+@proves(mutant("commit", "refused >= 2", "refused >= 99"))
 async def test_third_refusal_shuts_the_mailbox(hand: Hand) -> None:
     """Then nobody can keep the run from its end for ever, and nothing acknowledged is lost."""
     route = await hand.start()
@@ -94,7 +94,9 @@ async def _shut(hand: Hand) -> tuple:  # type: ignore[type-arg]
 
 @proves(
     mutant(
-        "commit", "rcall('HDEL', run_key, 'refused', 'shut', 'lost', 'fails', 'stuck')", "local _"
+        "includes/decided",
+        "rcall('HDEL', run_key, 'refused', 'shut', 'lost', 'fails', 'stuck')",
+        "local _",
     )
 )
 async def test_next_commit_opens_the_mailbox(hand: Hand) -> None:

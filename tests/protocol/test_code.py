@@ -208,7 +208,7 @@ end
 """
 
 
-@proves(mutant("commit", "or more == 1", ""))
+@proves(mutant("commit", "or more == '1'", ""))
 async def test_a_full_decision_is_followed_by_another(engine: Engine) -> None:
     """Although nothing new stands in the history."""
     await engine.deploy({"flow": NAPS})
@@ -252,7 +252,7 @@ end
 
 @proves(
     kernel_mutant("modules/process", "if to_self then return true end", ""),
-    mutant("includes/operations", "  r.news = r.news + 1\n  r.own", "  r.own"),
+    mutant("includes/other_operations", "  r.news = r.news + 1\n    r.own", "  r.own"),
 )
 async def test_a_message_to_oneself_is_there_with_the_commit(engine: Engine) -> None:
     """It takes no relay; the code is fed it in the next decision (5.2)."""

@@ -87,7 +87,7 @@ async def ready(engine: Engine) -> None:
     mutant("deliver_unlock", "post(declared[receiver], receiver, yes)", "local _ = yes"),
     mutant(
         "includes/outbox_operations",
-        "ARGV[i + 7])\n  post(KEYS[tonumber(ARGV[i + 4])], ARGV[i + 5], ARGV[i + 6])",
+        "ARGV[i + 7])\n    post(KEYS[tonumber(ARGV[i + 4])], ARGV[i + 5], ARGV[i + 6])",
         "ARGV[i + 7])",
     ),
 )

@@ -44,9 +44,9 @@ end
 
 @proves(
     mutant(
-        "includes/close",
-        "rcall('HSET', run_key, 'status', status, 'close', now)",
-        "rcall('HSET', run_key, 'status', 'running', 'close', now)",
+        "includes/decided",
+        "'status', r.status, 'close', stamp",
+        "'status', 'running', 'close', stamp",
     )
 )
 async def test_child_signal_and_reply_cross_partitions(engine: Engine) -> None:

@@ -50,7 +50,7 @@ async def test_a_refused_message_is_judged_afresh(hand: Hand) -> None:
     assert (await hand.events(route))[-1].body == {"name": "mine", "input": []}
 
 
-@proves(mutant("includes/session", "request < low or", "false or"))
+@proves(mutant("includes/session", "request < tonumber(session[1] or '0') or", "false or"))
 async def test_an_answered_number_is_a_repeat(hand: Hand) -> None:
     """A number below the lowest unanswered one was applied, though it is not kept any more."""
     route, _ = await hand.idle()
@@ -61,7 +61,7 @@ async def test_an_answered_number_is_a_repeat(hand: Hand) -> None:
 
 
 @proves(
-    mutant("includes/session", "tonumber(v[2]) or low", "low - 500"),
+    mutant("includes/session", "tonumber(session[2] or low)", "low - 500"),
     mutant("includes/session", "math.min(low, kept + 500)", "low"),
 )
 async def test_answered_numbers_go(hand: Hand) -> None:

@@ -233,7 +233,7 @@ async def test_a_take_that_fails_frees_its_cached_runs(engine: Engine) -> None:
     await handle.terminate()
 
 
-@proves(mutant("commit", "if sticky_ms ~= r.patience then", "if false then"))
+@proves(mutant("includes/decided", "if sticky_ms ~= (had[5] or '0') then", "if false then"))
 async def test_a_worker_says_how_long_its_own_queue_is_waited_for(engine: Engine) -> None:
     """sticky_schedule_to_start_timeout: a minute, where the namespace has five seconds."""
     await engine.deploy({"flow": SIGNALED}, worker={"sticky_schedule_to_start_timeout": "1m"})

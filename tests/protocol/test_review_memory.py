@@ -40,7 +40,7 @@ async def test_letters_are_refused_without_memory(hand: Hand) -> None:
             await hand.store.one(post)
 
 
-@proves(mutant("includes/operations", "if ARGV[i + 2] == '' then", "if false then"))
+@proves(mutant("includes/other_operations", "if ARGV[i + 2] == '' then", "if false then"))
 async def test_a_view_that_is_gone_leaves_nothing(hand: Hand) -> None:
     """A long run may show a thousand things, one after the other: it keeps those it shows."""
     route, _ = await hand.idle("w", "H", "v:a", "1", "H", "v:b", "2")

@@ -378,8 +378,8 @@ end
 
 
 @proves(
-    mutant("includes/operations", "  remove_attributes(rcall(", "  tostring(rcall("),
-    mutant("includes/operations", "  add_attributes(ARGV[i + 1], r.start)\n", "\n"),
+    mutant("includes/other_operations", "  remove_attributes(rcall(", "  tostring(rcall("),
+    mutant("includes/other_operations", "  add_attributes(ARGV[i + 1], start)\n", "\n"),
 )
 async def test_lists_go_by_search_attributes(make_engine: Make) -> None:
     """Those of the start and those set since; the index has what describe shows."""

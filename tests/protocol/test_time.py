@@ -32,7 +32,9 @@ async def test_a_timer_never_fires_twice(hand: Hand) -> None:
     assert (await hand.types(route)).count("TimerFired") == 1
 
 
-@proves(mutant("includes/operations", "rcall('HDEL', pend_key, 't:' .. ARGV[i + 3])", "local _"))
+@proves(
+    mutant("includes/other_operations", "rcall('HDEL', pend_key, 't:' .. ARGV[i + 3])", "local _")
+)
 async def test_a_canceled_timer_never_fires(hand: Hand) -> None:
     """Its date may have been read before; nothing comes of it."""
     route, _ = await hand.idle("w", *timer(1, 50))

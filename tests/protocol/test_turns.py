@@ -114,7 +114,7 @@ async def test_commit_with_news_keeps_the_task(hand: Hand) -> None:
     assert (await hand.take(route, "b")).turn > turn
 
 
-@proves(mutant("commit", "    lend(r.due_task and", "    tostring(r.due_task and"))
+@proves(mutant("commit", "    lend(rcall(", "    tostring(rcall("))
 async def test_commit_with_news_renews_the_lease(hand: Hand) -> None:
     """The lease begins anew with a commit that keeps the task."""
     route = await hand.start()

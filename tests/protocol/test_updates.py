@@ -198,7 +198,7 @@ async def test_code_answers_by_hand(engine: Engine) -> None:
 NEWS_OF_UPDATE = "rcall('PUBLISH', string.sub(meta_key, 1, -5) .. 'update:'"
 
 
-@proves(mutant("includes/operations", NEWS_OF_UPDATE, "string.len('' .. 'update:'"))
+@proves(mutant("includes/other_operations", NEWS_OF_UPDATE, "string.len('' .. 'update:'"))
 async def test_whoever_waits_is_woken(engine: Engine, looks: Looks) -> None:
     """The answer comes long after it was asked for: by push, nobody looks again and again."""
     handle = await account(engine)

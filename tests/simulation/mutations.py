@@ -180,7 +180,7 @@ MUTATIONS = [
         "5.10",
         mutant(
             "includes/session",
-            "return request < low or rcall('HEXISTS', sess_key, request) == 1",
+            "return request < tonumber(session[1] or '0') or session[3]",
             "return request <= tonumber(rcall('HGET', sess_key, 'most') or '0')",
             (
                 "includes/session",
@@ -281,6 +281,11 @@ MUTATIONS = [
             "includes/activity",
             "  if due < math.huge then\n    set_lease",
             "  if due < 0 then\n    set_lease",
+            (
+                "includes/activity_operations",
+                "    set_lease('a|' .. run_id",
+                "    tostring('a|' .. run_id",
+            ),
         ),
         light=True,
     ),
@@ -324,7 +329,9 @@ MUTATIONS = [
         "a parent does not hear of its child's end",
         "5.6",
         mutant(
-            "includes/operations", "  if ARGV[i + 4] ~= '0' then post(", "  if false then post("
+            "includes/other_operations",
+            "  if ARGV[i + 4] ~= '0' then post(",
+            "  if false then post(",
         ),
     ),
     Mutation(

@@ -91,13 +91,27 @@ def test_an_include_cycle_is_named(files: dict[str, str]) -> None:
 def test_an_include_is_there_once(files: dict[str, str]) -> None:
     """Two includes that need the same third one get it once, before both."""
     files["a.lua"] = HEAD + "--- include one\n--- include two\n"
-    files["includes/one.lua"] = "--- include base\n-- one"
-    files["includes/two.lua"] = "--- include base\n-- two"
-    files["includes/base.lua"] = "-- base"
-    assert re.findall(r"^-- (base|one|two)$", load("a").body.decode(), re.MULTILINE) == [
-        "base",
-        "one",
-        "two",
+    files["includes/one.lua"] = "--- include base\none()"
+    files["includes/two.lua"] = "--- include base\ntwo()"
+    files["includes/base.lua"] = "base()"
+    found = re.findall(r"^(base|one|two)\(\)$", load("a").body.decode(), re.MULTILINE)
+    assert found == ["base", "one", "two"]
+
+
+def test_the_server_gets_what_is_used(files: dict[str, str]) -> None:
+    """No comments, and no function that only functions call which nothing calls."""
+    files["a.lua"] = HEAD + "--- include one\n\nlocal text = 'a -- b'\nused(text)\n"
+    files["includes/one.lua"] = "\n".join(
+        (
+            "-- what it is",
+            *("local function used(x)", "  -- how", "  return x", "end"),
+            *("local function inner()", "end"),
+            *("local function outer()", "  inner()", "end"),
+        )
+    )
+    assert load("a").body.decode().splitlines()[3:] == [
+        *("local function used(x)", "  return x", "end"),
+        *("local text = 'a -- b'", "used(text)"),
     ]
 
 
@@ -171,7 +185,8 @@ LOOPS = {
     r"for n = kept, upto - 1 do",  # at most 500
     r"for n = 1, #(ended|new) do",  # some of what the caller sent
     r"for _, m in ipairs\(r\.own or \{\}\)",  # what this call has written
-    r"while i <= #ARGV do i = OPS",
+    r"while i <= #ARGV do( i = activity_operation\(|$)",
+    r"for n = ops, i - 1, 5 do",  # what was sent
     r"for granted = 1, 50 do",
 }
 """Every loop there is: over what the caller sent, or over what was read with a bound."""

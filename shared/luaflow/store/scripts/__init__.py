@@ -3,19 +3,26 @@
 A header is the comment block a script begins with. ``-- KEYS meta run`` binds ``meta_key`` and
 ``run_key``; ``-- ARGV server turn:int`` binds ``server`` (text) and ``turn`` (number). A last name
 with ``...`` binds the index of the first of many. ``--- include name`` pulls in
-``includes/name.lua``, once. Scripts run with ``#!lua``: a key that was not declared is refused by a
-cluster, and by our tests (operations guide, undeclared keys).
+``includes/name.lua``, once; an indented one stands in a function, where what few calls need is made
+by those. ``-- TYPES run leases`` names the keys whose types are looked at before the first write;
+without it all are. Scripts run with ``#!lua``: a key that was not declared is refused by a cluster,
+and by our tests (operations guide, undeclared keys).
+
+The server gets neither comments nor functions that nothing calls: it makes each function of a
+script anew in each call, and keeps the scripts of all its clients in memory.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-_LINE = re.compile(r"--- include (\w+)\s*$")
+_LINE = re.compile(r"( *)--- include (\w+)\s*$")
 _OOM_REFUSED = frozenset({"start", "start_jobs", "message", "update", "ask", "post_inbox"})
 """Scripts the server refuses when memory is out (design 5.9); all others must go on."""
 
@@ -43,7 +50,7 @@ def _expand(name: str, text: str, seen: list[str], stack: tuple[str, ...]) -> st
         if not match:
             lines.append(line)
             continue
-        include = match[1]
+        indent, include = match.groups()
         if include in stack:
             raise ValueError(f"{name}.lua:{number}: include cycle {' -> '.join((*stack, include))}")
         if include in seen:
@@ -53,8 +60,25 @@ def _expand(name: str, text: str, seen: list[str], stack: tuple[str, ...]) -> st
             part = _read(f"includes/{include}.lua")
         except FileNotFoundError:
             raise ValueError(f"{name}.lua:{number}: there is no includes/{include}.lua") from None
-        lines.append(_expand(include, part, seen, (*stack, include)))
+        whole = _expand(include, part, seen, (*stack, include))
+        lines += [f"{indent}{line}" for line in whole.splitlines()]
     return "\n".join(lines)
+
+
+_COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
+_UNIT = re.compile(
+    r"^( *)local (?:function (?=\w+\()|(?=\w+ = \{\n))(\w+).*?^\1[e}].*?\n",
+    re.MULTILINE | re.DOTALL,
+)
+"""A function, or a table of several lines."""
+
+
+def _lean(text: str) -> str:
+    """Return the text without its comments, and without the functions and tables nothing uses."""
+    text = re.sub(r"\n{2,}", "\n", _COMMENT.sub("", text))
+    names = Counter(re.findall(r"\w+", text))
+    kept = _UNIT.sub(lambda match: match[0] if names[match[2]] > 1 else "", text)
+    return text if kept == text else _lean(kept)
 
 
 def _header(name: str, text: str, word: str) -> tuple[str, ...]:
@@ -90,8 +114,8 @@ _LENGTH |= dict.fromkeys(("timers", "leases", "gc", "vis", "jobs", "set", "worke
 _LENGTH |= dict.fromkeys(("held", "line", "schedules"), "ZCARD")
 
 
-def _typed(keys: tuple[str, ...]) -> str:
-    """Return the Lua function ``typed``: it fails where a key has a wrong type.
+def _typed(keys: tuple[str, ...], looked_at: Container[str]) -> str:
+    """Return the Lua function ``typed``: it fails where a key that is looked at has a wrong type.
 
     ``touch`` calls it before the first write, so a script writes everything or nothing. Keys that
     are neither hashes nor sorted sets are streams; ``meta`` is read before. A last name ``any...``
@@ -99,7 +123,7 @@ def _typed(keys: tuple[str, ...]) -> str:
     """
     lines = []
     for i, key in enumerate(keys, 1):
-        if key == "any...":
+        if key == "any..." or key not in looked_at:
             continue
         if key.endswith("..."):
             lines.append(f"for i = {i}, #KEYS do redis.call('XLEN', KEYS[i]) end")
@@ -113,10 +137,10 @@ def load(name: str) -> Script:
     """Return a script by name; ValueError names the file and line of a broken header or include."""
     text = _read(f"{name}.lua")
     keys, args = _header(name, text, "KEYS"), _header(name, text, "ARGV")
+    looked_at = _header(name, text, "TYPES") if "\n-- TYPES " in text else keys
     flags = "" if name in _OOM_REFUSED else " flags=allow-oom"
-    body = "\n".join(
-        (f"#!lua{flags}", _bind(keys, args), _typed(keys), _expand(name, text, [], (name,)), "")
-    )
+    code = _lean(_expand(name, text, [], (name,)) + "\n")
+    body = "\n".join((f"#!lua{flags}", _bind(keys, args), _typed(keys, looked_at), code))
     data = body.encode()
     return Script(
         name, keys, args, data, hashlib.sha1(data, usedforsecurity=False).hexdigest().encode()

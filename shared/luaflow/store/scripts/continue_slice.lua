@@ -65,6 +65,7 @@ rcall('HDEL', pend_key, 'n:next', 'n:slices', 'n:unread', 'n:from', 'n:at', 'n:l
 o.deadline = tonumber(rcall('ZSCORE', timers_key, 'X|' .. run_id) or '0')
 hand_slot_on(newpend_key)
 close_run(r, n[14], n[15], n[9])
+save_closed(r)
 rcall('HSET', run_key, 'next', next_run)
 run_id, run_key, hist_key = next_run, newrun_key, newhist_key
 enter_run(fresh, o)

@@ -20,6 +20,7 @@ local open = r and r.status == 'running'
 touch()
 if open then
   close_run(r, 'terminated', 'WorkflowExecutionTerminated', with_unread(r, body))
+  save_closed(r)
   if receiver ~= '' then post(parent_key, receiver, message) end
 end
 local answer = open and yes or no

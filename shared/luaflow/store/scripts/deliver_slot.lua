@@ -27,6 +27,7 @@ if granted == 0 then
   -- it has nothing to give back
   rcall('HDEL', pend_key, 'c:0')
   close_run(r, 'canceled', 'WorkflowExecutionCanceled', with_unread(r, body))
+  save_closed(r)
   if receiver == '' then return { 'ok' } end
   post(parent_key, receiver, message)
   return { 'ok', receiver }

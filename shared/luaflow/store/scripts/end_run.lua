@@ -26,4 +26,5 @@ touch()
 remember()
 if receiver ~= '' then post(outbox_key, receiver, message) end
 close_run(r, status, type, with_unread(r, body))
+save_closed(r)
 return { 'ok', r.len }

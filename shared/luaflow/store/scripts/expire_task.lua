@@ -30,7 +30,7 @@ if was == 'taken' then
   r.lost = r.lost + 1
   rcall('HSET', run_key, 'lost', r.lost)
 end
-local limit = tonumber(M[10] or '5')
+local limit = tonumber(rcall('HGET', meta_key, 'lost_limit') or '5')
 if r.lost >= limit then
   -- it killed or hung its workers too often in a row: parked, visible, tried again after a minute, then
   -- two, at most every 16

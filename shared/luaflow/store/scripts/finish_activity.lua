@@ -5,6 +5,7 @@
 --- include partition
 --- include run
 --- include activity
+--- include forget
 --- include attempt
 
 local r = load_run()

@@ -15,7 +15,7 @@ if verb == 'pin' then
   goes = 9e15
 elseif verb == 'unpin' then
   rcall('HDEL', run_key, 'pin')
-  goes = v[2] and server_now + tonumber(v[3] or M[9] or '604800000')
+  goes = v[2] and server_now + tonumber(v[3] or rcall('HGET', meta_key, 'retention') or '604800000')
 else
   if ms > 0 then rcall('HSET', run_key, 'kept', ms) end
   goes = v[2] and 9e15 or ms > 0 and server_now + ms

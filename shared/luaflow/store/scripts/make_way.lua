@@ -18,6 +18,7 @@ local r = current == run_id and load_run()
 if r and r.status == 'running' then
   touch()
   close_run(r, 'terminated', 'WorkflowExecutionTerminated', with_unread(r, body))
+  save_closed(r)
   if receiver ~= '' then post(parent_key, receiver, message) end
   return { 'ended' }
 end

@@ -1,6 +1,7 @@
 -- start: opens the first run of a workflow id, as the id policies allow (contract section 8).
 -- KEYS meta wf run hist pend tq sess vis timers leases box...
 -- ARGV server session request:int lowest:int asked run_id workflow_id type queue bundle parent conflict reuse attempt:int delay:int run_timeout:int deadline:int at:int limit:int index attrs gate:int slot receiver ask started messages...
+-- TYPES hist tq vis
 -- messages: type, body, type, body …; deadline and at are namespace time in ms, relative when negative
 -- conflict: fail | use_existing | terminate_existing: what else there is to do, the caller does
 -- Returns {'started', run id, now} (of a repeated `asked` the run that it got) | {'running', run id} |
@@ -35,8 +36,13 @@ if old[1] then
   end
 end
 if full then return { 'full', full } end
+if run_timeout > 0 or deadline ~= 0 or at ~= 0 or delay > 0 or gate > 0 or slot ~= '' then
+  rcall('HLEN', pend_key)
+  rcall('ZCARD', timers_key)
+  rcall('ZCARD', leases_key)
+  if KEYS[box] then rcall('XLEN', KEYS[box]) end
+end
 touch()
-remember()
 local list = {}
 for i = messages, #ARGV, 2 do list[#list + 1] = { ARGV[i], ARGV[i + 1] } end
 open_run({
@@ -45,5 +51,6 @@ open_run({
   deadline = deadline < 0 and now - deadline or deadline, gate = gate, slot = slot, receiver = receiver, ask = ask,
   box = KEYS[box]
 }, started, list)
+remember()
 note(1, run_id)
 return { 'started', run_id, now }

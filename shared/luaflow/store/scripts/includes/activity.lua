@@ -1,6 +1,8 @@
 -- The record of a pending activity, field a:<seq> of pend:<run id>, as one string:
 --   state|attempt|token|worker|started|event|scheduled|start_to_close|heartbeat|beat
 -- state: q queued, r running, b waiting for its retry, x canceled before it ran, c running, to cancel.
+-- attempt 01, and not 1: nothing else was written about it, neither here nor among the timers (what
+-- spells the record anew leaves the 0 out).
 -- token: who may end the attempt; while it is queued, the id of its entry in the queue.
 -- worker: '@' when none holds it: it was deferred, and is ended from outside or by its time.
 -- Times in ms of server time; event is the id of ActivityTaskScheduled, 0 for a plain job, whose
@@ -46,10 +48,4 @@ local function watch_activity(seq, a)
   else
     rcall('ZREM', leases_key, 'a|' .. run_id .. '|' .. seq)
   end
-end
-
-local function forget_activity(seq)
-  rcall('HDEL', pend_key, 'a:' .. seq, 'o:' .. seq, 'h:' .. seq, 'f:' .. seq, 'p:' .. seq)
-  rcall('ZREM', leases_key, 'a|' .. run_id .. '|' .. seq, 's|' .. run_id .. '|' .. seq)
-  rcall('ZREM', timers_key, 'r|' .. run_id .. '|' .. seq, 'c|' .. run_id .. '|' .. seq)
 end

@@ -1,25 +1,30 @@
 -- Ends a run: its last event, its index entries, the date of its removal; what still waits is void
--- from here on because its status is checked wherever it is used, and is cleaned by a closing task.
+-- from here on because its status is checked wherever it is used, and is cleaned by a closing task. The
+-- caller saves the state: `save_closed`, or together with what else it writes.
 local function close_run(r, status, kind, body)
   append(r, kind, body)
   r.task, r.status = '', status
-  save_run(r)
-  rcall('HSET', run_key, 'status', status, 'close', now)
   rcall('HSET', wf_key, 'status', status, 'sticky', '')
   rcall('ZREM', vis_key, vis_member('status', 'running', r.start))
   rcall('ZADD', vis_key, 0, vis_member('status', status, r.start))
   rcall('ZREM', leases_key, 'w|' .. run_id, 'n|' .. run_id)
   rcall('ZREM', timers_key, 'x|' .. run_id, 'X|' .. run_id, 'd|' .. run_id, 'f|' .. run_id,
     'g|' .. run_id)
-  local settles = tonumber(M[11] or '60000')
+  local kept = rcall('HMGET', meta_key, 'retention', 'settle')
+  local goes, settles = server_now + tonumber(kept[1] or '604800000'), tonumber(kept[2] or '60000')
   if settles > 0 then
-    rcall('ZADD', gc_key, server_now + tonumber(M[9] or '604800000'), run_id, server_now + settles, 'p|' .. run_id)
+    rcall('ZADD', gc_key, goes, run_id, server_now + settles, 'p|' .. run_id)
   else
-    rcall('ZADD', gc_key, server_now + tonumber(M[9] or '604800000'), run_id)
+    rcall('ZADD', gc_key, goes, run_id)
   end
   if rcall('HLEN', pend_key) > 0 then set_lease('z|' .. run_id, server_now) end
   local told = #body <= 65536 and body or ''
   rcall('PUBLISH', string.sub(meta_key, 1, -5) .. 'done:' .. run_id, kind .. '\n' .. told)
+end
+
+local function save_closed(r)
+  save_run(r)
+  rcall('HSET', run_key, 'status', r.status, 'close', now)
 end
 
 -- A run that another one of its chain follows leaves its slot (see domain/flow.py) to that one; before it

@@ -4,10 +4,10 @@ local function admit(r)
   if not r then return { 'gone' } end
   if r.cid == cid then
     local a = {}
-    for part in string.gmatch(r.ans, '[^|]+') do a[#a + 1] = tonumber(part) end
+    for part in string.gmatch(rcall('HGET', run_key, 'ans'), '[^|]+') do a[#a + 1] = tonumber(part) end
     local late = {}
     if a[5] == 1 then
-      late = rcall('XRANGE', hist_key, string.format('%d-0', seen + 1), string.format('%d-0', a[2]),
+      late = rcall('XRANGE', hist_key, seen + 1 .. '-0', a[2] .. '-0',
         'COUNT', 500)
     end
     return { 'ok', a[1], a[2], a[3], a[4], a[5], late }

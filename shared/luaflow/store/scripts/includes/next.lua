@@ -33,6 +33,7 @@ local function pass_on(r, n, list)
   local limit = tonumber(rcall('HGET', run_key, 'limit') or '0')
   hand_slot_on(newpend_key)
   close_run(r, n.ended, n.kind, n.closing)
+  save_closed(r)
   rcall('HSET', run_key, 'next', n.next)
   run_id, run_key, hist_key = n.next, newrun_key, newhist_key
   open_run({

@@ -24,8 +24,6 @@ end
 local function enter_run(r, o)
   rcall('HSET', wf_key, 'run', run_id, 'status', 'running', 'queue', o.queue, 'sticky', '',
     'first', o.first)
-  rcall('HSET', run_key, 'wid', o.wid, 'first', o.first, 'type', o.type, 'status', 'running', 'queue', o.queue,
-    'bundle', o.bundle, 'parent', o.parent, 'start', now, 'attempt', o.attempt)
   rcall('ZADD', vis_key, 0, vis_member('status', 'running', now), 0, vis_member('type', o.type, now))
   if o.attrs and o.attrs ~= '' then
     rcall('HSET', run_key, 'attrs', o.attrs, 'index', o.index)
@@ -60,7 +58,11 @@ local function enter_run(r, o)
   else
     schedule(r)
   end
-  save_run(r)
+  -- (the fields of a hash are looked for one after the other: first those that commits read)
+  rcall('HSET', run_key, 'status', 'running', 'len', r.len, 'size', r.size, 'ts', r.ts, 'turn', r.turn, 'task',
+    r.task, 'worker', r.worker, 'sticky', r.sticky, 'news', r.news, 'cid', '', 'ans', '', 'decided', r.decided,
+    'entry', r.entry, 'wid', o.wid, 'first', o.first, 'type', o.type, 'queue', o.queue, 'bundle', o.bundle,
+    'parent', o.parent, 'start', now, 'attempt', o.attempt)
 end
 
 local function open_run(o, started, messages)

@@ -1,8 +1,7 @@
 -- The partition's two clocks (design 5.7), its epoch (5.6) and its doorbell; read once, at the top.
 -- server_now: server time; now: namespace time, never going back. Both in milliseconds.
 local rcall = redis.call
-local M = rcall('HMGET', meta_key, 'last', 'offset', 'server', 'vtime', 'epoch', 'wake', 'lease',
-  'sticky_timeout', 'retention', 'lost_limit', 'settle')
+local M = rcall('HMGET', meta_key, 'last', 'offset', 'server', 'vtime', 'epoch', 'wake', 'lease')
 local server_now
 if M[4] then
   server_now = tonumber(M[4])
@@ -19,7 +18,8 @@ local lease_ms = tonumber(M[7] or '10000')
 -- The first write of every script: remembers the time, and a new primary raises the epoch: to the
 -- time, for a count would be lost with the end that a fail-over loses, and the next primary would give
 -- its number again. A key of a wrong type fails the script here, before anything is written (`typed`
--- is made by the loader).
+-- is made by the loader; `-- TYPES` in a header names the keys it looks at, where others are read before or
+-- are the first to be written).
 local function touch()
   -- (~: a node of a cluster) while a slot moves, a key that becomes empty is taken for one that has left,
   -- and the next access to it breaks the script off half way: one that nobody has fails it here instead

@@ -41,12 +41,12 @@ local function load_run()
 end
 
 -- Appends one event; its id is the stream entry id, so the server itself refuses a second one.
+local stamp = string.format('%d', now)
 local function append(r, kind, body, ts)
   r.len = r.len + 1
   r.size = r.size + #body
-  r.ts = ts or now
-  rcall('XADD', hist_key, string.format('%d-0', r.len), 'ts', string.format('%d', r.ts),
-    't', kind, 'e', body)
+  r.ts = ts or stamp
+  rcall('XADD', hist_key, r.len .. '-0', 'ts', r.ts, 't', kind, 'e', body)
 end
 
 local function save_run(r)
@@ -57,7 +57,7 @@ end
 -- How long a sticky task waits for its worker: as that one said, else as the namespace has it.
 local function patience(r)
   if r.patience and r.patience > 0 then return r.patience end
-  return tonumber(M[8] or '5000')
+  return tonumber(rcall('HGET', meta_key, 'sticky_timeout') or '5000')
 end
 
 -- Hands the run to a worker, unless somebody has it: to the one that has it cached, else to all.

@@ -2,18 +2,18 @@
 -- unanswered. A number is a repeat when it was applied, or when its client has its answer already;
 -- a refused one left no trace, so its repeat is judged afresh. A silent session goes after 10 minutes.
 -- Fields of the hash: low, the highest `lowest` heard of; kept, the lowest number not deleted yet.
+local session
 local function repeated()
   if request == 0 then return false end
-  local low = tonumber(rcall('HGET', sess_key, 'low') or '0')
-  return request < low or rcall('HEXISTS', sess_key, request) == 1
+  session = rcall('HMGET', sess_key, 'low', 'kept', request)
+  return request < tonumber(session[1] or '0') or session[3]
 end
 
--- What is below the lowest number goes, 500 at a time: many wait where one was answered late.
+-- Of a request that was not `repeated`: what is below the lowest number goes, 500 at a time: many wait where one was answered late.
 local function remember()
   if request == 0 then return end
-  local v = rcall('HMGET', sess_key, 'low', 'kept')
-  local low = math.max(tonumber(v[1] or '0'), lowest)
-  local kept = tonumber(v[2]) or low
+  local low = math.max(tonumber(session[1] or '0'), lowest)
+  local kept = tonumber(session[2] or low)
   local upto = math.min(low, kept + 500)
   for n = kept, upto - 1 do rcall('HDEL', sess_key, n) end
   rcall('HSET', sess_key, request, 1, 'low', low, 'kept', upto)
