@@ -271,7 +271,7 @@ class Run:
 
     def close(self) -> None:
         """Forget the run; its memory goes with the next collection."""
-        self._step = _closed
+        self._step, self.log = _closed, None  # (whoever logs for it keeps it, too)
 
     def _answered(self) -> None:
         # Each answer begins a new budget, and making it is in none.
