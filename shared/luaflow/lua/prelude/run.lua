@@ -11,7 +11,7 @@ function K.new_run(run_id, info)
     log_replay = false, replaying = false,
     -- where in time it is; how it ended
     now = 0, length = 0, size = 0, started_ns = 0,
-    ended = false, status = false, answer = false, unread_ids = false, where = nil,
+    ended = false, status = false, answer = nil, unread_ids = false, where = nil,
     fail = false, complete = false, finish = false, pcall = K.guard.pcall,
     options = {trap_links = false, interrupt_on_cancel = false, upgradable = false},
     -- coroutines, and what they wait for
