@@ -461,7 +461,7 @@ end
     await within(closed(engine, handle, str(handle.run_id)))
     await engine.shift(10_000)
     assert await handle.result(timeout=patience()) == 2
-    assert worker.workflows._metrics._commits["fused", False]._value.get() == 0
+    assert worker.workflows._metrics._commits["fused", False].value == 0
 
 
 THIRD = """

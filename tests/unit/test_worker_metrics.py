@@ -6,7 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from luaflow_worker.metrics import NAMES, OTHER, WorkerMetrics
+from luaflow_worker.metrics import WorkerMetrics
+from luaflow_worker.tallies import NAMES, OTHER
 
 
 @pytest.fixture

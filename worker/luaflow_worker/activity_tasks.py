@@ -300,12 +300,13 @@ class ActivityTasks:
             queue = base_of(attempt.queue)
             text = f"no worker of the queue '{queue}' has the activity {attempt.activity}"
             return Outcome(failure=Failure("NotFound", text, retryable=True))
-        context = context_of(attempt, functools.partial(self._renewals.beat, attempt))
+        context, call = None, None
         if isinstance(entry, PythonEntry):
+            context = context_of(attempt, self._renewals.beat)
             work = self._python.run(entry, attempt, context)
-            attempt.beat, call = False, None
+            attempt.beat = False
         else:
-            call = self._host.begin(entry, attempt, context=context)
+            call = self._host.begin(entry, attempt, beat=self._renewals.beat)
             if call.outcome:
                 self._renewals.stop(attempt)
                 return call.outcome
@@ -313,9 +314,7 @@ class ActivityTasks:
         if attempt.token:  # a local activity has a slot of its own kind
             self.running[attempt.token] = attempt
         task = self._spawn(self._watch(attempt, work, ended))
-        attempt.cancel = (
-            call.cancel if call is not None else functools.partial(_cancel, context, task)
-        )
+        attempt.cancel = call.cancel if call else functools.partial(_cancel, context, task)
         if attempt.token:
             self._renewals.keep(attempt)
         return None
@@ -364,7 +363,8 @@ _OUTCOME: dict[str, AttemptOutcome] = {
 }
 
 
-def _cancel(context: Context, task: asyncio.Task[Any]) -> None:
+def _cancel(context: Context | None, task: asyncio.Task[Any]) -> None:
     """The workflow asked the activity to stop: async code is cancelled, a thread may look."""
-    context.cancelled = True
+    if context:
+        context.cancelled = True
     task.cancel()

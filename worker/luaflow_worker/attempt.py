@@ -231,14 +231,20 @@ def info_of(attempt: Attempt) -> Info:
     )
 
 
-def _no_beat(_details: Any) -> None:
+Beat = Callable[[Attempt, Any], None]
+"""Takes a heartbeat of an attempt, and what it says."""
+
+
+def no_beat(_attempt: Attempt, _details: Any) -> None:
     """Nobody listens: it is no activity of its own."""
 
 
-def context_of(attempt: Attempt, beat: Callable[[Any], None] = _no_beat) -> Context:
+def context_of(attempt: Attempt, beat: Beat = no_beat) -> Context:
     """The link between the code of an attempt and its worker; ``beat`` takes its heartbeats."""
     token = functools.partial(_token_of, attempt) if attempt.token else None
-    return Context(functools.partial(info_of, attempt), beat, token=token)
+    return Context(
+        functools.partial(info_of, attempt), functools.partial(beat, attempt), token=token
+    )
 
 
 def _token_of(attempt: Attempt) -> str:

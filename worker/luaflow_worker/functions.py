@@ -28,11 +28,13 @@ from luaflow.registry.entries import CallableEntry, FunctionEntry, PythonEntry
 from luaflow.replay.loading import source_of
 from luaflow_worker.attempt import (
     Attempt,
+    Beat,
     Limits,
     Outcome,
     check_size,
     context_of,
     failure_of_call,
+    no_beat,
 )
 from luaflow_worker.function_services import SERVICES
 from luaflow_worker.function_work import WORK, Work
@@ -73,10 +75,13 @@ class FunctionHost:
         entry: FunctionEntry,
         attempt: Attempt,
         state: State | None = None,
-        context: Context | None = None,
+        beat: Beat = no_beat,
     ) -> FunctionCall:
-        """Begin a call; ``call.outcome`` is there at once when it never waited."""
-        call = FunctionCall(self, entry, attempt, state=state, context=context)
+        """Begin a call; ``call.outcome`` is there at once when it never waited.
+
+        ``beat`` takes the heartbeats of its attempt.
+        """
+        call = FunctionCall(self, entry, attempt, state=state, beat=beat)
         if refused := refused_input(entry, attempt):
             call.end(refused)
             return call
@@ -125,7 +130,7 @@ class FunctionCall:
         *,
         place: str = "",
         state: State | None = None,
-        context: Context | None = None,
+        beat: Beat = no_beat,
     ) -> None:
         """Register it; ``prepare`` and ``start`` follow. ``place``: the host in its PID."""
         self.host = host
@@ -134,7 +139,8 @@ class FunctionCall:
         self.state = {} if state is None else state
         self.outcome: Outcome | None = None
         self.run: Run | None = None
-        self.context = context or context_of(attempt)
+        self._beat = beat
+        self._context: Context | None = None
         self.uniq = ""
         self.pid = host.processes.add(self, place or entry.id)
         self.own_bonds: Bonds | None = None
@@ -144,6 +150,13 @@ class FunctionCall:
         self._waiting: list[asyncio.Future[None]] = []
         self._exchange: Command | None = None
         self._later: list[tuple[Any, ...]] = []
+
+    @property
+    def context(self) -> Context:
+        """What links its code to this worker, and says whether it is cancelled."""
+        if self._context is None:
+            self._context = context_of(self.attempt, self._beat)
+        return self._context
 
     @property
     def bonds(self) -> Bonds:
@@ -266,7 +279,7 @@ class FunctionCall:
             asyncio.get_running_loop().call_soon(self._go_on)
 
     def _done(self, result: bytes) -> Outcome:
-        if self.context.deferred:
+        if self._context is not None and self._context.deferred:
             return Outcome(deferred=True)
         return checked(self.entry, check_size(self.attempt, result, self.host.limits))
 

@@ -1,24 +1,18 @@
 """WorkerMetrics: what a worker counts and measures for Prometheus.
 
-The methods are called on the hot path: children of labelled metrics are looked up in a dict and
-names that come from users (workflows, activities, queues) are bounded (see NAMES).
+The methods are called on the hot path: what they move are plain numbers (``tallies``), and names
+that come from users (workflows, activities, queues) are bounded (see NAMES there).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, Literal, TypeVar, get_args
+from typing import Literal, get_args
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-)
-from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
 
 import luaflow
+from luaflow_worker.tallies import Count, Counts, Measures
 
 # The buckets of the library end at 10 s; tasks and activities wait and run for longer.
 SECONDS = (
@@ -26,10 +20,6 @@ SECONDS = (
     *(1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
 EVENTS = (10, 50, 100, 500, 1_000, 5_000, 10_000, 50_000)
-
-NAMES = 200
-"""Workflow types, activities or queues that a metric tells apart; further ones count as OTHER."""
-OTHER = "other"
 
 Outcome = Literal["completed", "failed", "canceled", "terminated", "timed_out", "continued_as_new"]
 """How a workflow closed: its status."""
@@ -43,8 +33,6 @@ Question = Literal["query", "validate"]
 Commit = Literal["plain", "fused"]
 Slots = Literal["workflow", "activity"]
 
-M = TypeVar("M", bound=MetricWrapperBase)
-
 
 class WorkerMetrics:
     """Registers the metrics of one worker with ``registry``; one worker a registry.
@@ -54,7 +42,7 @@ class WorkerMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry, lua: str = "lua54") -> None:
-        # They would double the series of every counter and say what rate() says better.
+        # Of the app's own counters: they would double the series and say what rate() says better.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._workflow_metrics(registry)
         self._activity_metrics(registry)
@@ -67,102 +55,87 @@ class WorkerMetrics:
         build.labels(luaflow.__version__, lua).set(1)
 
     def _workflow_metrics(self, registry: CollectorRegistry) -> None:
-        self._closed = _Children(
-            Counter(
-                "luaflow_workflow_closed",
-                "Workflows that this worker closed, by type and status.",
-                ["workflow", "outcome"],
-                registry=registry,
-            )
+        self._closed = Counts(
+            "luaflow_workflow_closed",
+            "Workflows that this worker closed, by type and status.",
+            ["workflow", "outcome"],
+            registry,
         )
-        self._history = Histogram(
-            "luaflow_history_events",
-            "Events in a history when it closed.",
-            buckets=EVENTS,
-            registry=registry,
-        )
-        self._task = Histogram(
+        self._history = Measures(
+            "luaflow_history_events", "Events in a history when it closed.", [], registry, EVENTS
+        ).of()
+        self._task = Measures(
             "luaflow_workflow_task_seconds",
             "Time of one decision, from taking the task until its commit was answered.",
-            buckets=SECONDS,
-            registry=registry,
+            [],
+            registry,
+            SECONDS,
+        ).of()
+        self._task_failures = Counts(
+            "luaflow_workflow_task_failures",
+            "Workflow tasks that failed, by type and reason; the workflow goes on.",
+            ["workflow", "reason"],
+            registry,
         )
-        self._task_failures = _Children(
-            Counter(
-                "luaflow_workflow_task_failures",
-                "Workflow tasks that failed, by type and reason; the workflow goes on.",
-                ["workflow", "reason"],
-                registry=registry,
-            )
-        )
-        commits = Counter(
+        commits = Counts(
             "luaflow_commits",
             "Commits of decisions; fused ones also end an activity. Refused ones wrote nothing.",
             ["kind", "outcome"],
-            registry=registry,
+            registry,
         )
         self._commits = {
-            (kind, ok): commits.labels(kind, "ok" if ok else "refused")
+            (kind, ok): commits.of(kind, "ok" if ok else "refused")
             for kind in get_args(Commit)
             for ok in (True, False)
         }
-        questions = Histogram(
+        questions = Measures(
             "luaflow_question_seconds",
             "Time to answer a question on a replay: a query, or an update for its validator.",
             ["kind"],
-            buckets=SECONDS,
-            registry=registry,
+            registry,
+            SECONDS,
         )
-        self._questions = {kind: questions.labels(kind) for kind in get_args(Question)}
+        self._questions = {kind: questions.of(kind) for kind in get_args(Question)}
         self._cache_metrics(registry)
 
     def _cache_metrics(self, registry: CollectorRegistry) -> None:
-        self._replays = Counter(
-            "luaflow_replays", "Workflows rebuilt from their history.", registry=registry
-        )
-        self._replayed = Counter(
-            "luaflow_replayed_events", "Events read again by replays.", registry=registry
-        )
+        def count(name: str, help: str) -> Count:
+            return Counts(name, help, [], registry).of()
+
+        self._replays = count("luaflow_replays", "Workflows rebuilt from their history.")
+        self._replayed = count("luaflow_replayed_events", "Events read again by replays.")
         self._sticky_runs = Gauge(
             "luaflow_sticky_cache_runs", "Workflows kept in the sticky cache.", registry=registry
         )
-        self._sticky_evictions = Counter(
+        self._sticky_evictions = count(
             "luaflow_sticky_cache_evictions",
             "Workflows dropped from the sticky cache to make room.",
-            registry=registry,
         )
-        self._sticky_hits = Counter(
+        self._sticky_hits = count(
             "luaflow_sticky_cache_hits",
             "Workflow tasks that found their workflow in the sticky cache.",
-            registry=registry,
         )
 
     def _activity_metrics(self, registry: CollectorRegistry) -> None:
-        self._attempts = _Children(
-            Counter(
-                "luaflow_activity_attempts",
-                "Attempts of activities that ended here, by activity and outcome.",
-                ["activity", "outcome"],
-                registry=registry,
-            )
+        self._attempts = Counts(
+            "luaflow_activity_attempts",
+            "Attempts of activities that ended here, by activity and outcome.",
+            ["activity", "outcome"],
+            registry,
         )
-        self._activity = _Children(
-            Histogram(
-                "luaflow_activity_seconds",
-                "Time of one attempt of an activity.",
-                ["activity"],
-                buckets=SECONDS,
-                registry=registry,
-            )
+        self._activity = Measures(
+            "luaflow_activity_seconds",
+            "Time of one attempt of an activity.",
+            ["activity"],
+            registry,
+            SECONDS,
         )
-        self._waited = _Children(
-            Histogram(
-                "luaflow_activity_schedule_to_start_seconds",
-                "Time that activity tasks waited in the queue for a free slot.",
-                ["queue"],
-                buckets=SECONDS,
-                registry=registry,
-            )
+        self._waited = Measures(
+            "luaflow_activity_schedule_to_start_seconds",
+            "Time that activity tasks waited in the queue for a free slot.",
+            ["queue"],
+            registry,
+            SECONDS,
         )
         slots = Gauge(
             "luaflow_worker_slots",
@@ -233,28 +206,3 @@ class WorkerMetrics:
     def slots_used(self, kind: Slots, used: Callable[[], int]) -> None:
         """Say how to learn, at each scrape, how many of them are taken."""
         self._slots_used[kind].set_function(used)
-
-
-class _Children(Generic[M]):
-    """The children of a labelled metric, by label values; the first label is a user's name.
-
-    At most NAMES of those get series of their own, so that generated names cannot fill the memory.
-    """
-
-    def __init__(self, metric: M) -> None:
-        self._metric = metric
-        self._known: dict[tuple[str, ...], M] = {}
-        self._names: set[str] = set()
-
-    def of(self, name: str, *rest: str) -> M:
-        """The child of these label values."""
-        child = self._known.get((name, *rest))
-        return child if child is not None else self._bind(name, rest)
-
-    def _bind(self, name: str, rest: tuple[str, ...]) -> M:
-        if name not in self._names and len(self._names) >= NAMES:
-            # Not kept: the names that come here have no bound.
-            return self._metric.labels(OTHER, *rest)
-        self._names.add(name)
-        child = self._known[name, *rest] = self._metric.labels(name, *rest)
-        return child

@@ -19,7 +19,7 @@ from luaflow.domain.failure import Failure
 from luaflow.domain.ids import partition_of
 from luaflow.domain.lanes import activity_lane, base_of
 from luaflow.domain.messages import child_outcome, outcome
-from luaflow.domain.options import ActivityOptions, parse_activity_options
+from luaflow.domain.options import USUAL, ActivityOptions, parse_activity_options
 from luaflow.domain.retry import RetryPolicy
 from luaflow.lua.vm import Command
 from luaflow.replay.decider import Decision
@@ -99,10 +99,9 @@ class Proposal:
         """An activity: kept by this worker, or put into the queue."""
         name, data = _text(c.name), c.data or b"[]"
         given = _json(c.extra) or {}
-        context = {
-            **(self.place.started.get("context") or {}),
-            **(given.pop("context", None) or {}),
-        }
+        context = self.place.started.get("context") or {}
+        if "context" in given:
+            context = {**context, **(given.pop("context") or {})}
         try:
             defaults = self.place.activity_options.get(name)
             options, _ = parse_activity_options(name, given, defaults)
@@ -110,17 +109,19 @@ class Proposal:
         except failures.Invalid as error:
             return self._refuse_activity(c.seq, name, error.failure())
         body: dict[str, Any] = {"seq": c.seq, "activity": name, "input": orjson.Fragment(data)}
-        queue = activity_lane(options, self.place.route.queue)
-        if base_of(queue) != base_of(self.place.route.queue):
+        queue = own = self.place.route.queue
+        if options is not USUAL:
+            queue = activity_lane(options, own)
+        if queue != own and base_of(queue) != base_of(own):
             body["task_queue"] = base_of(queue)
         if given:
             body["options"] = given
         if context:
             body["context"] = context
         text = self.record(body)
-        stored = _stored_options(options, queue if queue != self.place.route.queue else "")
+        stored = _stored_options(options, queue if queue != own else "")
         limits = (options.start_to_close_ms, options.heartbeat_ms or 0)
-        token = self._keep(name, options) if queue == self.place.route.queue else None
+        token = self._keep(name, options) if queue == own else None
         if token:
             self.eager.append(Eager(c.seq, name, data, token, options, context))
             worker = token.partition(".")[0]
@@ -318,6 +319,8 @@ def _stored_options(options: ActivityOptions, queue: str) -> bytes:
     ``queue``: where it is when that is not the queue of its run.
     """
     kept: dict[str, Any] = {}
+    if options is USUAL and not queue:
+        return b""
     if queue:
         kept["queue"] = queue
     if options.schedule_to_start_ms:

@@ -64,10 +64,7 @@ class Quarantine:
             yield self._engines
 
     async def decide(self, step: Step, *, standing: bool) -> None:
-        """Make a decision, on the thread if it is a suspect's."""
-        if not step.live.apart:
-            step.decide(standing=standing)
-            return
+        """Make a suspect's decision, on the thread."""
         self._thread = self._thread or ThreadPoolExecutor(1, "luaflow-quarantine")
         work = self._thread.submit(step.decide, standing=standing)
         ended = asyncio.wrap_future(work)

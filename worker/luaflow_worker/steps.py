@@ -53,7 +53,7 @@ class Activities(Protocol):
         """Run an attempt that only its decision knows of (a local activity) to its end."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Step:
     """A decision on its way: on a taken task, or (fused) on results of eager activities."""
 
@@ -89,6 +89,11 @@ class Step:
         assert self.decision is not None
         assert self.proposal is not None
         return self.proposal.to_self and self.decision.status == "wait"
+
+    def is_last(self, answer: Sequence[Any]) -> bool:
+        """Whether its commit was answered so: no events came while it was made."""
+        known = self.fused or self.seen >= int(answer[2])
+        return not answer[6] and known and not self.sent_to_itself
 
     @property
     def needs_task(self) -> bool:
@@ -143,6 +148,8 @@ def names_in(steps: Sequence[Step]) -> tuple[set[str], set[str], set[str]]:
 
 def _check_many(decision: Decision) -> None:
     """Raise EngineFault for a decision that asks for too much at once."""
+    if len(decision.commands) <= MOST_COMMANDS:
+        return
     # what a cancel gives up is as much as was asked for before, and cannot be told later
     asked = sum(not command.op.startswith("cancel_") for command in decision.commands)
     if asked > MOST_COMMANDS:

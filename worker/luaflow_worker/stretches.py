@@ -61,6 +61,9 @@ async def stretches(
     store: Store, route: Route, events: Sequence[Event], last: int
 ) -> AsyncIterator[Sequence[Event]]:
     """Yield a history up to ``last`` in stretches; it begins with ``events``, the rest is read."""
+    if events and events[-1].id >= last and len(events) < PART:
+        yield events  # no turn of the loop: most runs are short
+        return
     while events and events[-1].id < last:
         page = await read_page(store, route, events[-1].id + 1, last)
         if not page:

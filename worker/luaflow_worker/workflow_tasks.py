@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 0.1
 """What the decisions of one round may take together, before they are committed."""
+TURN_SECONDS = 0.02
+"""What short replays may take together, before the event loop turns."""
 
 
 class WorkflowTasks:
@@ -115,14 +117,16 @@ class WorkflowTasks:
         )
         # all of them at once: those at the end wait for the replays before them
         self.taken |= {task.route.run_id: (task.route, task.turn) for task in found}
+        end = time.monotonic() + TURN_SECONDS
         try:
             for task in found:
                 if self.quarantine.alone(task):
                     self.spawn(self._take_alone(task))
                 elif step := await self._step_of(task):
                     steps.append(step)
-                if not task.cached:
-                    await asyncio.sleep(0)  # a replay may have taken long
+                if time.monotonic() > end:  # replays may have taken long
+                    await asyncio.sleep(0)
+                    end = time.monotonic() + TURN_SECONDS
         except BaseException:
             for task in found:
                 self._untake(task.route.run_id, task.turn)
@@ -211,6 +215,7 @@ class WorkflowTasks:
         The event loop must turn: leases are renewed, results arrive, the supervisor hears of us.
         """
         ready, todo, end = [], list(steps), time.monotonic() + ROUND_SECONDS
+        standing = self._store.settings.simulated
         for i, step in enumerate(todo):
             if i and time.monotonic() > end:
                 for later in todo[i:]:
@@ -219,8 +224,10 @@ class WorkflowTasks:
                 await asyncio.sleep(0)
                 break
             try:
-                if step.decision is None:
-                    await self.quarantine.decide(step, standing=self._store.settings.simulated)
+                if step.decision is None and step.live.apart:
+                    await self.quarantine.decide(step, standing=standing)
+                elif step.decision is None:
+                    step.decide(standing=standing)
                 if step.needs_task:
                     steps.remove(step)
                     self._abandon(step)
@@ -255,7 +262,8 @@ class WorkflowTasks:
         verdict = bytes(answer[0]).decode()
         self._metrics.commit("fused" if step.fused else "plain", verdict == "ok")
         if verdict == "ok":
-            return self._accepted(step, answer, await news_behind(self._store, step, answer), at)
+            late = [] if step.is_last(answer) else await news_behind(self._store, step, answer)
+            return self._accepted(step, answer, late, at)
         live = step.live
         self._abandon(step)
         if verdict == "messages":

@@ -7,7 +7,6 @@ whoever proposed the event). Design 5.2 says in which order they reach the code.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import orjson
@@ -90,7 +89,7 @@ CHILD_EVENT = {
 class Event:
     """One event of a history: ``id`` (1..n), ``ts`` (ms), ``type``, ``raw`` (the body's bytes)."""
 
-    __slots__ = ("__dict__", "id", "raw", "ts", "type")
+    __slots__ = ("_body", "id", "raw", "ts", "type")
 
     def __init__(self, id: int, ts: int, type: str, raw: bytes) -> None:
         """Keep the four parts; the body is decoded when first asked for."""
@@ -98,11 +97,14 @@ class Event:
         self.ts = ts
         self.type = type
         self.raw = raw
+        self._body: dict[str, Any] | None = None
 
-    @cached_property
+    @property
     def body(self) -> dict[str, Any]:
         """Return the decoded body: plain JSON, tagged values still tagged."""
-        return orjson.loads(self.raw) if self.raw else {}
+        if self._body is None:
+            self._body = orjson.loads(self.raw) if self.raw else {}
+        return self._body
 
     def to_json(self) -> dict[str, Any]:
         """Return the public form: ``{id, ts, type, …body}`` (design 10).

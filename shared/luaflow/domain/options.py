@@ -119,6 +119,15 @@ Reader = Callable[[object, str], Any]
 """Reads one value; the second argument is the key as the user wrote it, for messages."""
 
 
+USUAL: Final = ActivityOptions()
+"""Those of a call that says nothing."""
+_NOTHING: Final[tuple[object, ...]] = (
+    None,
+    {},
+    [],
+)  # (an empty Lua table travels as an empty list)
+
+
 def parse_activity_options(
     entry_id: str,
     options: object = None,
@@ -129,6 +138,8 @@ def parse_activity_options(
     `defaults` is the entry's `meta.options`; each key of `options` beats it, in either spelling.
     Raises Invalid "invalid temporal activity options for <id>: <key> must be ...".
     """
+    if options in _NOTHING and defaults in _NOTHING:
+        return USUAL, []
     warnings: list[str] = []
     try:
         found = _canonical(defaults, "activity", _ACTIVITY, warnings)

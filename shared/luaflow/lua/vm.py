@@ -28,7 +28,7 @@ ANSWERING_SECONDS: Final = 2.0
 # native empties the real globals, so it comes first; each file uses only those before it.
 ORDER: Final = """
 native budget guard stable order patterns matcher strings packing tables maths libs
-base errors decode text codec explain scheduler cancel queues channel mailbox
+base errors decode text codec run explain scheduler cancel queues channel mailbox
 durations calendar zones layouts calls modules/logger modules/msgpack modules/json modules/time
 modules/os modules/uuid modules/funcs modules/process modules/spawn modules/linking modules/lock
 modules/saga modules/handlers modules/workflow load processes door
@@ -149,7 +149,10 @@ class Engine:
         namespace, attempt, pid, entry_id, local_activities (entry ids run inside the task), trace
         (remember where commands are given, for `Run.line`).
         """
-        return Run(self, *self._door.open(to_json(dict(info)), log_replay))
+        run_id, locals_ = str(info["run_id"]).encode(), info.get("local_activities")
+        ids = to_json(locals_) if locals_ else None
+        text, trace = to_json(dict(info)), bool(info.get("trace"))
+        return Run(self, self._door.open(run_id, text, ids, trace, log_replay))
 
     def check(self) -> None:
         """Run the top level of the code once; raise LoadError if it fails or has no `method`."""
@@ -197,34 +200,21 @@ class Run:
     """
 
     __slots__ = (
-        "_line",
         "_since",
-        "_stack",
         "_step",
-        "_unread",
         "engine",
         "fresh",
         "log",
         "replaying",
     )
 
-    def __init__(
-        self,
-        engine: Engine,
-        step: Callable[..., Any],
-        stack: Callable[..., Any],
-        line: Callable[..., Any],
-        unread: Callable[..., Any],
-    ) -> None:
+    def __init__(self, engine: Engine, step: Callable[..., Any]) -> None:
         self.engine = engine
-        self._line = line
-        self._unread = unread
         self.replaying = False
         self.fresh = True
         self.log: Log | None = None
         self._since = 0.0
         self._step = step
-        self._stack = stack
 
     def step(self, op: bytes, now_ms: int, length: int, size: int, *args: Any) -> Activation:
         """Feed one event (or the answer to a service) and run until every coroutine waits.
@@ -268,20 +258,20 @@ class Run:
 
     def stack(self) -> str:
         """Where every coroutine waits, one line each: file, line, what for."""
-        return _text(self._stack())
+        return _text(self._step(b"stack"))
 
     def line(self, seq: int) -> str:
         """Where command `seq` was given (file:line), else the last one; '' in an untraced run."""
-        return _text(self._line(seq))
+        return _text(self._step(b"line", seq))
 
     def unread(self) -> list[int] | None:
         """The event ids of messages nobody has taken; None when they are those of the last time."""
-        text = self._unread()
+        text = self._step(b"unread")
         return None if text is None else [int(part) for part in text.split(b",") if part]
 
     def close(self) -> None:
         """Forget the run; its memory goes with the next collection."""
-        self._step = self._stack = self._line = self._unread = _closed
+        self._step, self.log = _closed, None  # (whoever logs for it keeps it, too)
 
     def _answered(self) -> None:
         # Each answer begins a new budget, and making it is in none.

@@ -224,38 +224,33 @@ local function stack(run)
 end
 K.stack = stack
 
+-- What Python asks of a run beside its steps.
+local looks = {stack = stack}
+
 -- Where command `seq` was given, else the last one; "" where nobody traced.
-local function line(run, seq)
+function looks.line(run, seq)
   return run.lines and run.lines[seq] or run.last_line
 end
 
 -- Event ids of the messages nobody has taken, as text; nil when they are those of the last time.
-local function unread(run)
+function looks.unread(run)
   if not run.mail_changed then return nil end
   return N.table.concat(mailbox.unread_ids(run), ",")
 end
 
---- Open a run: the functions step, stack, line and unread.
-function K.open(info_text, log_replay)
-  local run = S.new_run()
-  local info = decode(info_text)
-  run.info, run.log_replay = info, log_replay
-  run.lines = info.trace and {}
-  run.now, run.length, run.size, run.started_ns = 0, 0, 0, 0
-  run.options = {trap_links = false, interrupt_on_cancel = false, upgradable = false}
-  run.cancel_requested, run.pure, run.pcall, run.main = false, false, K.guard.pcall, false
-  run.versions, run.starting, run.children, run.local_activities = {}, {}, {}, {}
-  run.logs, run.nlogs, run.ctx_text = {}, 0, {}
+--- Open a run: the function that feeds it, or looks at it. `info` is JSON; `locals` that of its
+-- local activities, if any; `trace`: remember where commands are given.
+function K.open(run_id, info, locals, trace, log_replay)
+  local run = K.new_run(run_id, info)
+  run.lines, run.log_replay = trace and {}, log_replay
   run.fail, run.complete, run.finish = fail, complete, end_run
-  for _, id in N.ipairs(info.local_activities or {}) do run.local_activities[id] = true end
-  mailbox.new(run)
-  K.handlers.new(run)
+  if locals then K.keep_locals(run, locals) end
   load.environment(run)
-  local function feed(op, now, length, size, replaying, fresh, a, b, c)
+  return function(op, now, length, size, replaying, fresh, a, b, c)
+    local look = looks[op]
+    if look then return look(run, now) end
     return step(run, op, now, length, size, replaying, fresh, a, b, c)
   end
-  return feed, function() return stack(run) end, function(seq) return line(run, seq) end,
-    function() return unread(run) end
 end
 
 -- Whoever a run is, its top level may ask.
@@ -264,7 +259,7 @@ local NOBODY = '{"run_id":"check","workflow_id":"check","workflow_type":"check",
 
 --- Run the top level of the code in a run of its own: nil, or why it has no entry function.
 function K.check()
-  local run_step = K.open(NOBODY, false)
+  local run_step = K.open("check", NOBODY, nil, false, false)
   local status, _, text = run_step("check", 0, 0, 0, true, true)
   if status == "fault" then return "the code does not end its top level: " .. tostring(text) end
   if status == "failed" then return decode(text).message end

@@ -155,9 +155,8 @@ base.print, base.subscribe, base.unsubscribe = K.print, subscribe, unsubscribe
 
 --- The globals of a fresh run.
 function L.environment(run)
-  local env = K.libs.environment(run.info.run_id)
+  local env = K.libs.environment(run.run_id)
   run.env = env
-  run.loaded, run.loading = {}, {}
   env.require = require_of(run, units[1])
 end
 

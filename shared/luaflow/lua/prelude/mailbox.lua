@@ -244,13 +244,3 @@ function M.unread_ids(run)
   N.table.sort(ids)
   return ids
 end
-
---- A fresh mailbox in the run's state.
-function M.new(run)
-  run.listeners, run.kept, run.inbox = {}, {}, false
-  run.unread, run.arrived, run.mail_changed, run.updates = {}, {}, false, {}
-  run.received, run.took, run.looks = 0, 0, false
-  run.open_updates = 0
-  run.ahead, run.ahead_first, run.ahead_last = {}, 1, 0
-  run.events = false
-end

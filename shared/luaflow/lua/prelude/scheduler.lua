@@ -272,13 +272,3 @@ function S.drive(run, first)
   end
   run.task = nil
 end
-
---- A fresh run's state.
-function S.new_run()
-  return {
-    queue = {}, head = 1, tail = 0, oldest = false, newest = false, last_task = 0, task = nil,
-    pending = {}, npending = 0, seq = 0, out = {}, nout = 0,
-    awaiting = {}, progress = false, interrupted = false, request = false, ended = false,
-    lines = false, last_line = "", given = 0, asked = 0, paused = {},
-  }
-end

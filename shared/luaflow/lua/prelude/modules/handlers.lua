@@ -18,12 +18,6 @@ local M = {}
 H.members = M
 
 --- Nothing is registered, nothing shown yet.
-function H.new(run)
-  run.queries, run.update_handlers, run.views = {}, {}, {}
-  run.handler_count, run.view_count = 0, 0
-  run.notes, run.alone, run.said = false, false, false
-end
-
 -- Notes ----------------------------------------------------------------------------------------
 
 -- What goes into the state of the run with the commit, and is no command: no event, no number. Of

@@ -63,7 +63,7 @@ end
 function R.register(name, pid, scope)
   local err = refused("register", name, scope)
   if err then return nil, err end
-  if pid == nil then pid = K.run.info.pid end
+  if pid == nil then pid = K.info_of(K.run).pid end
   if type(pid) ~= "string" or not find(pid, "^{[^{}|]*|[^{}]+}$") then
     return nil, invalid("process.registry.register: expected a PID")
   end

@@ -16,11 +16,11 @@ local function write(level, message, fields, name)
   local run = K.run
   if run.replaying and not run.log_replay or run.nlogs > MAX_LINES * 3 then return end
   if run.nlogs == MAX_LINES * 3 then level, message, fields, name = "warn", TOO_MANY, {}, nil end
-  local all = {pid = run.info.pid, location = K.location()}
+  local all = {pid = K.info_of(run).pid, location = K.location()}
   for key, value in next, fields do all[key] = value end
   if name then all.logger = name end
   local text = codec.encode(all)
-  if not text then text = codec.encode({pid = run.info.pid, location = all.location}) end
+  if not text then text = codec.encode({pid = all.pid, location = all.location}) end
   local n = run.nlogs
   run.logs[n + 1], run.logs[n + 2], run.logs[n + 3] = level, message, text
   run.nlogs = n + 3

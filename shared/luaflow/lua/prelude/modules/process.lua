@@ -17,12 +17,12 @@ K.process = P
 -- Identity -------------------------------------------------------------------------------------
 
 function M.pid()
-  local pid = K.run.info.pid
+  local pid = K.info_of(K.run).pid
   if not pid then return nil, make_error("Internal", "this code has no PID", false) end
   return pid
 end
 
-function M.id() return K.run.info.entry_id or K.entry_id end
+function M.id() return K.info_of(K.run).entry_id or K.entry_id end
 
 -- Channels -------------------------------------------------------------------------------------
 
@@ -138,7 +138,7 @@ function M.send(dest, topic, ...)
   local wrong = check_destination(dest)
   if wrong then return nil, wrong end
   local update = match(dest, "^{update|(.+)}$")
-  local to_self = dest == K.run.info.pid
+  local to_self = dest == K.info_of(K.run).pid
   local to_process = K.kind == "workflow" and is_process(dest)
   local stop = S.enter("process.send", update or to_self or to_process)
   if stop then return nil, stop end

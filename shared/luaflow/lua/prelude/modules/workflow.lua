@@ -18,7 +18,7 @@ function W.info()
   if not in_workflow() then return nil, nil end
   local run = K.run
   local info = {history_length = run.length, history_size = run.size}
-  for i = 1, #FIELDS do info[FIELDS[i]] = run.info[FIELDS[i]] end
+  for i = 1, #FIELDS do info[FIELDS[i]] = K.info_of(run)[FIELDS[i]] end
   return info, nil
 end
 
@@ -59,7 +59,7 @@ local function record(fn)
   local run = K.run
   run.pure = "workflow.side_effect"
   -- (an answer of Python's begins a new activation: it must go on with these numbers)
-  run.pure_env = K.libs.environment(run.info.run_id .. "/" .. run.seq)
+  run.pure_env = K.libs.environment(run.run_id .. "/" .. run.seq)
   K.libs.enter(run.pure_env)
   local ok, value, err = K.call_alone(fn)
   -- Before the run's own numbers are back: the words of an error may number an object.
