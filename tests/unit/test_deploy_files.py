@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -159,18 +161,24 @@ def test_what_a_definition_would_refuse_is_found(prod: Objects, plant: Plant, sa
 def test_triggers_in_the_guide_are_good() -> None:
     """What people copy from the page is checked like what is in deploy/."""
     page = (ROOT / "docs" / "operators" / "kubernetes.md").read_text()
-    blocks = [
-        yaml.safe_load(text)
-        for text in page.split("```yaml\n")[1:]
-        for text in [text.split("```")[0]]
-    ]
-    triggers = [t for block in blocks if isinstance(block, dict) for t in block.get("triggers", [])]
+    blocks = [yaml.safe_load(text.partition("```")[0]) for text in page.split("```yaml\n")[1:]]
+    triggers = [one for block in blocks for one in block["triggers"]]
     assert {t["type"] for t in triggers} >= {
         "metrics-api",
         "redis-streams",
         "redis-cluster-streams",
     }
     assert [text for t in triggers for text in validate_custom.wrong_trigger(t)] == []
+
+
+def test_commands_of_operators_are_taken() -> None:
+    """Pages for operators need servers and clusters: their commands are parsed, and not run."""
+    pages = [path.read_text() for path in (ROOT / "docs" / "operators").glob("*.md")]
+    blocks = [text for page in pages for text in re.findall(r"```sh\n(.*?)```", page, re.DOTALL)]
+    lines = re.findall(r"^ *(?:kubectl .* -- )?(luaflow .*)$", "\n".join(blocks), re.MULTILINE)
+    assert len(lines) >= 3
+    found = [wrong(shlex.split(line, comments=True)) for line in lines]
+    assert [text for text in found if text] == []
 
 
 # -- compose ---------------------------------------------------------------------------------------
