@@ -69,6 +69,7 @@ check: setup ## Check style, types, imports, sizes, lock file, manifests, dashbo
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/hadolint deploy/Dockerfile deploy/overlays/dev/Dockerfile
 	$(BIN)/python -m tools.validate_manifests
+	$(BIN)/python -m tools.validate_compose
 	$(BIN)/python -m tools.check_dashboards
 	$(PYTEST) -q tests/unit/test_layout.py tests/unit/test_lock.py tests/unit/test_size_budget.py
 

@@ -17,10 +17,13 @@ from typing import Any
 import kubernetes_validate
 import yaml
 
+from tools import monitoring_component, validate_commands, validate_custom
 from tools.programs import ROOT, find, in_ci
 
 OLDEST, NEWEST = "1.31", "1.37"
-TREES = ("deploy/base", "deploy/overlays/dev")
+TREES = ("deploy/base", *(f"deploy/overlays/{name}" for name in ("dev", "dev-cluster", "prod")))
+OURS = ("luaflow", "orders")
+"""How the names of images begin that run our commands."""
 SPARE_SECONDS = 30
 """What a pod has after --drain-timeout before Kubernetes kills it."""
 
@@ -44,6 +47,9 @@ def broken_rules(objects: list[Object]) -> list[str]:
 def refused(objects: list[Object]) -> Iterator[str]:
     """What Kubernetes would refuse in the objects, as sentences."""
     for item in objects:
+        if validate_custom.is_custom(item):
+            yield from (f"{_name(item)}: {text}" for text in validate_custom.refused(item))
+            continue
         for release in (OLDEST, NEWEST):
             try:
                 kubernetes_validate.validate(item, release, strict=True)
@@ -59,7 +65,7 @@ def _selectors(objects: list[Object]) -> Iterator[str]:
     pods = [_template(item)["metadata"]["labels"] for item in _workloads(objects)]
     for item in objects:
         spec = item.get("spec", {})
-        if item in _workloads(objects):
+        if item in _workloads(objects) and item["kind"] != "Job":
             own = _template(item)["metadata"]["labels"]
             if not spec["selector"]["matchLabels"].items() <= own.items():
                 yield f"{_name(item)}: its selector is not among the labels of its pods"
@@ -82,7 +88,9 @@ def _references(objects: list[Object]) -> Iterator[str]:
             port = settings.get("httpGet", settings.get("tcpSocket", {})).get("port")
             if port is not None and port not in ports:
                 yield f"{_name(item)}: {probe} asks port {port}, which the container does not name"
-        if not container.get("readinessProbe") or not container.get("livenessProbe"):
+        if item["kind"] == "Job":
+            pass  # it is ready when it has ended
+        elif not container.get("readinessProbe") or not container.get("livenessProbe"):
             yield f"{_name(item)}: needs a readinessProbe and a livenessProbe"
         volumes = {volume["name"] for volume in _template(item)["spec"].get("volumes", [])}
         volumes |= {
@@ -140,7 +148,56 @@ def _resources(objects: list[Object]) -> Iterator[str]:
             yield f"{_name(item)}: the image {container['image']} has no tag that stays"
 
 
-RULES: tuple[Rule, ...] = (_selectors, _references, _drains, _security, _resources)
+def _commands(objects: list[Object]) -> Iterator[str]:
+    for item, container in _containers(objects):
+        if container["image"].rpartition(":")[0].rpartition("/")[2].startswith(OURS):
+            words = [*container.get("command", ["luaflow"]), *container.get("args", [])]
+            if wrong := validate_commands.wrong(words):
+                yield f"{_name(item)}: {wrong}"
+
+
+def _names(objects: list[Object]) -> Iterator[str]:
+    """Ports that are named exist, and all of a tree is in its namespace."""
+    there = {(item["kind"], item["metadata"]["name"]) for item in objects}
+    for item in objects:
+        if item["kind"] != "Service":
+            continue
+        wanted = item["spec"].get("selector", {}).items()
+        ports = {
+            port["name"]
+            for work, container in _containers(objects)
+            if wanted <= _template(work)["metadata"]["labels"].items()
+            for port in container.get("ports", [])
+        }
+        for port in item["spec"]["ports"]:
+            if port["targetPort"] not in ports:
+                yield f"{_name(item)}: leads to port {port['targetPort']}, which no pod names"
+    for item in objects:
+        if item["kind"] == "NetworkPolicy":
+            named = {p["port"] for rule in item["spec"].get("ingress", []) for p in rule["ports"]}
+            ports = {p["name"] for _, one in _containers(objects) for p in one.get("ports", [])}
+            for port in named - ports:
+                yield f"{_name(item)}: lets in to port {port}, which no pod names"
+    if ("Namespace", "luaflow") in there:
+        for item in objects:
+            if item["kind"] != "Namespace" and item["metadata"].get("namespace") != "luaflow":
+                yield f"{_name(item)}: is not in the namespace of its tree"
+
+
+def _custom(objects: list[Object]) -> Iterator[str]:
+    yield from validate_custom.broken_rules(objects)
+
+
+RULES: tuple[Rule, ...] = (
+    _selectors,
+    _references,
+    _drains,
+    _security,
+    _resources,
+    _commands,
+    _names,
+    _custom,
+)
 
 
 def _name(item: Object) -> str:
@@ -148,7 +205,7 @@ def _name(item: Object) -> str:
 
 
 def _workloads(objects: list[Object]) -> list[Object]:
-    return [item for item in objects if item["kind"] in ("Deployment", "StatefulSet")]
+    return [item for item in objects if item["kind"] in ("Deployment", "StatefulSet", "Job")]
 
 
 def _template(item: Object) -> Object:
@@ -172,7 +229,9 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1 if in_ci() else 0
-    wrong = 0
+    for text in (stale := monitoring_component.stale()):
+        print(text, file=sys.stderr)
+    wrong = len(stale)
     for tree in TREES:
         objects = render(kubectl, tree)
         found = [*refused(objects), *broken_rules(objects)]

@@ -9,6 +9,7 @@ import click
 from luaflow_cli.common import common, place, run, settings
 
 if TYPE_CHECKING:
+    from luaflow.store.copying import Copied
     from luaflow.store.findings import Finding
 
 
@@ -60,3 +61,38 @@ async def _look() -> tuple[str, list[Finding]]:
         return await product_of(store), await check_all(store)
     finally:
         await store.close()
+
+
+@server.command()
+@click.option("--from", "source", metavar="URL", required=True, help="Where the namespace is.")
+@click.option("--to", "target", metavar="URL", required=True, help="Where it is to be.")
+@common()
+def copy(source: str, target: str) -> None:
+    """Copy a namespace to another server: one server, Sentinel or a cluster.
+
+    Stop all workers, schedulers and clients first. Every key is compared afterwards; the source is
+    only read. Refused, exit code 5: a target that has the namespace, workers that are still there.
+    """
+    from luaflow_cli.output import show_json
+
+    namespace = place()[1] or "default"
+    done = run(_copy(source, target, namespace))
+    if settings().json:
+        show_json({"namespace": namespace, **done._asdict()})
+    else:
+        click.echo(f"copied and compared: {done.keys} keys, {done.bytes} bytes")
+        click.echo(f"digest: {done.digest}")
+
+
+async def _copy(source: str, target: str, namespace: str) -> Copied:
+    from luaflow.store.copying import copy_namespace
+    from luaflow.store.links import make_link
+
+    ours, theirs = make_link(source), make_link(target)
+    try:
+        return await copy_namespace(
+            ours, theirs, namespace, lambda text: click.echo(text, err=True)
+        )
+    finally:
+        await ours.close()
+        await theirs.close()

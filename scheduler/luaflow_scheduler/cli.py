@@ -14,6 +14,7 @@ from luaflow.errors import LuaflowError, exit_code
 from luaflow.observe.http import OpsServer
 from luaflow.observe.logs import setup_logging
 from luaflow.store.opening import open_store
+from luaflow_scheduler.backlog import BacklogPage
 from luaflow_scheduler.scheduler import Scheduler
 
 DEFAULT_REDIS = "redis://127.0.0.1:6379"
@@ -28,7 +29,7 @@ DEFAULT_REDIS = "redis://127.0.0.1:6379"
     "--metrics-port",
     default=9090,
     type=click.IntRange(0, 65535),
-    help="Serve /metrics, /healthz, /readyz; 0 = any free port.",
+    help="Serve /metrics, /healthz, /readyz, backlogs of queues; 0 = any free port.",
 )
 @click.option("--metrics-host", default="127.0.0.1", help="Address to serve them on.")
 @click.option(
@@ -71,7 +72,8 @@ async def _serve(redis: str, namespace: str, host: str, port: int) -> None:
     try:
         registry = CollectorRegistry()
         scheduler = Scheduler(store, registry)
-        with OpsServer(host, port, registry, scheduler.alive, scheduler.ready) as ops:
+        page = BacklogPage(store)
+        with OpsServer(host, port, registry, scheduler.alive, scheduler.ready, page) as ops:
             await scheduler.start()
             try:
                 click.echo(f"metrics on http://{host}:{ops.port}/metrics")

@@ -98,6 +98,10 @@ class Unavailable(LuaflowError):
     """Redis cannot be reached."""
 
 
+class NotLetIn(Unavailable):
+    """Redis is there and does not let us in: the user or the password is wrong."""
+
+
 class Unknown(LuaflowError):
     """The outcome is not confirmed: it may or may not have happened."""
 

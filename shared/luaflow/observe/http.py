@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 Check = Callable[[], tuple[bool, str]]
 """Whether all is well, and one sentence about it. Called on a thread; it must not block."""
 
+Page = Callable[[str], tuple[int, bytes] | None]
+"""Status and JSON for a path, None for one that is another's. Called on a thread; it may wait."""
+
 
 class OpsServer:
     """Serves ``registry`` and the two checks on ``host:port`` (0: any free port, see ``port``).
@@ -27,11 +30,18 @@ class OpsServer:
     """
 
     def __init__(
-        self, host: str, port: int, registry: CollectorRegistry, healthz: Check, readyz: Check
+        self,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        healthz: Check,
+        readyz: Check,
+        page: Page = lambda _: None,
     ) -> None:
         self.host = host
         self.port = port
         self._registry = registry
+        self._page = page
         self._checks = {"/healthz": healthz, "/readyz": readyz}
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -69,6 +79,8 @@ class OpsServer:
         if check := self._checks.get(path):
             ok, text = check()
             return (200 if ok else 503), "text/plain; charset=utf-8", f"{text}\n".encode()
+        if more := self._page(path):
+            return more[0], "application/json", more[1]
         return 404, "text/plain; charset=utf-8", b"here are /metrics, /healthz and /readyz\n"
 
 

@@ -11,9 +11,15 @@ from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
 
-from luaflow.errors import Unavailable
+from luaflow.errors import NotLetIn, Unavailable
 from luaflow.store.address import connection_settings, hide_password
 
 CONNECT_SECONDS = 10.0
@@ -57,9 +63,32 @@ async def connect_to(
             await connection.connect()  # type: ignore[no-untyped-call]
     except (RedisError, OSError) as error:
         await connection.disconnect(nowait=True)
-        why = str(error) or f"it does not answer within {within:.0f} s"
-        raise Unavailable(f"cannot reach Redis at {hide_password(url)}: {why}{found}") from error
+        why = (str(error) or f"it does not answer within {within:.0f} s").rstrip(".")
+        kind = NotLetIn if isinstance(error, _KNOWN_TO_US) else Unavailable
+        where = hide_password(url)
+        raise kind(f"cannot reach Redis at {where}: {why}{_hint(url, error)}{found}") from error
     return connection
+
+
+_KNOWN_TO_US = (AuthenticationError, AuthorizationError, NoPermissionError)
+
+
+def _hint(url: str, error: Exception) -> str:
+    """What to look at, behind the words of the library; empty where those say enough."""
+    text = str(error)
+    if isinstance(error, NoPermissionError):
+        return ": allow it (ACL SETUSER)"
+    if isinstance(error, _KNOWN_TO_US):
+        return (
+            ": look at the user and the password in the address (redis://user:password@host:port)"
+        )
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return ": name the authority that signed it (?ssl_ca_certs=/path/of/ca.crt)"
+    if url.startswith("rediss") and ("SSL" in text or "Timeout" in text or "closed" in text):
+        return ": does it speak TLS on this port? If not, write redis://"
+    if "closed by server" in text:
+        return ": does it want TLS on this port? Then write rediss://"
+    return ""
 
 
 async def ask_at_once(

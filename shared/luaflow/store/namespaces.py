@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import orjson
+from redis.exceptions import ResponseError
 
 from luaflow.codec.sealer import CODECS
 from luaflow.domain.ids import check_name
-from luaflow.errors import AlreadyExists, InvalidArgument, NotFound
+from luaflow.errors import AlreadyExists, InvalidArgument, NotFound, Refused, Unavailable
 from luaflow.store import upkeep
 from luaflow.store.keys import NAMESPACES, Partition
-from luaflow.store.link import Arg
+from luaflow.store.link import Arg, is_transient
 from luaflow.store.links import Linked
 
 MAX_PARTITIONS = 1024
@@ -127,17 +128,39 @@ class Settings:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
-def _parse(text: bytes) -> Settings:
+def _parse(namespace: str, text: bytes) -> Settings:
     known = {f.name for f in fields(Settings)}
-    return Settings(**{k: v for k, v in orjson.loads(text).items() if k in known})
+    try:
+        return Settings(**{k: v for k, v in orjson.loads(text).items() if k in known})
+    except (AttributeError, InvalidArgument, TypeError, ValueError) as error:
+        raise Refused(
+            f"the settings of the namespace {namespace!r} cannot be read ({error}): a newer "
+            "luaflow has written them, or another program; update this one, or look at the hash "
+            f"{NAMESPACES}"
+        ) from error
+
+
+def _told(answer: Any) -> Any:
+    """What the hash of all namespaces answered, and where it cannot be one, why."""
+    if not isinstance(answer, ResponseError):
+        return answer
+    if is_transient(answer):
+        raise Unavailable(f"Redis cannot answer now: {answer}")
+    if "WRONGTYPE" in str(answer):
+        raise Refused(
+            f"{NAMESPACES} on this server is another program's key ({answer}): give luaflow a "
+            "server, or a database (redis://host:port/1), of its own"
+        )
+    raise Refused(f"this user of the server may not read {NAMESPACES} ({answer}): allow it (ACL)")
 
 
 async def read_settings(link: Linked, namespace: str, *, create: bool = False) -> Settings:
     """Return the settings of a namespace; NotFound when it does not exist and is not to be made."""
     check_name(namespace, "the namespace")
-    (text,) = await link.batch([("HGET", NAMESPACES, namespace)])
+    (answer,) = await link.batch([("HGET", NAMESPACES, namespace)])
+    text = _told(answer)
     if text is not None:
-        return _parse(text)
+        return _parse(namespace, text)
     if not create:
         raise NotFound(
             f"there is no namespace {namespace!r}: "
@@ -154,7 +177,7 @@ async def create_namespace(link: Linked, namespace: str, settings: Settings) -> 
     check_name(namespace, "the namespace")
     exists = AlreadyExists(f"the namespace {namespace!r} exists already")
     (there,) = await link.batch([("HEXISTS", NAMESPACES, namespace)])
-    if there:
+    if _told(there):
         raise exists
     # the partitions first: a namespace that is listed is complete
     fresh = await _spread(link, namespace, settings, begin=True)
@@ -217,9 +240,10 @@ def _dump(settings: Settings) -> bytes:
 
 async def list_namespaces(link: Linked) -> dict[str, Settings]:
     """Return every namespace with its settings, by name."""
-    (pairs,) = await link.batch([("HGETALL", NAMESPACES)])
-    found = {bytes(k).decode(): _parse(v) for k, v in zip(pairs[::2], pairs[1::2], strict=True)}
-    return dict(sorted(found.items()))
+    (answer,) = await link.batch([("HGETALL", NAMESPACES)])
+    pairs = _told(answer)
+    texts = {bytes(k).decode(): v for k, v in zip(pairs[::2], pairs[1::2], strict=True)}
+    return {name: _parse(name, text) for name, text in sorted(texts.items())}
 
 
 async def _spread(link: Linked, namespace: str, settings: Settings, *, begin: bool = False) -> bool:

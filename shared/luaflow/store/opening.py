@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from luaflow.errors import Unavailable
+from luaflow.errors import NotLetIn, Unavailable
 from luaflow.store.checks import check_at_start
 from luaflow.store.store import Store
 
@@ -28,6 +28,8 @@ async def open_store(url: str, namespace: str, stop: asyncio.Event, *, name: str
     while not stop.is_set():
         try:
             return await _open(url, namespace, name)
+        except NotLetIn:
+            raise  # (patience helps nobody with a wrong password)
         except Unavailable as error:
             if loop.time() > end:
                 raise
