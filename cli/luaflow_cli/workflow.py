@@ -119,16 +119,19 @@ def list_(query: str | None, limit: int, page: str | None, *, stuck: bool, archi
             return await client.list(query, limit, page)
 
     found = run(work())
+    names = ("status", "workflow_id", "type", "start_time")
     if settings().json:
         show_json(found)
-        return
-    names = ("status", "workflow_id", "type", "start_time")
-    if stuck:
+    elif stuck:
         show_table(*unparking.stuck_table(found["workflows"]))
     else:
         show_table(names, [[run[name] for name in names] for run in found["workflows"]])
-    if found["next_page"]:
+    if found["next_page"] and not settings().json:
         click.echo(f"more: --page {found['next_page']}", err=True)
+    for one in found.get("damaged", ()):
+        click.echo(f"error: {one['message']}", err=True)
+    if "damaged" in found:
+        click.get_current_context().exit(1)
 
 
 @workflow.command()

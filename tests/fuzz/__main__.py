@@ -18,14 +18,14 @@ def main() -> int:
     args = _arguments()
     chosen = [TARGETS[name] for name in args.targets or TARGETS]
     whole = sum(target.share for target in chosen)
+    rates = sum(target.share * target.rate for target in chosen)
     began = time.monotonic()
     reports: list[Report] = []
     for target in chosen:
-        part = target.share / whole
         limits = (
-            Limits(inputs=max(1, round(args.inputs * part)))
+            Limits(inputs=max(1, round(args.inputs * target.share * target.rate / rates)))
             if args.inputs
-            else Limits(seconds=args.minutes * 60 * part)
+            else Limits(seconds=args.minutes * 60 * target.share / whole)
         )
         reports.append(fuzz_apart(target(), args.seed, limits, _tell))
         sys.stdout.write(f"{reports[-1]}\n")

@@ -24,6 +24,8 @@ class Addresses(Target):
     """Addresses of servers, and references of keys."""
 
     name = "addresses"
+    share = 3.0
+    rate = 3700.0
     SEEDS = (
         b"redis://user:pass@localhost:6379/0?socket_timeout=5",
         b"rediss://[::1]:6380/1?ssl_cert_reqs=none",
@@ -68,7 +70,8 @@ class CommandLines(Target):
 
     name = "commands"
     quick = 60
-    share = 2.0
+    share = 15.0
+    rate = 1200.0
     seconds = 3.0
     SEEDS = (
         b"workflow start app:order --input '[1]' --id x --search-attributes '{\"a\":1}'",

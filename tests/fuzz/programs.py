@@ -41,7 +41,8 @@ class Programs(Target):
 
     name = "programs"
     quick = 40
-    share = 3.0
+    share = 20.0
+    rate = 90.0
     seconds = 4.0
     WORDS: ClassVar[tuple[bytes, ...]] = (
         *(b"return ", b"local x = ", b"while true do ", b"end ", b"for i = 1, 1e9 do ", b"pcall("),

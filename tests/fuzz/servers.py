@@ -46,7 +46,8 @@ class Servers(Target):
 
     name = "servers"
     quick = 4
-    share = 6.0
+    share = 30.0
+    rate = 25.0
     seconds = 20.0
 
     def open(self) -> None:

@@ -80,7 +80,8 @@ class Registries(Target):
 
     name = "registries"
     quick = 60
-    share = 2.0
+    share = 15.0
+    rate = 600.0
 
     def open(self) -> None:
         """A folder for the app."""
@@ -110,6 +111,8 @@ class Yaml(Target):
     """YAML text alone: of registries, and of the ``yaml`` module."""
 
     name = "yaml"
+    share = 5.0
+    rate = 1800.0
 
     def make(self, chance: random.Random) -> bytes:
         """YAML, or nearly."""
@@ -128,6 +131,8 @@ class Typed(Target):
 
     name = "typed"
     quick = 200
+    share = 15.0
+    rate = 800.0
     LUA = (
         *(
             b"local ",

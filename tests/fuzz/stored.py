@@ -40,6 +40,7 @@ class Packed(Target):
     """Packed histories, and their heads."""
 
     name = "packed"
+    rate = 18000.0
     TEXT = b"".join(b"%d %s %d\n%s" % (e.ts, e.type.encode(), len(e.raw), e.raw) for e in EVENTS)
     WORDS = (b" ", b"\n", b"-1", b"-40", b"0", b"0 A 0\n", b"1 1 4", b"_", b"99999999999999999999")
 
@@ -62,6 +63,7 @@ class ArchivedRuns(Target):
     """Runs in the archive."""
 
     name = "archived"
+    rate = 16000.0
     TEXT = gzip.decompress(dump_run(RUN, "default"))
     WORDS = (b"\n", b'["', b",", b"null", b'{"format":1,', b"{}", b"[]", b"1.5")
 

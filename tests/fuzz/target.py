@@ -24,12 +24,14 @@ class Target(ABC):
 
     ``make`` writes an input; ``run`` takes one, and raises only for what it must not do:
     LuaflowError is an answer (a refusal), anything else is a finding. ``quick`` inputs run in
-    ``make test``; ``share`` is its part of the inputs, or of the time, of a long run.
+    ``make test``; ``share`` is its part of the time of a long run, and ``rate`` the inputs that one
+    core takes in a second, roughly: with ``share`` it says its part of a number of inputs.
     """
 
     name: ClassVar[str]
     quick: ClassVar[int] = 300
     share: ClassVar[float] = 1.0
+    rate: ClassVar[float] = 10_000.0
     seconds: ClassVar[float] = SECONDS
 
     def open(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.fuzz.connections import Connections
 from tests.fuzz.edges import Addresses, CommandLines
 from tests.fuzz.programs import Programs
 from tests.fuzz.servers import Servers
@@ -14,6 +15,6 @@ TARGETS: dict[str, type[Target]] = {
     target.name: target
     for target in (
         *(Registries, Yaml, Typed, Programs, Queries, Times, Names, Options, Values),
-        *(Packed, ArchivedRuns, SealedPayloads, Addresses, CommandLines, Servers),
+        *(Packed, ArchivedRuns, SealedPayloads, Addresses, CommandLines, Servers, Connections),
     )
 }

@@ -24,6 +24,7 @@ class Queries(Target):
     """``list --query``."""
 
     name = "queries"
+    rate = 26000.0
     SEEDS = (
         b"WorkflowType = 'app:order' AND ExecutionStatus != 'Running'",
         b"WorkflowId='a' and StartTime > '2024-01-01T00:00:00Z'",
@@ -177,6 +178,7 @@ class Options(Target):
     """Tables of options, as clients and Lua give them."""
 
     name = "options"
+    rate = 24000.0
     KEYS: ClassVar[tuple[bytes, ...]] = tuple(
         f'"workflow.{key}"'.encode() for key in ("id", "retry_policy", "cron_schedule", "memo")
     ) + tuple(
@@ -220,6 +222,7 @@ class Values(Target):
     """Payloads: JSON with tags."""
 
     name = "values"
+    rate = 30000.0
     SEEDS = (
         b'{"a":[1,2.5,null,true,"x"],"b":{"$lf":"bytes","v":"AAH/"}}',
         b'{"$lf":"float","v":"nan"}',

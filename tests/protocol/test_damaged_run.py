@@ -24,13 +24,20 @@ async def test_a_run_that_cannot_be_read_does_not_take_its_batch_along(engine: E
 
 
 async def test_clients_are_told_which_workflow_is_damaged(engine: Engine) -> None:
-    """Describing and listing name it; ending it works."""
+    """Describing names it, and so do messages; test_damaged_list.py is about lists."""
     engine.excused = True
     await engine.deploy({"echo": ECHO})
     broken = await engine.start("echo", 1)
     key = engine.store.partition(broken.workflow_id).run(str(broken.run_id))
-    await engine.store.read(("HSET", key, "len", "many", "parent", "{"))
+    await engine.store.read(("HSET", key, "len", "many", "parent", "{", "start", "x"))
     with pytest.raises(Damaged, match=f"the run {broken.run_id} is not what was written"):
-        await engine.client.list()
+        await engine.client.count("TaskQueue = 'q'")
     with pytest.raises(Damaged, match="restore it from a backup, or terminate the run"):
         await broken.describe()
+    for damage in (("HSET", key, "status", b"\xed\xa0\x80"), ("HDEL", key, "status")):
+        await engine.store.read(damage)
+        for tell in (broken.signal("x"), broken.cancel(), broken.update("x")):
+            with pytest.raises(
+                Damaged, match=f"what is stored of the workflow '{broken.workflow_id}'"
+            ):
+                await tell

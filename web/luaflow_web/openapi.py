@@ -128,6 +128,11 @@ def _list() -> dict[str, Any]:
         "properties": {
             "workflows": {"type": "array", "items": _ref("Workflow")},
             "next_page": {"type": ["string", "null"]},
+            "damaged": {
+                "type": "array",
+                "items": {"type": "object"},
+                "description": "Where runs cannot be read: workflow_id, run_id, message of each.",
+            },
         },
     }
     parameters = [

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from luaflow.archive import open_archive, opened_run
-from luaflow.client import deferred, jobs, looking, schedules, starting
+from luaflow.client import deferred, jobs, listing, looking, schedules, starting
 from luaflow.client.handle import Handle
 from luaflow.client.jobs import Job, JobHandle, JobHow, Registered
 from luaflow.client.payloads import Message
@@ -305,16 +305,18 @@ class Client:
         """``{"workflows": [description, …], "next_page": text or None}``, the newest first.
 
         ``query`` is that of ``luaflow.domain.visibility``; ``page`` is the ``next_page`` of the
-        page before. Raises InvalidArgument for one that cannot be read.
+        page before. Raises InvalidArgument for one that cannot be read. Runs that are damaged are
+        named apart, where there are any: ``"damaged": [{workflow_id, run_id, message}, …]``.
         """
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidArgument(f"a page holds 1-{MAX_PAGE} workflows, not {limit}")
-        runs, following = await looking.list_runs(self.store, parse_query(query), limit, page)
-        return {"workflows": runs, "next_page": following}
+        found = await listing.list_runs(self.store, parse_query(query), limit, page)
+        more = {"damaged": found.damaged} if found.damaged else {}
+        return {"workflows": found.runs, "next_page": found.following} | more
 
     async def count(self, query: str | None = None) -> int:
         """How many runs a query asks for; see ``list``."""
-        return await looking.count_runs(self.store, parse_query(query))
+        return await listing.count_runs(self.store, parse_query(query))
 
     async def close(self) -> None:
         """Close the connections."""

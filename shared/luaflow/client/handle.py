@@ -168,9 +168,10 @@ class Handle:
 
     async def _send_update(self, name: str, args: Sequence[Any], how: dict[str, Any]) -> Update:
         update_id = how.pop("update_id") or uuid.uuid4().hex
-        return await updates.send(
-            self._store, self.workflow_id, self.run_id, name, args, update_id, **how
-        )
+        with self._reading():
+            return await updates.send(
+                self._store, self.workflow_id, self.run_id, name, args, update_id, **how
+            )
 
     def get_update(self, update_id: str) -> Update:
         """The update of an id, to ask for its outcome later; nothing is asked of the server yet."""
@@ -180,7 +181,9 @@ class Handle:
         """End the run at once, whatever its code does. Raises NotFound, Refused when closed."""
         check_size((reason or "").encode(), self._store.settings, "the reason")
         route = await self._reach()
-        if not await terminate(self._store, self._session, route, reason):
+        with self._reading():
+            ended = await terminate(self._store, self._session, route, reason)
+        if not ended:
             raise Refused(f"the workflow {self.workflow_id!r} is closed already")
 
     async def describe(self) -> dict[str, Any]:
@@ -303,7 +306,8 @@ class Handle:
         while True:
             route = self._route or await self._reach()
             try:
-                return await deliver(self._store, self._session, route, type, body, asked=asked)
+                with self._reading():
+                    return await deliver(self._store, self._session, route, type, body, asked=asked)
             except NotFound:
                 # removed since it was looked for: another run may have the id by now
                 if self._route or route.run_id == last:

@@ -1,4 +1,4 @@
-"""Looking at runs: descriptions, lists, counts. Reads only; a run may change while it is read."""
+"""Looking at runs: descriptions. Reads only; a run may change while it is read."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ import orjson
 
 from luaflow.archive import Archived
 from luaflow.client.damage import reading
-from luaflow.client.health import add_parked, health_of, health_words
+from luaflow.client.health import add_parked, health_of
 from luaflow.client.locks import add_locks, wants_of
-from luaflow.domain import visibility
 from luaflow.domain.chains import first_task_at
 from luaflow.domain.ids import Pid
 from luaflow.domain.lanes import base_of
-from luaflow.domain.visibility import Query
-from luaflow.errors import NotFound
 from luaflow.store.attempts import Record, parse_record
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg, table
@@ -49,121 +46,6 @@ _FIELDS = (
     *("parent", "memo", "attrs", "stuck", "fails", "lost", "decided", "task", "pin"),
 )
 """What a description takes from the state of a run: not its updates, which may be many."""
-_Place = tuple[bytes, Partition]
-
-
-async def list_runs(
-    store: Store, query: Query, limit: int, page: str | None
-) -> tuple[list[dict[str, Any]], str | None]:
-    """Descriptions of the newest runs that a query asks for, and the name of the next page."""
-    if query.workflow_id is not None:
-        return await _by_id(store, query), None
-    after = visibility.parse_page(page) if page else b""
-    found: list[_Place] = []
-    while True:
-        size = limit + 1 - len(found)
-        places = await _places(store, query, size, after)
-        found += await _filter(store, query, places)
-        if len(places) < size or len(found) > limit:
-            break
-        after = places[-1][0]
-    more = visibility.page_token(found[limit - 1][0]) if len(found) > limit else None
-    runs = [(p, visibility.run_of(place)) for place, p in found[:limit]]
-    return [run for run in await describe(store, runs) if run is not None], more
-
-
-async def count_runs(store: Store, query: Query) -> int:
-    """How many runs a query asks for."""
-    if query.workflow_id is not None:
-        return len(await _by_id(store, query))
-    if not query.exact:
-        return await _count_read(store, query)
-    commands: list[tuple[Arg, ...]] = [
-        ("ZLEXCOUNT", p.vis, *visibility.bounds(*what))
-        for p in store.partitions
-        for what in query.ranges
-    ]
-    return sum(await store.read(*commands))
-
-
-async def _count_read(store: Store, query: Query) -> int:
-    total, after = 0, b""
-    while True:
-        places = await _places(store, query, 1000, after)
-        total += len(await _filter(store, query, places))
-        if len(places) < 1000:
-            return total
-        after = places[-1][0]
-
-
-async def _places(store: Store, query: Query, size: int, after: bytes) -> list[_Place]:
-    """The next positions in the order of all runs, with the partition of each."""
-    where = [(p, what) for p in store.partitions for what in query.ranges]
-    commands: list[tuple[Arg, ...]] = [
-        ("ZRANGEBYLEX", p.vis, *visibility.bounds(*what, after), "LIMIT", 0, size)
-        for p, what in where
-    ]
-    answers = await store.read(*commands)
-    # a run whose status changes between two of these reads may be found twice
-    found: dict[bytes, Partition] = {}
-    for (p, _), members in zip(where, answers, strict=True):
-        with reading(f"the index of runs ({p.vis})"):
-            for member in members:
-                place = visibility.position(bytes(member))
-                visibility.run_of(place)  # (it must be text)
-                found[place] = p
-    return sorted(found.items())[:size]
-
-
-async def _filter(store: Store, query: Query, places: list[_Place]) -> list[_Place]:
-    return places if query.exact or not places else await _holding(store, query, places)
-
-
-async def _holding(store: Store, query: Query, places: list[_Place]) -> list[_Place]:
-    """Those of the runs that all conditions hold of."""
-    commands: list[tuple[Arg, ...]] = [
-        ("HMGET", p.run(visibility.run_of(place)), *_COMPARED) for place, p in places
-    ]
-    answers = await store.read(*commands)
-    healths = ["ok"] * len(places)
-    if query.asks_health:
-        healths = await health_words(store, places, answers)
-    return [
-        place
-        for place, answer, health in zip(places, answers, healths, strict=True)
-        if answer[0] is not None and query.holds(_compared(place, answer) | {"health": health})
-    ]
-
-
-_COMPARED = ("status", "type", "queue", "start", "close", "attrs", "stuck", "parked")
-
-
-def _compared(place: _Place, answer: Sequence[Any]) -> dict[str, Any]:
-    """What the conditions of a query look at."""
-    status, type, queue, start, close, attrs, *_ = answer
-    run_id = visibility.run_of(place[0])
-    with reading(f"the run {run_id}"):
-        return {
-            "run_id": run_id,
-            "status": bytes(status).decode(),
-            "type": bytes(type).decode(),
-            "task_queue": base_of(bytes(queue).decode()),
-            "start_time": int(start),
-            "close_time": None if close is None else int(close),
-            "attributes": orjson.loads(attrs) if attrs else {},
-        }
-
-
-async def _by_id(store: Store, query: Query) -> list[dict[str, Any]]:
-    try:
-        route = await store.route(query.workflow_id or "")
-    except NotFound:
-        return []
-    here = [(b"\0" + route.run_id.encode(), route.partition)]
-    if not await _holding(store, query, here):
-        return []
-    found = await describe(store, [(route.partition, route.run_id)])
-    return [run for run in found if run]
 
 
 async def describe(
@@ -196,7 +78,8 @@ async def describe(
                 locked += wants_of(run, p, pending[-1][2])
     await _add_activities(store, pending)
     for run, *_ in pending:
-        add_parked(run)
+        with reading(f"the run {run['run_id']}"):
+            add_parked(run)
     await add_locks(store, locked)
     return found
 
@@ -254,18 +137,20 @@ async def _add_activities(
 ) -> None:
     wanted = []
     for run, p, pend in runs:
-        numbers = sorted(int(field[2:]) for field in pend if field.startswith("a:"))
-        for seq in numbers[:SHOWN_ACTIVITIES]:
-            record = parse_record(pend[f"a:{seq}"])
-            wanted.append((run, p.hist(run["run_id"]), seq, record, pend))
+        with reading(f"the run {run['run_id']}"):
+            numbers = sorted(int(field[2:]) for field in pend if field.startswith("a:"))
+            for seq in numbers[:SHOWN_ACTIVITIES]:
+                record = parse_record(pend[f"a:{seq}"])
+                wanted.append((run, p.hist(run["run_id"]), seq, record, pend))
     commands: list[tuple[Arg, ...]] = [
         ("XRANGE", hist, f"{record.event}-0", f"{record.event}-0")
         for _, hist, _, record, _ in wanted
     ]
     answers = await store.read(*commands) if commands else []
     for (run, _, seq, record, pend), entries in zip(wanted, answers, strict=True):
-        name = event_of(entries[0]).body["activity"] if entries else ""
-        run["pending_activities"].append(_activity(seq, name, record, pend))
+        with reading(f"the run {run['run_id']}"):
+            name = event_of(entries[0]).body["activity"] if entries else ""
+            run["pending_activities"].append(_activity(seq, name, record, pend))
 
 
 def _activity(seq: int, name: str, record: Record, pend: dict[str, bytes]) -> dict[str, Any]:

@@ -387,4 +387,6 @@ def _refusal(answer: ResponseError) -> LuaflowError:
             "raise maxmemory or shorten the retention"
         )
     kind = ScriptFailed if failed_inside(answer) else LuaflowError
+    if kind is LuaflowError and error_code(answer) == "WRONGTYPE":
+        kind = Damaged
     return kind(f"Redis answered: {answer}")
