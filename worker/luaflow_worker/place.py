@@ -12,6 +12,8 @@ import orjson
 from luaflow.domain.chains import deadline_of
 from luaflow.domain.events import AUTO_UPGRADE, Event
 from luaflow.domain.failure import Invalid
+from luaflow.domain.headers import Headers, read_headers
+from luaflow.observe.logs import run_fields
 from luaflow.registry.bundle import Bundle
 from luaflow.registry.schemas import check_output
 from luaflow.replay.loading import pid_of
@@ -26,7 +28,8 @@ class Place:
     """The place of a run in the world: what its commands need to know besides themselves.
 
     ``deadline`` is when the execution timeout of its chain is over (0: never), ``now`` the
-    namespace time of its present decision, both in ms.
+    namespace time of its present decision, both in ms; ``headers`` is the trace that what it asks
+    for belongs to.
     """
 
     route: Route
@@ -47,6 +50,7 @@ class Place:
     namespace: str = ""
     deadline: int = 0
     now: int = 0
+    headers: Headers | None = None
 
     @property
     def pid(self) -> str:
@@ -71,6 +75,7 @@ class Place:
                 what,
                 size,
                 self.payload_warn,
+                extra=run_fields(self.route, workflow_type=self.type),
             )
 
     def check_output(self, result: bytes) -> None:
@@ -102,4 +107,5 @@ def make_place(store: Store, route: Route, first: Event, parent: str, bundle: Bu
         memo=dict(started.get("memo") or {}),
         namespace=store.namespace,
         deadline=deadline_of(started, first.ts),
+        headers=read_headers(started.get("headers")),
     )
