@@ -34,7 +34,12 @@ _NAMES: Final = {"queue": "messaging.destination.name"}
 _given: ContextVar[Headers | None] = ContextVar("luaflow_trace", default=None)
 """The trace context that this process was given, where it makes no spans itself."""
 
+_NAMED: Final = "OTEL_PYTHON_TRACER_PROVIDER" in os.environ
 _known: tuple[object, Tracer | None] = (None, None)
+
+
+def _nobody() -> None:
+    """OpenTelemetry is not imported, or only just now."""
 
 
 def _otel() -> Any:
@@ -44,10 +49,13 @@ def _otel() -> Any:
 def _tracer() -> Tracer | None:
     """What makes spans; None where no SDK is set up: nobody can have, who has not imported it."""
     global _known  # noqa: PLW0603 - asked several times a task, and the answer is one a provider
-    get = getattr(sys.modules.get("opentelemetry.trace"), "get_tracer_provider", None)
-    if get is None:
+    api = sys.modules.get("opentelemetry.trace")
+    # what get_tracer_provider() answers once one is set; it looks into the environment until then
+    provider = getattr(api, "_TRACER_PROVIDER", api)
+    if provider is api or (provider is None and _NAMED):
+        provider = getattr(api, "get_tracer_provider", _nobody)()
+    if provider is None:
         return None
-    provider = get()
     if provider is not _known[0]:
         _known = (provider, _otel().tracer_of(provider))
     return _known[1]
