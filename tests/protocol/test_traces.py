@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -19,9 +20,12 @@ from tests.support.spans import (
     trace_of,
 )
 
+from luaflow import SyncClient
+from luaflow.domain.chains import CRON, RETRY, Following, first_event_of_next
 from luaflow.domain.events import Event
 from luaflow.domain.headers import PARENT, linked, read_headers
-from luaflow.errors import WorkflowFailed
+from luaflow.domain.schedules import Plan
+from luaflow.errors import NotFound, WorkflowFailed
 from luaflow.observe import tracing
 from luaflow_worker import spans as worker_spans
 
@@ -158,12 +162,31 @@ async def test_what_fails_says_so(engine: Engine, spans: Spans) -> None:
 @needs_sdk
 async def test_a_start_that_is_refused_is_an_error(engine: Engine, spans: Spans) -> None:
     """Nobody deployed it."""
-    from luaflow.errors import NotFound
-
     await shop(engine)
     with pytest.raises(NotFound):
         await engine.start("nothing")
     assert "NotFound" in (spans.one("StartWorkflow:app:nothing").status.description or "")
+
+
+@needs_sdk
+async def test_the_blocking_client_is_in_the_trace_of_its_caller(
+    engine: Engine, spans: Spans
+) -> None:
+    """Though its work is done on another thread."""
+    from opentelemetry import trace
+
+    await shop(engine)
+
+    def start() -> None:
+        tracer = trace.get_tracer("shop")
+        where = (engine.store.url, engine.store.namespace)
+        with SyncClient.connect(*where) as client, tracer.start_as_current_span("checkout"):
+            client.start("app:tell", "ada", id="t").signal("go")
+
+    await asyncio.to_thread(start)
+    found = tree(spans)
+    assert found["StartWorkflow:app:tell"] == found["SignalWorkflow:go"] == "checkout"
+    await engine.client.get_handle("t").terminate()
 
 
 def plain(history: list[Event]) -> list[tuple[str, Any]]:
@@ -361,3 +384,22 @@ def test_only_what_is_known_is_kept() -> None:
     assert read_headers({**GIVEN, "tracestate": "a" * 513, "since": "x"}) == GIVEN
     assert linked(GIVEN)["since"] == "0"
     assert orjson.loads(orjson.dumps(linked(GIVEN))) == linked(GIVEN)
+
+
+@pytest.mark.parametrize("initiator", [CRON, RETRY])
+@pytest.mark.parametrize("headers", [None, GIVEN])
+def test_later_runs_of_a_chain_link(initiator: str, headers: dict[str, str] | None) -> None:
+    """A cron goes on for years; schedulers, which know of no trace, open its runs, too."""
+    started = {"run_id": "a", "type": "t"} | ({"headers": headers} if headers else {})
+    body = first_event_of_next(
+        started, Following(initiator, 1, 5), next_run="b", failure=None, deadline=0, bundle="x"
+    )
+    assert body.get("headers") == (linked(headers) if headers else None)
+
+
+def test_a_plan_without_a_trace_is_what_it_was() -> None:
+    """Older schedulers read it, and write what they know of it."""
+    plan = Plan(type="t", spec={"interval": "1h"})
+    assert "headers" not in plan.to_json()
+    traced = Plan.from_json({**plan.to_json(), "headers": linked(GIVEN)})
+    assert Plan.from_json(traced.to_json()) == traced
