@@ -19,25 +19,26 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
             "(`versioning`: whether it moves to newer code). In a chain: `continued_from` "
             "the run before, `initiator` retry or cron, `continued_failure` why that one failed, "
             "`cron_at` the time it is the turn of, `deadline` when the execution timeout of all "
-            "of them is over."
+            "of them is over. `headers`: the W3C trace context it belongs to, here and in other "
+            "events; only where somebody traces."
         ),
         (
             "v rv workflow_type workflow_id run_id first_run_id bundle task_queue host client "
             "input context attempt identity pid parent memo search_attributes run_timeout_ms "
             "execution_timeout_ms continued_from parent_close_policy retry_policy summary details "
             "request_id task_timeout_ms priority cron_schedule cron_at deadline versioning "
-            "initiator continued_failure backoff_ms start_delay_ms"
+            "initiator continued_failure backoff_ms start_delay_ms headers"
         ),
     ),
     "WorkflowExecutionSignaled": (
         "Somebody sent a signal; `from`: the PID of a workflow or function that sent it.",
-        "name input from",
+        "name input from headers",
     ),
     "WorkflowExecutionUpdateAdmitted": (
         "An update entered the mailbox.",
-        "name input update_id from",
+        "name input update_id from headers",
     ),
-    "WorkflowExecutionCancelRequested": ("Somebody asked the run to end.", "reason from"),
+    "WorkflowExecutionCancelRequested": ("Somebody asked the run to end.", "reason from headers"),
     "WorkflowTaskCompleted": (
         (
             "A worker decided on everything up to event `seen`; the events of its commands follow. "
@@ -45,11 +46,11 @@ EVENTS: Final[dict[str, tuple[str, str]]] = {
             "next one goes on at once; `ended`: another run of its chain follows; `bundle`: the "
             "code of a run that moves to newer code."
         ),
-        "seen worker continued more ended bundle",
+        "seen worker continued more ended bundle headers",
     ),
     "ActivityTaskScheduled": (
         "The code called an activity; `options` as the code gave them.",
-        "seq activity input task_queue options context",
+        "seq activity input task_queue options context headers",
     ),
     "ActivityTaskCompleted": (
         "The activity returned; `by`: it was completed from outside, which this marks.",

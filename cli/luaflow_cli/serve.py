@@ -6,7 +6,7 @@ import asyncio
 import importlib.util
 import os
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -72,7 +72,16 @@ def has_http() -> bool:
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
+    envvar="LUAFLOW_LOG_FORMAT",
     help="Form of log lines.",
+)
+@click.option(
+    "--log-level",
+    default="info",
+    show_default=True,
+    envvar="LUAFLOW_LOG_LEVEL",
+    metavar="LEVEL",
+    help="Lines that are written; for one logger NAME=LEVEL: info,luaflow.store=debug.",
 )
 @common()
 @click.pass_context
@@ -84,7 +93,8 @@ def serve(
     addr: str | None,
     metrics_port: int | None,
     metrics_host: str,
-    log_format: str,
+    log_format: Literal["text", "json"],
+    log_level: str,
 ) -> None:
     """Serve the HTTP services of an app, and the HTTP API.
 
@@ -94,10 +104,15 @@ def serve(
         click.echo(f"error: HTTP is not installed: {INSTALL}", err=True)
         ctx.exit(2)
     from luaflow.observe.logs import setup_logging
+    from luaflow.observe.tracing import set_up
     from luaflow.registry.http import Address
     from luaflow_web.serving import CannotListen, WebConfig, chosen
 
-    setup_logging(log_format)  # type: ignore[arg-type]
+    try:
+        setup_logging(log_format, log_level)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--log-level'") from None
+    set_up("luaflow-serve")
     app = _app(folder)
     if app is not None:
         look(app)  # what cannot run is an error now, and not at the first request

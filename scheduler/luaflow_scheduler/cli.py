@@ -35,19 +35,29 @@ DEFAULT_REDIS = "redis://127.0.0.1:6379"
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", help="Form of log lines."
 )
+@click.option(
+    "--log-level",
+    default="info",
+    metavar="LEVEL",
+    help="Lines that are written; for one logger NAME=LEVEL: info,luaflow.store=debug.",
+)
 def main(
     redis: str,
     namespace: str,
     metrics_port: int,
     metrics_host: str,
     log_format: Literal["text", "json"],
+    log_level: str,
 ) -> None:
     """Fire timers, relay messages, recover lost work, until SIGTERM.
 
     Run as many as you like; two are enough to survive the loss of one. Ends with exit code 3 when
     Redis cannot be reached at the start; later outages are waited out.
     """
-    setup_logging(log_format)
+    try:
+        setup_logging(log_format, log_level)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--log-level'") from None
     try:
         asyncio.run(_serve(redis, namespace, metrics_host, metrics_port))
     except LuaflowError as error:

@@ -12,6 +12,7 @@ from luaflow.domain.ids import partition_of
 from luaflow.domain.locks import give_back, member_of
 from luaflow.domain.messages import parent_closed
 from luaflow.errors import LuaflowError
+from luaflow.observe.logs import run_fields
 from luaflow.store import transitions
 from luaflow.store.courier import Courier
 from luaflow.store.keys import Partition
@@ -44,7 +45,8 @@ async def close_out(
     left = []
     for date, items, answer in zip(due, sliced, await run_apart(store, calls), strict=True):
         if isinstance(answer, LuaflowError):
-            log.error("closing of the run %s: %s", date.run_id, answer)
+            text, extra = "closing of the run %s: %s", run_fields(date.run_id)
+            log.error(text, date.run_id, answer, extra=extra)
             left.append((date, BROKEN_MS))
         elif answer[0] != b"ok":
             left.append((date, SOON_MS))
@@ -78,6 +80,7 @@ def _item(p: Partition, run_id: str, field: str, value: bytes, partitions: int) 
         )
         receiver = partition_of(record["workflow_id"], partitions) if message else None
     except (LookupError, TypeError, ValueError) as error:
-        log.warning("run %s: its request %s cannot be read: %r", run_id, field, error)
+        text, extra = "run %s: its request %s cannot be read: %r", run_fields(run_id)
+        log.warning(text, run_id, field, error, extra=extra)
         return field, None, b""
     return field, receiver, message or b""

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from luaflow.errors import LuaflowError
+from luaflow.observe.logs import run_fields
 from luaflow.store.chains import continue_slice
 from luaflow.store.keys import Partition
 from luaflow.store.store import Store
@@ -36,7 +37,8 @@ async def carry_over(store: Store, p: Partition, due: Sequence[Date]) -> list[tu
     left = []
     for date, call, answer in zip(due, calls, await run_apart(store, calls), strict=True):
         if isinstance(answer, LuaflowError):
-            log.error("continue-as-new of the run %s: %s", date.run_id, answer)
+            text, extra = "continue-as-new of the run %s: %s", run_fields(date.run_id)
+            log.error(text, date.run_id, answer, extra=extra)
             left.append((date, BROKEN_MS))
         elif answer[0] == b"changed" and not call.args[1]:
             left.append((date, SOON_MS))  # nothing says what to carry over

@@ -18,6 +18,7 @@ import orjson
 
 from luaflow.domain.events import Event
 from luaflow.errors import LuaflowError
+from luaflow.observe.logs import run_fields
 from luaflow.store import transitions
 from luaflow.store.attempts import Proof, Record, parse_record
 from luaflow.store.keys import Partition
@@ -178,7 +179,10 @@ async def take_steps(store: Store, steps: Sequence[Step]) -> list[tuple[Date, in
         again = []
         for step, answer in zip(steps, answers, strict=True):
             if isinstance(answer, LuaflowError):
-                log.error("%s of %s: %s", step.date.member, step.route.workflow_id, answer)
+                text, route = "%s of %s: %s", step.route
+                log.error(
+                    text, step.date.member, route.workflow_id, answer, extra=run_fields(route)
+                )
                 left.append((step.date, BROKEN_MS))
                 continue
             match bytes(answer[0]):

@@ -7,6 +7,7 @@ import logging
 import orjson
 
 from luaflow.domain.retry import tried_again
+from luaflow.observe.logs import run_fields
 from luaflow.store import attempts, jobs, transitions
 from luaflow.store.link import Call
 from luaflow.store.transitions import Route
@@ -72,7 +73,8 @@ class Expiring:
             self._count(verdict.kind)
             if verdict.parked:
                 self._metrics.activity_parked()
-                log.error("activity %s of workflow %s: %s", *named, verdict.failure.message)
+                text, extra = "activity %s of workflow %s: %s", run_fields(state.route)
+                log.error(text, *named, verdict.failure.message, extra=extra)
 
         named = (date.seq, state.route.workflow_id)
         return Step(date, state.route, lambda _: call, done)

@@ -20,6 +20,7 @@ from luaflow.domain.events import CHILD_EVENT
 from luaflow.domain.failure import Failure
 from luaflow.domain.ids import partition_of
 from luaflow.domain.sealed import MARK
+from luaflow.observe.logs import run_fields
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call
 from luaflow.store.lost_requests import Pending, ask_again, settle_request
@@ -95,7 +96,8 @@ class LostRequests:
         for request in todo[:AT_ONCE]:
             call = await self._call(request)
             if call:
-                log.warning("run %s: request %d was lost", request.route.run_id, request.seq)
+                text, route = "run %s: request %d was lost", request.route
+                log.warning(text, route.run_id, request.seq, extra=run_fields(route))
                 calls.append(call)
             else:
                 now.fine.add((request.route.run_id, request.seq))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from luaflow.observe.logs import run_fields
 from luaflow.service import Service
 from luaflow.store import delivery, transitions
 from luaflow.store.courier import Courier
@@ -125,7 +126,8 @@ class PartitionWatch(Service):
                 step = self._step(date, state, now)
             except Exception:
                 # one record that cannot be understood must not keep the others waiting
-                log.exception("the date %s cannot be handled", date.member)
+                text, extra = "the date %s cannot be handled", run_fields(date.run_id)
+                log.exception(text, date.member, extra=extra)
                 left.append((date, BROKEN_MS))
                 continue
             if step is None:

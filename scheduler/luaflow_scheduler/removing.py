@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from luaflow.archive import Archive, Archived, state_of
 from luaflow.domain.events import Event
 from luaflow.errors import LuaflowError, NotFound, Unavailable
+from luaflow.observe.logs import run_fields
 from luaflow.store import keys, transitions
 from luaflow.store.keeping import keep_run
 from luaflow.store.keys import Partition
@@ -45,7 +46,8 @@ async def remove(
     ]
     for date, answer in zip(kept, await run_apart(store, calls), strict=True):
         if isinstance(answer, LuaflowError):
-            log.error("removal of the run %s: %s", date.member, answer)
+            text, extra = "removal of the run %s: %s", run_fields(date.member)
+            log.error(text, date.member, answer, extra=extra)
             left.append((date, BROKEN_MS))
         elif answer[0] == b"ok":
             metrics.run_removed()
@@ -61,7 +63,8 @@ async def _forget(store: Store, p: Partition, run_id: str) -> None:
     try:
         await forget_payloads(store, p.number, run_id)
     except LuaflowError as error:
-        log.warning("objects of the run %s stay for now: %s", run_id, error)
+        text = "objects of the run %s stay for now: %s"
+        log.warning(text, run_id, error, extra=run_fields(run_id))
 
 
 async def _over(store: Store, p: Partition, due: Sequence[Date], rules: Retention) -> list[Date]:

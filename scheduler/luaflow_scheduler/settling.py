@@ -15,6 +15,7 @@ import orjson
 
 from luaflow.domain import packing
 from luaflow.errors import LuaflowError
+from luaflow.observe.logs import run_fields
 from luaflow.store import keys, past
 from luaflow.store.keeping import keep_run
 from luaflow.store.keys import Partition
@@ -103,7 +104,8 @@ class Settling:
         left = list[tuple[Date, int]]()
         for date, events, pack in zip(group, histories, packs, strict=True):
             if not events or events[-1].id != len(events):
-                log.error("the history of the run %s is not whole: it is not packed", date.run_id)
+                text = "the history of the run %s is not whole: it is not packed"
+                log.error(text, date.run_id, extra=run_fields(date.run_id))
                 left.append((date, BROKEN_MS))
                 continue
             if len(pack) > packing.MOST:
@@ -116,7 +118,8 @@ class Settling:
         await self._forget(p, large)
         for date, answer in zip(dates, await run_apart(self._store, calls), strict=True):
             if isinstance(answer, LuaflowError):
-                log.error("packing the history of the run %s: %s", date.run_id, answer)
+                text, extra = "packing the history of the run %s: %s", run_fields(date.run_id)
+                log.error(text, date.run_id, answer, extra=extra)
                 left.append((date, BROKEN_MS))
             elif answer[0] == b"ok":
                 self._metrics.run_packed()

@@ -23,7 +23,8 @@ from luaflow.errors import Failed, LuaflowError
 class Info:
     """The attempt at hand; all attempts of one activity call share its ``idempotency_key``.
 
-    A plain job has a ``job_id``, and no ``workflow_id`` and ``workflow_type``.
+    A plain job has a ``job_id``, and no ``workflow_id`` and ``workflow_type``. ``traceparent`` is
+    the trace it belongs to (W3C), for requests to other systems; '' without one.
     """
 
     activity: str
@@ -37,6 +38,7 @@ class Info:
     heartbeat_timeout_ms: int
     heartbeat_details: Any = None
     job_id: str = ""
+    traceparent: str = ""
 
     @property
     def idempotency_key(self) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.support.pages import ROOT, Block, Session, blocks, matches, only_looks
+from tests.support.spans import installed
 from tools.event_fields import EVENTS
 
 from luaflow import Client
@@ -53,6 +54,8 @@ def test_page_is_true(
         request.getfixturevalue("true_processes")  # what a newcomer types is run as they run it
     if "\ncurl " in page.read_text() and not shutil.which("curl") and not os.environ.get("CI"):
         pytest.skip("curl is not installed")
+    if "import opentelemetry" in page.read_text().replace("from ", "import ") and not installed():
+        pytest.skip("opentelemetry-sdk is not installed")
     with EmbeddedServer(folder / "server", binary=server_binary) as server:
         work = folder / "w"
         work.mkdir()

@@ -41,6 +41,7 @@ async def test_info_says_who_it_is(engine: Engine) -> None:
         "start_to_close_ms": 600_000,
         "heartbeat_timeout_ms": 0,
         "job_id": "",
+        "traceparent": "",
     }
 
 

@@ -20,6 +20,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -97,6 +98,7 @@ class Session:
         programs.mkdir(parents=True)
         for name, module in PROGRAMS.items():
             _script(programs / name, f'exec {shlex.join(FORKS.command(module))} "$@"')
+        _script(programs / "python", f'exec {shlex.quote(sys.executable)} "$@"')
         # what make does is tested where it is done: here each target must be one
         _script(programs / "make", f'exec {shutil.which("make")} -n -C {ROOT} "$@" >/dev/null')
         (programs / "activate").write_text(f'PATH="{programs}:$PATH"\n')

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from luaflow.errors import LuaflowError
+from luaflow.observe import tracing
 from luaflow.registry.http import Address
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,8 @@ class Listener:
         self.in_flight += 1
         try:
             await _expect(request)
-            return await self._answer(request)
+            with tracing.incoming(request.headers):
+                return await self._answer(request)
         except (ConnectionError, web.HTTPException):
             raise
         except Exception:

@@ -15,13 +15,14 @@ from luaflow.domain.failure import Failure, timeout
 from luaflow.domain.lanes import base_of
 from luaflow.domain.options import ActivityOptions
 from luaflow.errors import LuaflowError
+from luaflow.observe.logs import run_fields
 from luaflow.registry.entries import CallableEntry, PythonEntry
 from luaflow.store import attempts, jobs
 from luaflow.store.attempts import Proof
 from luaflow.store.spread import by_partition
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
-from luaflow_worker import rate
+from luaflow_worker import rate, spans
 from luaflow_worker.attempt import Attempt, Outcome, Verdict, context_of, log_failure, verdict
 from luaflow_worker.background import Background
 from luaflow_worker.functions import FunctionHost
@@ -130,6 +131,7 @@ class ActivityTasks:
             heartbeat=eager.options.heartbeat_ms or 0,
             policy=eager.options.retry_policy,
             context=eager.context,
+            headers=live.place.headers,
             eager=True,
         )
         ended = self._begin(attempt, functools.partial(self._eager_ended, live, done))
@@ -205,7 +207,8 @@ class ActivityTasks:
         for e, taken in await take_all(self._store, self._worker, tasks):
             try:
                 if isinstance(taken, SealedTask):
-                    log.error("activity %s of workflow %s waits: %s", e.seq, e.workflow_id, taken)
+                    text, extra = "activity %s of workflow %s waits: %s", run_fields(e)
+                    log.error(text, e.seq, e.workflow_id, taken, extra=extra)
                     self._spawn(put_off(self._store, e, taken))
                     continue
                 if isinstance(taken, LuaflowError):
@@ -213,9 +216,11 @@ class ActivityTasks:
                 if taken:
                     self._run_taken(taken.attempt, taken.waited, passes=taken.passes)
             except Exception:  # a bad task hurts only itself; its lease ends, or the sweep finds it
-                log.exception("activity %s of workflow %s cannot be run", e.seq, e.workflow_id)
+                text, extra = "activity %s of workflow %s cannot be run", run_fields(e)
+                log.exception(text, e.seq, e.workflow_id, extra=extra)
 
     def _run_taken(self, attempt: Attempt, waited: int, *, passes: bool) -> None:
+        attempt.waited = waited
         self._metrics.waited(base_of(attempt.queue), max(0, waited) / 1000)
         rates = [] if passes else self._limits.of(attempt)
         if rates:
@@ -295,6 +300,13 @@ class ActivityTasks:
 
     def _begin(self, attempt: Attempt, ended: Callable[[Attempt, Outcome], None]) -> Outcome | None:
         """Start an attempt; return its outcome if it ended at once, else ``ended`` is called."""
+        with spans.attempt_begun(attempt):
+            outcome = self._run(attempt, ended)
+        if outcome:
+            spans.attempt_ended(attempt, outcome)
+        return outcome
+
+    def _run(self, attempt: Attempt, ended: Callable[[Attempt, Outcome], None]) -> Outcome | None:
         entry = self._registered(attempt.activity)
         if entry is None:
             queue = base_of(attempt.queue)
@@ -331,6 +343,7 @@ class ActivityTasks:
             self.running.pop(attempt.token, None)
             self._renewals.stop(attempt)
             self.freed.set()
+        spans.attempt_ended(attempt, outcome)
         ended(attempt, outcome)
 
     def _count(self, attempt: Attempt, end: Verdict) -> None:
@@ -350,6 +363,7 @@ class ActivityTasks:
             failure=timeout("worker_lost", "the worker stopped before the activity ended")
         )
         for attempt in list(self.running.values()):
+            spans.attempt_ended(attempt, lost)
             await self._report(attempt, verdict(attempt, lost))
         await self.background.cancel()
         self._renewals.close()

@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -20,6 +20,7 @@ from luaflow.activity import ActivityError, Context, Info
 from luaflow.client.messages import Closed
 from luaflow.domain import values
 from luaflow.domain.failure import Failure, canceled
+from luaflow.domain.headers import PARENT, Headers
 from luaflow.domain.lanes import base_of
 from luaflow.domain.retry import RetryPolicy, activity_ended, tried_again
 from luaflow.domain.tokens import Token
@@ -33,8 +34,12 @@ from luaflow.errors import (
     NotFound,
     Refused,
 )
+from luaflow.observe.logs import attempt_fields
 from luaflow.store.keys import Partition
 from luaflow.store.namespaces import Settings
+
+if TYPE_CHECKING:
+    from luaflow.observe.otel import Span
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +51,8 @@ class Attempt:
     """An attempt this worker has started; only its ``token`` may speak for it. Times in ms.
 
     ``job`` is the run id of a plain job, and '' for what a workflow asked for. ``called``: it is a
-    function that other code called here, and no activity at all.
+    function that other code called here, and no activity at all. ``headers`` is the trace it is in,
+    ``waited`` how long its task was in a queue.
     """
 
     partition: Partition
@@ -66,6 +72,9 @@ class Attempt:
     context: dict[str, Any] = field(default_factory=dict)
     job: str = ""
     called: bool = False
+    headers: Headers | None = None
+    span: Span | None = None
+    waited: int = 0
     renewal: asyncio.TimerHandle | None = None
     cancel: Any = None
     eager: bool = False
@@ -127,6 +136,7 @@ def check_size(attempt: Attempt, data: bytes, limits: Limits) -> Outcome:
             attempt.activity,
             size,
             limits.warn,
+            extra=attempt_fields(info_of(attempt)),
         )
     return Outcome(data)
 
@@ -210,7 +220,7 @@ def log_failure(attempt: Attempt, end: Verdict) -> None:
         failure.kind or "error",
         failure.message,
         "it is not tried again" if end.delay is None else after,
-        extra={"run_id": attempt.run_id},
+        extra=attempt_fields(info_of(attempt)),
     )
 
 
@@ -228,6 +238,7 @@ def info_of(attempt: Attempt) -> Info:
         heartbeat_timeout_ms=attempt.heartbeat,
         heartbeat_details=attempt.heartbeat_details,
         job_id=attempt.workflow_id if attempt.job else "",
+        traceparent=(attempt.headers or {}).get(PARENT, ""),
     )
 
 

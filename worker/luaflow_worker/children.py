@@ -148,6 +148,8 @@ def _started(proposal: Proposal, child: _Child) -> dict[str, Any]:
         started["versioning"] = known["versioning"]
     if context:
         started["context"] = context
+    if place.headers:
+        started["headers"] = place.headers
     return started | options.fields()
 
 

@@ -11,12 +11,13 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import click
 from prometheus_client import CollectorRegistry
 
 from luaflow.errors import LuaflowError, exit_code
+from luaflow.observe import tracing
 from luaflow.observe.http import OpsServer
 from luaflow.observe.logs import setup_logging
 from luaflow.store.opening import open_store
@@ -101,6 +102,12 @@ class Seconds(click.FloatRange):
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", help="Form of log lines."
 )
+@click.option(
+    "--log-level",
+    default="info",
+    metavar="LEVEL",
+    help="Lines that are written; for one logger NAME=LEVEL: info,luaflow.store=debug.",
+)
 @click.option("--child", type=int, hidden=True, allow_from_autoenv=False)
 def main(
     queues: tuple[str, ...],
@@ -114,17 +121,22 @@ def main(
     hang_timeout: float,
     metrics_port: int | None,
     metrics_host: str,
-    log_format: str,
+    log_format: Literal["text", "json"],
+    log_level: str,
     child: int | None,
 ) -> None:
     """Run workflow tasks and activities of the given queues until SIGTERM."""
-    setup_logging(log_format)  # type: ignore[arg-type]
+    try:
+        setup_logging(log_format, log_level)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--log-level'") from None
     if metrics_port and child:
         metrics_port += child
     try:
         config = WorkerConfig(tuple(dict.fromkeys(queues)), role, app, cache, drain_timeout)
         if child is None and processes > 1:
             sys.exit(Supervisor(worker_command(), processes, hang_seconds=hang_timeout).run())
+        tracing.set_up("luaflow-worker")
         asyncio.run(_serve(config, redis, namespace, metrics_host, metrics_port))
     except LuaflowError as error:
         _fail(error.message, exit_code(error))
@@ -153,6 +165,7 @@ def _leave_handlers() -> None:
         if thread.is_alive():
             log.warning("%s still runs an activity that was handed back: leaving it", thread.name)
             logging.shutdown()
+            tracing.flush()
             sys.stdout.flush()
             os._exit(0)
 

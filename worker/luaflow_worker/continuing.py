@@ -19,6 +19,7 @@ from luaflow_worker.engines import MissingBundle
 from luaflow_worker.live import Live
 from luaflow_worker.place import Place
 from luaflow_worker.proposal import Proposal
+from luaflow_worker.spans import carried
 
 _KEPT = (
     "context",
@@ -51,7 +52,7 @@ def continue_call(
     command = decision.commands[-1]
     extra = orjson.loads(command.extra or b"{}")
     next_run = new_run_id()
-    started = _first_event(live.place, command, next_run, types)
+    started = _first_event(live.place, command, next_run, types) | carried(live)
     closing = {"new_run_id": next_run, "type": started["type"], "input": started["input"]}
     return transitions.continue_as_new(
         route=live.place.route,

@@ -166,5 +166,6 @@ def attempt_of(
         number=number,
         context={**mine.context, **context},
         job=mine.job,
+        headers=mine.headers,
         called=True,
     )

@@ -22,6 +22,7 @@ from luaflow.domain.failure import Failure, canceled
 from luaflow.domain.lanes import base_of
 from luaflow.errors import LuaflowError, MissingLibrary
 from luaflow.lua.vm import Activation, ActivationFault, Command, Engine, LoadError, Run
+from luaflow.observe.logs import attempt_fields, run_fields
 from luaflow.registry.app import App
 from luaflow.registry.bundle import bundle_entry
 from luaflow.registry.entries import CallableEntry, FunctionEntry, PythonEntry
@@ -318,11 +319,13 @@ class FunctionCall:
 
     def write_log(self, level: str, message: bytes, fields: bytes) -> None:
         """Pass a line of print or logger on to the log of this process."""
-        extra = {
-            "entry": self.entry.id,
-            "pid": self.pid,
-            "fields": fields.decode(errors="replace"),
-        }
+        a = self.attempt
+        if not a.called:
+            extra = attempt_fields(self.context.info)
+        else:  # for a workflow, or for itself
+            extra = run_fields(a, workflow_type=a.workflow_type) if a.workflow_id else {}
+        extra |= {"entry": self.entry.id, "pid": self.pid}
+        extra["fields"] = fields.decode(errors="replace")
         log.log(
             getattr(logging, level.upper(), logging.INFO),
             message.decode(errors="replace"),

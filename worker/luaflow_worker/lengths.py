@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from luaflow.observe.logs import run_fields
 from luaflow.store.transitions import Route
 
 log = logging.getLogger(__name__)
@@ -28,4 +29,5 @@ def tell_of_length(route: Route, events: int, seconds: float) -> None:
         route.run_id,
         events,
         seconds,
+        extra=run_fields(route),
     )

@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 from luaflow.domain.events import Event
 from luaflow.lua.vm import Engine
+from luaflow.observe import tracing
 from luaflow.replay.decider import Execution
 from luaflow_worker.lengths import LONG
 from luaflow_worker.place import Place
+from luaflow_worker.spans import Anchor, anchor_in
 
 MOST_CHANCES = 10
 Result = tuple[int, str, str, bytes]
@@ -38,7 +40,7 @@ class Live:
 
     ``chances``: how often the cache passes it over before it has to leave. ``apart``: its engine is
     one for suspects (``quarantine``), so it is not kept. ``rest``: a task of the run waits until
-    the step under way has ended.
+    the step under way has ended. ``anchor`` is what the spans of its decisions are under.
     """
 
     place: Place
@@ -54,6 +56,7 @@ class Live:
     chances: int = 0
     apart: bool = False
     rest: asyncio.Event | None = None
+    anchor: Anchor | None = None
 
     @property
     def run_id(self) -> str:
@@ -96,7 +99,10 @@ class Live:
 
     def follow(self, events: Sequence[Event]) -> None:
         """Take notice of what past decisions set: attributes, memo, the ids of children."""
+        traced = tracing.active()
         for event in events:
+            if traced and (anchor := anchor_in(event)):
+                self.anchor = anchor
             if event.type == "StartChildWorkflowExecutionInitiated" and "workflow_id" in event.body:
                 self.place.children[event.body["seq"]] = event.body["workflow_id"]
             if event.type == "UpsertWorkflowSearchAttributes":

@@ -136,6 +136,7 @@ def _asked_for(live: Live, command: Command) -> tuple[Make, ActivityOptions]:
         start_to_close=options.start_to_close_ms,
         policy=options.retry_policy,
         context=context,
+        headers=place.headers,
     )
     return make, options
 

@@ -73,7 +73,8 @@ def tell_other(proposal: Proposal, c: Command) -> None:
         message |= {"k": "end", "body": {"reason": f"terminated by {proposal.place.pid}"}}
     else:
         kind = SIGNALED if c.op == "signal" else "WorkflowExecutionCancelRequested"
-        message |= {"type": kind, "body": {**said, "from": proposal.place.pid}}
+        trace = {"headers": proposal.place.headers} if proposal.place.headers else {}
+        message |= {"type": kind, "body": {**said, "from": proposal.place.pid, **trace}}
     record = {"kind": c.op, "workflow_id": target}
     proposal.request(c.seq, initiated, body, target, orjson.dumps(message), record)
 

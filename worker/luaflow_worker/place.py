@@ -12,6 +12,8 @@ import orjson
 from luaflow.domain.chains import deadline_of
 from luaflow.domain.events import AUTO_UPGRADE, Event
 from luaflow.domain.failure import Invalid
+from luaflow.domain.headers import Headers, read_headers
+from luaflow.observe.logs import run_fields
 from luaflow.registry.bundle import Bundle
 from luaflow.registry.schemas import check_output
 from luaflow.replay.loading import pid_of
@@ -27,7 +29,7 @@ class Place:
 
     ``deadline`` is when the execution timeout of its chain is over (0: never), ``now`` the
     namespace time of its present decision, both in ms. ``upgrades``: it moves to the newest code of
-    its type, at each of its tasks.
+    its type, at each of its tasks. ``headers`` is the trace that what it asks for belongs to.
     """
 
     route: Route
@@ -49,6 +51,7 @@ class Place:
     deadline: int = 0
     now: int = 0
     upgrades: bool = False
+    headers: Headers | None = None
 
     @property
     def pid(self) -> str:
@@ -68,6 +71,7 @@ class Place:
                 what,
                 size,
                 self.payload_warn,
+                extra=run_fields(self.route, workflow_type=self.type),
             )
 
     def check_output(self, result: bytes) -> None:
@@ -100,4 +104,5 @@ def make_place(store: Store, route: Route, first: Event, parent: str, bundle: Bu
         namespace=store.namespace,
         deadline=deadline_of(started, first.ts),
         upgrades=started.get("versioning") == AUTO_UPGRADE,
+        headers=read_headers(started.get("headers")),
     )

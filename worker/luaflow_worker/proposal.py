@@ -118,6 +118,8 @@ class Proposal:
             body["options"] = given
         if context:
             body["context"] = context
+        if self.place.headers:
+            body["headers"] = self.place.headers
         text = self.record(body)
         stored = _stored_options(options, queue if queue != own else "")
         limits = (options.start_to_close_ms, options.heartbeat_ms or 0)

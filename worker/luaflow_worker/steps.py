@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import orjson
 
@@ -15,6 +15,7 @@ from luaflow.replay.decider import Decision
 from luaflow.store import transitions
 from luaflow.store.link import Call
 from luaflow.store.store import Store
+from luaflow_worker import spans
 from luaflow_worker.attempt import Attempt, Outcome
 from luaflow_worker.children import Types
 from luaflow_worker.continuing import continue_call
@@ -23,6 +24,9 @@ from luaflow_worker.faults import EngineFault
 from luaflow_worker.live import Live, Result
 from luaflow_worker.proposal import Eager, Proposal
 from luaflow_worker.stretches import parse_events, read_events
+
+if TYPE_CHECKING:
+    from luaflow.observe.otel import Span
 
 MOST_COMMANDS = 5000
 """What a decision may ask for at most: it is full at 500, but where code cannot be paused (in a
@@ -55,7 +59,10 @@ class Activities(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Step:
-    """A decision on its way: on a taken task, or (fused) on results of eager activities."""
+    """A decision on its way: on a taken task, or (fused) on results of eager activities.
+
+    ``anchors``: later decisions of the run are under its ``span``.
+    """
 
     live: Live
     seen: int
@@ -65,6 +72,8 @@ class Step:
     decision: Decision | None = None
     proposal: Proposal | None = None
     since: float = field(default_factory=time.monotonic)
+    span: Span | None = None
+    anchors: bool = False
 
     @property
     def fused(self) -> bool:
@@ -81,6 +90,7 @@ class Step:
                 for i, (_, _, kind, body) in enumerate(self.results, 1)
             ]
             execution.absorb(events)
+        spans.task_begun(self)
         self.decision = execution.decide(self.seen + len(self.results))
 
     @property
@@ -159,13 +169,15 @@ def _check_many(decision: Decision) -> None:
         )
 
 
-def _said(live: Live, decision: Decision, worker: str, *, ended: bool) -> bytes:
+def _said(live: Live, decision: Decision, worker: str, *, ended: bool, anchors: bool) -> bytes:
     """The body of WorkflowTaskCompleted; ``ended``: another run of its chain follows."""
     said: dict[str, Any] = {"seen": decision.seen, "worker": worker}
     if decision.status == "continued" or decision.more:
         said["continued" if decision.status == "continued" else "more"] = True
     if live.place.upgrades:
         said["bundle"] = live.place.bundle
+    if anchors:
+        said["headers"] = live.place.headers
     if ended:
         # where many messages pass on, the closing event comes later: replay must know of it here
         said["ended"] = decision.status
@@ -187,7 +199,7 @@ def spell(
     live.place.now = live.clock.estimate()
     end = how_it_ends(live.place, decision) if ends(decision) else None
     following = end and end.following
-    body = _said(live, decision, worker, ended=bool(following))
+    body = _said(live, decision, worker, ended=bool(following), anchors=step.anchors)
     another = continued or following is not None
     first_key = transitions.CONTINUE_KEYS if another else transitions.COMMIT_KEYS
     proposal = step.proposal = Proposal(live.place, types, keep, first_key)

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from luaflow.domain import values
+from luaflow.domain.headers import read_headers
 from luaflow.domain.retry import RetryPolicy
 from luaflow.domain.sealed import SealedPayload, check_open
 from luaflow.errors import LuaflowError
@@ -164,4 +165,5 @@ def _attempt(e: ActivityEntry, token: str, a: tuple[Any, ...]) -> Attempt:
         policy=RetryPolicy.from_json(options["retry"]) if "retry" in options else USUAL,
         context=event.get("context") or {},
         job=event.get("job", ""),
+        headers=read_headers(event.get("headers")),
     )

@@ -13,6 +13,7 @@ import orjson
 
 from luaflow.domain.events import AUTO_UPGRADE, Event
 from luaflow.errors import LuaflowError
+from luaflow.observe.logs import run_fields
 from luaflow.replay.decider import Execution, NonDeterminism, explained
 from luaflow.replay.loading import run_info
 from luaflow.store import transitions
@@ -135,7 +136,8 @@ async def take(
     taken = []
     for e, live, a in zip(entries, lives, answers, strict=True):
         if isinstance(a, LuaflowError):
-            log.error("the run %s of workflow %s cannot be taken: %s", e.run_id, e.workflow_id, a)
+            text, extra = "the run %s of workflow %s cannot be taken: %s", run_fields(e)
+            log.error(text, e.run_id, e.workflow_id, a, extra=extra)
         if isinstance(a, LuaflowError) or a[0] != b"ok":
             if live is not None:
                 free(live)
@@ -148,6 +150,7 @@ async def take(
                 "the run %s of workflow %s cannot be taken, what is stored of it is not what was"
                 " written: %s",
                 *(e.run_id, e.workflow_id, error),
+                extra=run_fields(e),
             )
             if live is not None:
                 stale(live)
@@ -232,7 +235,7 @@ async def _rebuild(
     place.bundle = bundle
     info = run_info(store.namespace, *route[1:3], place.started, code.bundle, place.pid)
     run = code.engine.open(info, log_replay=engines.log_replay)
-    run.log = functools.partial(write_log, route)
+    run.log = functools.partial(write_log, place)
     live = Live(place, code.engine, Execution(run, make_value), busy=True)
     begun = time.monotonic()
     try:

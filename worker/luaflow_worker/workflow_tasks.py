@@ -15,11 +15,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from luaflow.domain.events import Event
+from luaflow.domain.failure import Failure
 from luaflow.errors import LuaflowError, Unavailable, Unknown
+from luaflow.observe.logs import run_fields
 from luaflow.store.link import Call
 from luaflow.store.spread import by_partition
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
+from luaflow_worker import spans
 from luaflow_worker.background import Background
 from luaflow_worker.children import Types
 from luaflow_worker.engines import Engines
@@ -205,7 +208,8 @@ class WorkflowTasks:
             except (Unavailable, Unknown):
                 raise
             except Exception:
-                log.exception("what follows a commit of the run %s failed", step.live.run_id)
+                text, route = "what follows a commit of the run %s failed", step.live.place.route
+                log.exception(text, route.run_id, extra=run_fields(route))
                 self._abandon(step)
             steps.remove(step)
 
@@ -288,6 +292,7 @@ class WorkflowTasks:
         if not keep:
             self._plain_only.decided(live.run_id, ended=decision.status != "wait")
         self._activities.settled(step.results)
+        spans.task_ended(step)
         if decision.status != "wait":
             self._metrics.closed(live.place.type, proposal.status, live.length)
             self._activities.release(len(proposal.eager))
@@ -334,6 +339,7 @@ class WorkflowTasks:
         if step.proposal:
             self._activities.release(len(step.proposal.eager))
             step.proposal = None
+        spans.task_ended(step, committed=False)
         self._let_go(step.live, step.results)
 
     def _let_go(self, live: Live, results: Sequence[Result] = ()) -> None:
@@ -383,12 +389,14 @@ class WorkflowTasks:
             for other in self.cache:
                 if other.engine is live.engine and not other.busy:
                     self._let_go(other)
+        spans.task_ended(step, Failure(reason_of(fault), fault.message), committed=False)
         self._abandon(step)
         if not step.fused:
             await self._fail(live.place.route, live.place.type, turn, fault)
 
     async def _fail(self, route: Route, type: str, turn: int, fault: LuaflowError) -> None:
-        log.error("workflow %s (run %s) is stuck: %s", route.workflow_id, route.run_id, fault)
+        text, extra = "workflow %s (run %s) is stuck: %s", run_fields(route, workflow_type=type)
+        log.error(text, route.workflow_id, route.run_id, fault, extra=extra)
         self._metrics.task_failed(type, reason_of(fault))
         self._store.look_soon(fault)
         self.quarantine.note(type, fault)

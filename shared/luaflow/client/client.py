@@ -18,8 +18,10 @@ from luaflow.client.schedules import ScheduleHandle
 from luaflow.client.session import Session
 from luaflow.domain.failure import Failure
 from luaflow.domain.ids import check_workflow_id
+from luaflow.domain.lanes import base_of
 from luaflow.domain.visibility import parse_query
 from luaflow.errors import InvalidArgument, NotFound
+from luaflow.observe.tracing import sending
 from luaflow.registry import load_app
 from luaflow.registry.bundle import defaults_of
 from luaflow.registry.schemas import text_of
@@ -93,11 +95,8 @@ class Client:
         it with a ``request_id`` to be sure).
         """
         await check_before_start(self.store)
-        request = await starting.prepare(
-            self.store,
-            type,
-            args,
-            starting.How(
+        with sending(f"StartWorkflow:{type}", workflow=type) as sent:
+            how = starting.How(
                 id=id,
                 task_queue=task_queue,
                 options=options,
@@ -109,17 +108,21 @@ class Client:
                 host=host,
                 context=context,
                 sender=sender,
+                headers=sent.headers,
                 more=more,
-            ),
-        )
-        run_id = await starting.open_run(self.store, self._session, request)
+            )
+            request = await starting.prepare(self.store, type, args, how)
+            workflow_id, queue = request.route.workflow_id, request.route.queue
+            sent.set(workflow_id=workflow_id, queue=base_of(queue))
+            run_id = await starting.open_run(self.store, self._session, request)
+            sent.set(run_id=run_id)
         return Handle(
             self.store,
             self._session,
-            request.route.workflow_id,
+            workflow_id,
             run_id,
             pid=request.pid,
-            queue=request.route.queue,
+            queue=queue,
             existed=run_id != request.route.run_id,
         )
 

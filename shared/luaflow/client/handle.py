@@ -21,6 +21,7 @@ from luaflow.domain.failure import Failure, terminated
 from luaflow.domain.ids import check_update_id
 from luaflow.domain.sealed import clear
 from luaflow.errors import InvalidArgument, NotFound, Refused, Unavailable, WorkflowFailed
+from luaflow.observe.tracing import sending
 from luaflow.store.keeping import keep_run
 from luaflow.store.past import event_of, read_events, wait_events
 from luaflow.store.reader import Reader
@@ -94,9 +95,12 @@ class Handle:
         """
         if not name:
             raise InvalidArgument("a signal needs a name")
-        body = signal_body(name, payloads, self._store.settings, sender)
-        asked = asked_as("signal", request_id)
-        self._keep(await self._message("WorkflowExecutionSignaled", body, asked))
+        with sending(f"SignalWorkflow:{name}", workflow_id=self.workflow_id) as sent:
+            body = signal_body(name, payloads, self._store.settings, sender, sent.headers)
+            asked = asked_as("signal", request_id)
+            route = await self._message("WorkflowExecutionSignaled", body, asked)
+            sent.set(run_id=route.run_id)
+        self._keep(route)
 
     async def cancel(self, reason: str | None = None, *, request_id: str | None = None) -> None:
         """Ask the run to end; its code decides how. Raises NotFound, Refused when it is closed.
@@ -168,9 +172,19 @@ class Handle:
 
     async def _send_update(self, name: str, args: Sequence[Any], how: dict[str, Any]) -> Update:
         update_id = how.pop("update_id") or uuid.uuid4().hex
-        with self._reading():
+        with (
+            self._reading(),
+            sending(f"UpdateWorkflow:{name}", workflow_id=self.workflow_id) as sent,
+        ):
             return await updates.send(
-                self._store, self.workflow_id, self.run_id, name, args, update_id, **how
+                self._store,
+                self.workflow_id,
+                self.run_id,
+                name,
+                args,
+                update_id,
+                headers=sent.headers,
+                **how,
             )
 
     def get_update(self, update_id: str) -> Update:

@@ -19,6 +19,7 @@ from luaflow.domain import values
 from luaflow.domain.durations import duration_ms
 from luaflow.domain.events import Event
 from luaflow.domain.failure import Failure
+from luaflow.domain.headers import Headers
 from luaflow.domain.ids import check_name
 from luaflow.domain.lanes import base_of, lane_of
 from luaflow.domain.options import ActivityOptions, parse_activity_options
@@ -26,6 +27,7 @@ from luaflow.domain.poison import is_parked
 from luaflow.domain.retry import RetryPolicy
 from luaflow.domain.sealed import clear
 from luaflow.errors import InvalidArgument, NotFound, Refused, Unavailable, WorkflowFailed
+from luaflow.observe.tracing import sending
 from luaflow.registry.schemas import check_input
 from luaflow.store import jobs as store_jobs
 from luaflow.store.attempts import parse_record
@@ -222,14 +224,22 @@ async def enqueue(store: Store, jobs: Iterable[Job], how: JobHow) -> list[JobHan
     Raises InvalidArgument for bad ids, options and values (nothing is started then), Refused over
     a limit. A job whose id is there already stays as it is.
     """
-    context = _context(how)
+    jobs = list(jobs)
+    names = {job.entry for job in jobs}
+    with sending(f"EnqueueJob:{names.pop()}" if len(names) == 1 else "EnqueueJobs") as sent:
+        return await _enqueue(store, jobs, how, _shared_fields(how, sent.headers))
+
+
+async def _enqueue(
+    store: Store, jobs: Iterable[Job], how: JobHow, fields: bytes
+) -> list[JobHandle]:
     shared: dict[str, store_jobs.How] = {}
     given: dict[str, tuple[NewJob, store_jobs.How]] = {}
     for job in jobs:
         if job.entry not in shared:
             shared[job.entry] = _shared(job.entry, how)
             await use_lane(store, shared[job.entry].queue)
-        new = _new_job(store, job, how, context)
+        new = _new_job(store, job, how, fields)
         given.setdefault(new.job_id, (new, shared[job.entry]))
     groups: defaultdict[tuple[int, store_jobs.How], list[NewJob]] = defaultdict(list)
     for new, one in given.values():
@@ -253,7 +263,7 @@ async def enqueue(store: Store, jobs: Iterable[Job], how: JobHow) -> list[JobHan
     return [JobHandle(store, job_id, existed=existed[job_id]) for job_id in given]
 
 
-def _new_job(store: Store, job: Job, how: JobHow, context: bytes) -> NewJob:
+def _new_job(store: Store, job: Job, how: JobHow, fields: bytes) -> NewJob:
     if not job.entry:
         raise InvalidArgument("a job needs the id of a function entry")
     args = values.encode(list(job.args))
@@ -264,14 +274,15 @@ def _new_job(store: Store, job: Job, how: JobHow, context: bytes) -> NewJob:
         orjson.dumps(job.entry),
         orjson.dumps(args, option=orjson.OPT_SORT_KEYS),
         run_id.encode(),
-        context,
+        fields,
     )
     check_size(body, store.settings, f"the input of the job {job.id or job.entry!r}")
     return NewJob(job.id if job.id is not None else run_id, run_id, job.entry, body)
 
 
-def _context(how: JobHow) -> bytes:
-    return b',"context":%b' % values.dumps(dict(how.context)) if how.context else b""
+def _shared_fields(how: JobHow, headers: Headers | None) -> bytes:
+    context = b',"context":%b' % values.dumps(dict(how.context)) if how.context else b""
+    return context + (b',"headers":%b' % orjson.dumps(headers) if headers else b"")
 
 
 def _shared(entry: str, how: JobHow) -> store_jobs.How:

@@ -15,6 +15,7 @@ from luaflow.domain.events import CLOSING_EVENT
 from luaflow.domain.failure import terminated
 from luaflow.domain.messages import child_outcome
 from luaflow.errors import NotFound, Refused
+from luaflow.observe.logs import run_fields
 from luaflow.store import transitions
 from luaflow.store.link import Call
 from luaflow.store.store import PATIENCE_SECONDS, Store
@@ -138,7 +139,8 @@ async def _parent(store: Store, route: Route) -> dict[str, Any] | None:
         child_outcome(found, "", "", "terminated", {})
     except (ValueError, LookupError, TypeError, AttributeError):
         # (a run must end by this whatever is wrong with it)
-        log.warning("run %s: its parent %r cannot be read, and is not told", route.run_id, text)
+        said = "run %s: its parent %r cannot be read, and is not told"
+        log.warning(said, route.run_id, text, extra=run_fields(route))
         return None
     return found
 

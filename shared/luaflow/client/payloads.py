@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from luaflow.domain import values
+from luaflow.domain.headers import Headers
 from luaflow.errors import Refused
 from luaflow.store.namespaces import Settings
 
@@ -56,7 +57,11 @@ def check_size(body: bytes, settings: Settings, what: str) -> bytes:
 
 
 def signal_body(
-    name: str, payloads: Iterable[Any], settings: Settings, sender: str | None = None
+    name: str,
+    payloads: Iterable[Any],
+    settings: Settings,
+    sender: str | None = None,
+    headers: Headers | None = None,
 ) -> bytes:
     """The body of WorkflowExecutionSignaled. Raises Invalid for values that cannot be stored."""
     body: dict[str, Any] = {
@@ -65,11 +70,18 @@ def signal_body(
     }
     if sender:
         body["from"] = sender
+    if headers:
+        body["headers"] = headers
     return check_size(dump(body), settings, f"the signal {name!r}")
 
 
 def signals(
-    messages: Iterable[Message], settings: Settings, sender: str | None = None
+    messages: Iterable[Message],
+    settings: Settings,
+    sender: str | None = None,
+    headers: Headers | None = None,
 ) -> list[bytes]:
     """The bodies of startup messages; one without a name is left out (contract section 8)."""
-    return [signal_body(str(name), rest, settings, sender) for name, *rest in messages if name]
+    return [
+        signal_body(str(name), rest, settings, sender, headers) for name, *rest in messages if name
+    ]

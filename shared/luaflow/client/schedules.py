@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from luaflow.client import starting
 from luaflow.client.payloads import check_size, dump
 from luaflow.domain import values
+from luaflow.domain.headers import linked
 from luaflow.domain.schedule_words import change_plan, make_plan, overlap_of
 from luaflow.domain.schedules import (
     Plan,
@@ -21,6 +23,7 @@ from luaflow.domain.schedules import (
     trigger,
 )
 from luaflow.errors import AlreadyExists, InvalidArgument, LuaflowError, NotFound, Refused
+from luaflow.observe.tracing import current_headers
 from luaflow.store.clock import namespace_now
 from luaflow.store.schedules import (
     AT_ONCE,
@@ -211,6 +214,8 @@ async def create_schedule(
     """
     p = home(store, schedule_id)
     await check_start(store, schedule_id, plan)
+    if headers := current_headers():
+        plan = replace(plan, headers=linked(headers))
     now = await namespace_now(store, p)
     state = State(uid=uuid.uuid4().hex, created=now, updated=now)
     state.paused = bool(words.get("paused"))
@@ -251,6 +256,7 @@ async def prepare_start(store: Store, name: str, plan: Plan, start: Start) -> st
         options=options,
         search_attributes={**read.search_attributes, **origin},
         context=origin,
+        headers=dict(plan.headers) or None,
     )
     return await starting.prepare(store, plan.type, [values.decode(x) for x in plan.input], how)
 

@@ -19,6 +19,7 @@ from luaflow.domain.attributes import indexed
 from luaflow.domain.cron import parse_cron
 from luaflow.domain.events import AUTO_UPGRADE, FORMAT, RUNTIME_VERSION
 from luaflow.domain.flow import Flow
+from luaflow.domain.headers import Headers
 from luaflow.domain.ids import Pid, check_name, closest, new_run_id
 from luaflow.domain.lanes import base_of, lane_of
 from luaflow.domain.options import (
@@ -73,7 +74,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class How:
-    """How to start a workflow; see ``Client.start``."""
+    """How to start a workflow; see ``Client.start``. ``headers``: the trace it belongs to."""
 
     id: str | None = None
     name: str | None = None
@@ -86,6 +87,7 @@ class How:
     search_attributes: Mapping[str, Any] | None = None
     context: Mapping[str, Any] | None = None
     sender: str | None = None
+    headers: Headers | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def read(self) -> StartOptions:
@@ -139,7 +141,7 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
         check_input(deployed.input_schema, started["input"], f"workflow {workflow_id!r}")
     body = dump(started)
     check_size(body, store.settings, f"the input of workflow {workflow_id!r}")
-    messages = signals(how.messages, store.settings, how.sender)
+    messages = signals(how.messages, store.settings, how.sender, how.headers)
     places = Indexed(*indexed(started.get("search_attributes") or {}))
     gate, rate = gate_of(store, deployed.flow, deployed.type, started["input"], route)
     return Request(route, deployed, options, body, messages, asked, at, places, gate, rate)
@@ -234,6 +236,8 @@ def _started(
         body["versioning"] = deployed.versioning
     if how.request_id:
         body["request_id"] = how.request_id
+    if how.headers:
+        body["headers"] = how.headers
     return body | {key: values.encode(value) for key, value in options.fields().items()}
 
 

@@ -16,6 +16,7 @@ from luaflow.client.payloads import check_size, dump
 from luaflow.domain import values
 from luaflow.domain.events import Event
 from luaflow.domain.failure import Failure
+from luaflow.domain.headers import Headers
 from luaflow.domain.ids import check_update_id
 from luaflow.domain.sealed import clear
 from luaflow.errors import (
@@ -129,6 +130,7 @@ async def send(
     update_id: str,
     sender: str | None,
     timeout: float | None,
+    headers: Headers | None,
 ) -> Update:
     """Bring an update into the history of a run; one that it knows by its id is that one.
 
@@ -159,6 +161,8 @@ async def send(
     body: dict[str, Any] = {"name": values.encode(name), "input": given, "update_id": update_id}
     if sender:
         body["from"] = sender
+    if headers:
+        body["headers"] = headers
     raw = check_size(dump(body), store.settings, f"the update {name!r}")
     route, answer_ = await reach_open_mailbox(
         store, route, lambda at: transitions.update(route=at, update_id=update_id, body=raw)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from luaflow.domain.cron import parse_cron
 from luaflow.domain.events import CLOSING_EVENT
 from luaflow.domain.failure import Failure
+from luaflow.domain.headers import linked
 from luaflow.domain.retry import RetryPolicy
 
 RETRY = "retry"
@@ -149,6 +150,8 @@ def first_event_of_next(
         "continued_from": started["run_id"],
         "initiator": following.initiator,
     }
+    if "headers" in body:
+        body["headers"] = linked(body["headers"])
     if following.initiator == CRON:
         body["cron_at"] = following.at
     else:

@@ -42,7 +42,8 @@ class Plan:
     """What a schedule starts, and when: its definition, as JSON has it.
 
     ``options`` are start options; ``workflow_id`` is what the ids of its runs begin with, the
-    schedule's own id without. ``owner`` is the registry namespace that deployed it, '' for none.
+    schedule's own id without. ``owner`` is the registry namespace that deployed it, '' for none;
+    ``headers`` is the trace that its runs link to.
     """
 
     type: str
@@ -55,6 +56,7 @@ class Plan:
     pause_on_failure: bool = False
     memo: Mapping[str, Any] = field(default_factory=dict)
     owner: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def when(self) -> Spec:
@@ -63,7 +65,8 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """The plan as a plain object."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        return found if self.headers else {k: v for k, v in found.items() if k != "headers"}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Plan:

@@ -102,6 +102,10 @@ class Execution:
             if event.type == STARTED or event.type in NEWS:
                 self._unseen.append((event, self._size))
 
+    def unseen(self) -> list[Event]:
+        """The events that the next decision sees."""
+        return [event for event, _ in self._unseen]
+
     def look(self, op: bytes, name: str, args: bytes) -> Activation:
         """Ask the code without a trace (``query``, ``validate``); throw the run away then.
 

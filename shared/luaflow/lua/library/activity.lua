@@ -8,7 +8,8 @@ local activity = {}
 ---The attempt at hand: `activity`, `attempt`, `workflow_id`, `run_id`, `workflow_type`,
 ---`task_queue`, `seq`, `start_to_close_ms`, `heartbeat_timeout_ms`, `heartbeat_details`, `job_id`,
 ---and `idempotency_key`, the same for all attempts of one call. A plain job has a `job_id`, and no
----`workflow_id`.
+---`workflow_id`. `traceparent` is the trace it belongs to (W3C), for the header of a request to
+---another system; an empty text without one.
 ---
 ---Workflows: forbidden. Elsewhere: activities.
 ---@return table? info
