@@ -49,6 +49,8 @@ UNITS = {
     "help_ms": "ms luaflow --help",
     "dev_ready_ms": "ms until luaflow dev is ready",
 }
+SAME_FOR_PEERS = {"W1-ASYNC": "W1", "W1-SYNC": "W1"}
+"""What is another work item only for us: a peer's one stands beside all of them."""
 HIGHER_IS_BETTER = {name for name in UNITS if name.endswith("rate")}
 
 
@@ -102,6 +104,10 @@ def _facts(work: str, rows: Sequence[Row]) -> list[str]:
         each = {role: median(row["cpu_ms"][role] for row in rows) for role in roles}
         text = ", ".join(f"{role} {ms:.2f}" for role, ms in each.items())
         shown.append(f"CPU ms a workflow: {text}; in all {sum(each.values()):.2f}")
+    if "cores" in rows[0]:
+        busy = {role: median(row["cores"][role] for row in rows) for role in rows[0]["cores"]}
+        text = ", ".join(f"{role} {share:.2f}" for role, share in busy.items())
+        shown.append(f"cores used: {text}; in all {sum(busy.values()):.2f}")
     if "memory_bytes" in rows[0]:
         memory = median(row["memory_bytes"] for row in rows)
         aof = median(row["aof_bytes"] for row in rows)
@@ -128,10 +134,13 @@ def ratios(work: str, rows: Sequence[Row]) -> list[str]:
 
 def ratios_of(work: str, name: str, peer: str, rows: Sequence[Row]) -> list[float]:
     """The ratio of one figure in each round that has it of both; above 1 luaflow is better."""
-    both = {(row["who"], row["round"]): row.get(name) for row in rows if row["work"] == work}
-    found = []
-    for (who, number), ours in both.items():
-        theirs = both.get((peer, number))
-        if who == "luaflow" and ours and theirs:
-            found.append(ours / theirs if name in HIGHER_IS_BETTER else theirs / ours)
-    return found
+    ours, theirs = _by_round(work, name, "luaflow", rows), _by_round(work, name, peer, rows)
+    if not theirs:
+        theirs = _by_round(SAME_FOR_PEERS.get(work, work), name, peer, rows)
+    pairs = [(ours[number], theirs[number]) for number in ours if number in theirs]
+    return [a / b if name in HIGHER_IS_BETTER else b / a for a, b in pairs if a and b]
+
+
+def _by_round(work: str, name: str, who: str, rows: Sequence[Row]) -> dict[int, float]:
+    mine = (row for row in rows if (row["work"], row["who"]) == (work, who))
+    return {row["round"]: row[name] for row in mine if name in row}

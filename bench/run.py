@@ -7,7 +7,6 @@ import asyncio
 import json
 import os
 import shlex
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -72,9 +71,9 @@ async def measure(name: str, scenario: Scenario, n: int, stack: Stack) -> Row:
     row: Row = {"work": name, "n": n, **await scenario.measure(stack.client, n)}
     wall = time.perf_counter() - since
     row |= {"wall_s": round(wall, 3), "rate": round(n / wall, 1), "load": round(load, 2)}
-    row["cpu_ms"] = {
-        role: round((used - cpu[role]) * 1000 / n, 3) for role, used in stack.cpu().items()
-    }
+    used = {role: seconds - cpu[role] for role, seconds in stack.cpu().items()}
+    row["cpu_ms"] = {role: round(seconds * 1000 / n, 3) for role, seconds in used.items()}
+    row["cores"] = {role: round(seconds / wall, 2) for role, seconds in used.items()}
     memory_now, aof_now = await stack.bytes()
     row["memory_bytes"] = round((memory_now - memory) / n)
     row["aof_bytes"] = round((aof_now - aof) / n)
@@ -140,6 +139,15 @@ def parse() -> argparse.Namespace:
     return options
 
 
+def repeat(options: argparse.Namespace) -> str:
+    """The command that measures this again; where peers and files are is no matter of others."""
+    words = ["bench/run.py", "--only", ",".join(options.only), "--rounds", str(options.rounds)]
+    words += ["--n", str(options.n)] if options.n else []
+    words += ["--processes", options.processes, "--workers", str(options.workers)]
+    words += ["--appendfsync", options.appendfsync]
+    return shlex.join([*words, *(f"--beside={peer.name}=COMMAND" for peer in options.beside)])
+
+
 def main() -> None:
     """Measure, print the table, write the JSON."""
     options = parse()
@@ -157,7 +165,7 @@ def main() -> None:
     about = machine(options.server)
     about["durability"] = f"appendonly yes, appendfsync {options.appendfsync}"
     about["processes"] = f"{options.processes}, {options.workers} workers"
-    about["repeat"] = shlex.join(["bench/run.py", *sys.argv[1:]])
+    about["repeat"] = repeat(options)
     print(heading(about), flush=True)
     rows: list[Row] = []
     for number in range(1, options.rounds + 1):

@@ -32,7 +32,7 @@ class Setup:
 
     ``workers``: how many processes decide and run activities; ``queues``: what they serve;
     ``settings``: of the namespace; ``options``: more arguments of the server; ``url``: servers that
-    run already, in the place of an embedded one (their CPU is not known).
+    run already, in the place of an embedded one, and ``servers``: their process ids by role.
     """
 
     data: Path = ROOT / ".luaflow"
@@ -47,6 +47,7 @@ class Setup:
     settings: Mapping[str, Any] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     url: str = ""
+    servers: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -95,7 +96,7 @@ async def running(setup: Setup) -> AsyncIterator[Stack]:
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=setup.data))
     try:
         with contextlib.ExitStack() as processes:
-            url, pids = setup.url, dict[str, int]()
+            url, pids = setup.url, dict(setup.servers)
             if not url:
                 server = processes.enter_context(_server(setup, folder))
                 url, pids["server"] = server.url, server.pid
