@@ -9,7 +9,7 @@ WORKERS ?= 2
 SECOND_SERVER ?= $(shell command -v redis-server)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-heavy test-second-server test-topologies check fix lock topologies chaos sim fuzz upgrade bench clean
+.PHONY: help setup demo test test-all test-heavy test-second-server test-topologies check fix lock topologies chaos sim fuzz upgrade bench counts clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ upgrade: setup ## Run the last release and this tree together, for MINUTES
 
 bench: setup ## Measure throughput and latency
 	$(BIN)/python bench/run.py
+
+counts: setup ## Count anew what a step costs (round trips, commands, bytes, Lua), show what changed
+	@$(BIN)/python -m tests.performance
 
 SEEDS ?= 0-999
 sim: setup ## Play seeds of the simulation, SEEDS=0-999 (docs/simulation.md)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from luaflow.client import Client, Handle
+
 ORDER = {
     "order_id": "ord-000001",
     "customer": {"id": 4711, "name": "Ada Lovelace"},
@@ -50,3 +52,28 @@ def latency(seconds: Sequence[float]) -> dict[str, float]:
     """Median, 99th percentile and maximum, in milliseconds."""
     parts = {"p50_ms": 0.5, "p99_ms": 0.99, "max_ms": 1.0}
     return {name: round(percentile(seconds, share) * 1000, 2) for name, share in parts.items()}
+
+
+async def start_many(client: Client, n: int, type: str, *args: Any, **how: Any) -> list[Handle]:
+    """So many runs of a type, started by 100 clients."""
+    found: list[Handle] = []
+
+    async def one() -> None:
+        found.append(await client.start(type, *args, **how))
+
+    await closed_loop(one, n, 100)
+    return found
+
+
+async def settled(client: Client, handles: Sequence[Handle]) -> None:
+    """Wait until the code of these runs has seen all there is, and waits for messages only."""
+    store, left = client.store, list(handles)
+    while left:
+        some, p = left[-500:], store.partition
+        states = await store.read(
+            *(("HMGET", p(h.workflow_id).run(str(h.run_id)), "task", "news") for h in some),
+            *(("HLEN", p(h.workflow_id).pend(str(h.run_id))) for h in some),
+        )
+        pairs = zip(some, states[: len(some)], states[len(some) :], strict=True)
+        left[-500:] = [h for h, state, waits in pairs if state != [b"", b"0"] or waits]
+        await asyncio.sleep(0.01)

@@ -26,6 +26,7 @@ COMMANDS = {
     "init": "Make a first app, and place what editors need.",
     "serve": "Serve the HTTP services of an app, and the HTTP API.",
     "dev": "Run everything for an app on this machine.",
+    "bench": "Measure rates and times against your Redis.",
     "demo": "Watch an order survive the death of everything that runs it.",
 }
 """Each command's name and one line about it; it lives in the module of that name."""

@@ -16,6 +16,7 @@ SUFFIXES = {".py", ".lua", ".json", ".typed"}
 
 
 EXAMPLE = "luaflow_cli/examples/orders"
+EXAMPLES = {EXAMPLE: "examples/orders", "luaflow_cli/examples/bench": "bench/app"}
 
 
 def build(folder: Path) -> Path:
@@ -30,7 +31,7 @@ def build(folder: Path) -> Path:
 
 @pytest.mark.heavy
 def test_wheel_holds_every_file_of_the_tree(tmp_path: Path) -> None:
-    """Every .py, .lua and .json file of the rooms is in the wheel, the example, and nothing else.
+    """Every .py, .lua and .json file of the rooms is in the wheel, the examples, and nothing else.
 
     The demo of that wheel finds its app, with no checkout around it.
     """
@@ -38,10 +39,13 @@ def test_wheel_holds_every_file_of_the_tree(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as opened:
         found = {name for name in opened.namelist() if ".dist-info/" not in name}
         opened.extractall(tmp_path / "site")
-    example = {name for name in found if name.startswith(EXAMPLE)}
-    orders = ROOT / "examples" / "orders"
-    files = (p for p in orders.rglob("*") if p.is_file() and p.suffix != ".pyc")
-    kept = {f"{EXAMPLE}/{p.relative_to(orders).as_posix()}" for p in files}
+    example = {name for name in found if name.startswith(tuple(EXAMPLES))}
+    kept = {
+        f"{place}/{p.relative_to(ROOT / folder).as_posix()}"
+        for place, folder in EXAMPLES.items()
+        for p in (ROOT / folder).rglob("*")
+        if p.is_file() and p.suffix != ".pyc"
+    }
     assert {name for name in kept if "/." not in name} == example
     look = "from luaflow_cli.demo import example; from luaflow.registry import load_app; "
     look += "app = load_app(example()); print(app.root, sorted(app.workflows))"

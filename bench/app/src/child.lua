@@ -1,0 +1,6 @@
+-- Returns what it was given.
+local function main(value)
+    return value
+end
+
+return { main = main }

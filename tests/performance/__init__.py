@@ -1,0 +1,1 @@
+"""What a step costs in counts, which no machine changes: checked against a table."""
