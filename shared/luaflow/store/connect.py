@@ -14,7 +14,10 @@ from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError, ResponseError
 
 from luaflow.errors import Unavailable
+from luaflow.store import credentials, tls
 from luaflow.store.address import connection_settings, hide_password
+from luaflow.store.noperm import denied
+from luaflow.store.tls import TlsConnection
 
 CONNECT_SECONDS = 10.0
 """How long a connection may take until the server has answered its first words."""
@@ -31,6 +34,9 @@ def _driver() -> DriverInfo:
 def make_connection(url: str, **options: Any) -> Connection:
     """Return an unconnected connection to one server: RESP2, bytes, no retries of its own."""
     kind, settings = connection_settings(url)
+    credentials.fill_in(settings)
+    if issubclass(kind, TlsConnection):
+        tls.fill_in(settings)
     if not settings.keys() & {"lib_name", "lib_version"}:
         settings["driver_info"] = _driver()
     settings.update(
@@ -40,7 +46,10 @@ def make_connection(url: str, **options: Any) -> Connection:
         socket_connect_timeout=5,
         **options,
     )
-    return kind(**settings)
+    connection = kind(**settings)
+    if isinstance(connection, TlsConnection):
+        tls.believe_only(connection)
+    return connection
 
 
 async def connect_to(
@@ -50,15 +59,24 @@ async def connect_to(
 
     ``found`` says how the server was found, where nobody gave its address (``Address.finder``).
     """
-    connection = make_connection(url, **options)
+    shown = hide_password(url)
+    try:
+        connection = make_connection(url, **options)
+    except Unavailable as error:
+        raise Unavailable(f"cannot reach Redis at {shown}: {error}{found}") from None
     try:
         # a frozen server still takes connections, and says nothing
         async with asyncio.timeout(within):
             await connection.connect()  # type: ignore[no-untyped-call]
     except (RedisError, OSError) as error:
         await connection.disconnect(nowait=True)
+        await asyncio.sleep(0)  # the socket of a handshake that failed is closed in the next turn
+        if problem := denied(error, url, ("CLIENT SETNAME",)):
+            raise problem from None
         why = str(error) or f"it does not answer within {within:.0f} s"
-        raise Unavailable(f"cannot reach Redis at {hide_password(url)}: {why}{found}") from error
+        if hint := tls.explain(error, connection):
+            why = f"{hint} ({why})"
+        raise Unavailable(f"cannot reach Redis at {shown}: {why}{found}") from error
     return connection
 
 

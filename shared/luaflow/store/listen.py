@@ -13,10 +13,11 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from redis.asyncio.connection import Connection
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from luaflow.errors import Unavailable
 from luaflow.store.dialing import close_connection, open_connection
+from luaflow.store.noperm import denied
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +109,8 @@ class Subscriber:
         while True:
             try:
                 await self._receive()
+            except NoPermissionError as error:
+                self._refuse(error)
             except (RedisError, OSError) as error:
                 log.warning("push connection to Redis lost: %s", error)
                 # away with it: redis-py would connect it again at the next word said to it
@@ -145,6 +148,14 @@ class Subscriber:
                     # only now: what is read before it could miss what is told after it
                     self._missing.discard(channel)
                     self._wake(channel)
+
+    def _refuse(self, error: NoPermissionError) -> None:
+        """Tell those who wait for a subscription that this user may not have it."""
+        for channel, future in self._confirmed.items():
+            if not future.done():
+                problem = denied(error, self._url, ("SUBSCRIBE", channel))
+                assert problem
+                future.set_exception(problem)
 
     def _wake(self, *channels: str) -> None:
         for channel in channels:

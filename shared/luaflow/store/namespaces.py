@@ -16,6 +16,7 @@ from luaflow.store import upkeep
 from luaflow.store.keys import NAMESPACES, Partition
 from luaflow.store.link import Arg
 from luaflow.store.links import Linked
+from luaflow.store.noperm import denied
 
 MAX_PARTITIONS = 1024
 LEVELS = ("fast", "replicated", "fsynced")
@@ -135,7 +136,10 @@ def _parse(text: bytes) -> Settings:
 async def read_settings(link: Linked, namespace: str, *, create: bool = False) -> Settings:
     """Return the settings of a namespace; NotFound when it does not exist and is not to be made."""
     check_name(namespace, "the namespace")
-    (text,) = await link.batch([("HGET", NAMESPACES, namespace)])
+    command = ("HGET", NAMESPACES, namespace)
+    (text,) = await link.batch([command])
+    if problem := denied(text, link.url, command):
+        raise problem
     if text is not None:
         return _parse(text)
     if not create:
