@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-DAY = datetime.timedelta(days=1)
+DAY = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Authority:
         self._folder = folder
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         builder = self._begin(self._name, self._key.public_key(), now - DAY, now + DAY)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
         signed = builder.sign(self._key, hashes.SHA256())
@@ -39,11 +39,11 @@ class Authority:
         self.cert.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
 
     def sign(
-        self, name: str, *hosts: str, ends: datetime.timedelta = DAY, folder: Path | None = None
+        self, name: str, *hosts: str, ends: dt.timedelta = DAY, folder: Path | None = None
     ) -> Signed:
         """A certificate for hosts (names or addresses), or of a client; ``ends`` may be over."""
         key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = self._begin(subject, key.public_key(), now - 2 * DAY, now + ends)
         if hosts:
@@ -65,8 +65,8 @@ class Authority:
         self,
         subject: x509.Name,
         key: ec.EllipticCurvePublicKey,
-        begins: datetime.datetime,
-        ends: datetime.datetime,
+        begins: dt.datetime,
+        ends: dt.datetime,
     ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()

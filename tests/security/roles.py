@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from unittest.mock import patch
 
 import redis.asyncio
 from prometheus_client import CollectorRegistry
+from tests.support import acl
 
 from luaflow.client import Client
 from luaflow.client.asking import ASK_SECONDS
@@ -42,7 +43,6 @@ from luaflow_scheduler.retention import Retention
 from luaflow_scheduler.scheduler import Scheduler
 from luaflow_worker.node import Node
 from luaflow_worker.worker import Worker, WorkerConfig
-from tests.support import acl
 
 WITHIN = 20.0
 """Seconds that a day may take."""
@@ -69,7 +69,8 @@ entries:
       local function main(name, priority)
         local n = 0
         require("workflow").on_query("count", function() return n end)
-        local how = funcs.new():with_options({["activity.priority"] = {priority_key = priority or 3}})
+        local options = {["activity.priority"] = {priority_key = priority or 3}}
+        local how = funcs.new():with_options(options)
         n = how:call("app:double", 21)
         time.sleep("20ms")
         if name then process.send(name, "said", n) end
@@ -178,8 +179,8 @@ class Town:
     async def worker(self, store: Store) -> AsyncIterator[Worker]:
         """A worker of the app."""
         worker = Worker(store, WorkerConfig(("q",), app=self.folder))
-        await worker.start()
         try:
+            await worker.start()
             yield worker
         finally:
             await worker.stop()
@@ -258,12 +259,15 @@ async def serve_day(town: Town) -> None:
 async def _following(handle: Handle) -> AsyncIterator[None]:
     """Read the history of a run until it closes, while it goes on."""
 
+    begun = asyncio.Event()
+
     async def follow() -> None:
         async for _ in handle.history(follow=True):
-            pass
+            begun.set()
 
     async with asyncio.TaskGroup() as group:
         group.create_task(follow())
+        await begun.wait()
         yield
 
 
@@ -293,7 +297,9 @@ async def scheduler_day(town: Town) -> None:
     """Timers, relays, sweeps, gauges; code that nothing names; a run that goes to the archive."""
     async with town.others(work=True, schedule=False) as client:
         # three versions: one that its run names, one that nothing names, one that is deployed
-        open_run = await client.start("app:waits", options={"workflow.priority": {"priority_key": 1}})
+        open_run = await client.start(
+            "app:waits", options={"workflow.priority": {"priority_key": 1}}
+        )
         await open_run.query("count")
         for version in ("second", "third"):
             (town.folder / "_index.yaml").write_text(_APP.replace("n = 0", f'n = "{version}"'))

@@ -1,4 +1,4 @@
-"""The users of deploy/redis/users.acl: each can do its work, and has nothing that it can do without."""
+"""The users of deploy/redis/users.acl: each can do its work, and nothing it has is idle."""
 
 from __future__ import annotations
 
@@ -80,13 +80,11 @@ async def test_each_role_can_do_its_work(town: Town, admin: Link, role: str) -> 
 
 
 PERMISSIONS = [
-    (role, rule)
-    for role, rules in acl.users("ns").items()
-    for rule in rules
-    if rule[0] in "~%&+"
+    (role, rule) for role, rules in acl.users("ns").items() for rule in rules if rule[0] in "~%&+"
 ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("role", "rule"), PERMISSIONS, ids=map(" ".join, PERMISSIONS))
 async def test_no_permission_is_idle(town: Town, admin: Link, role: str, rule: str) -> None:
     """Without any one of them something of its day is refused."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from tests.support.commands import Answer, Commands
 from tests.support.nodes import Node, free_port
 from tests.support.tls import TlsNode, tls_server
 
-from luaflow.store.namespaces import create_namespace, Settings
 from luaflow.store.links import make_link
+from luaflow.store.namespaces import Settings, create_namespace
 
 pytestmark = pytest.mark.heavy
 
@@ -100,7 +100,7 @@ async def test_whom_we_do_not_believe(bench: Bench) -> None:
 
 async def test_a_certificate_that_is_over(bench: Bench) -> None:
     """It says so; a new one is taken without a restart."""
-    over = bench.ours.sign("over", "127.0.0.1", ends=-datetime.timedelta(hours=1))
+    over = bench.ours.sign("over", "127.0.0.1", ends=-dt.timedelta(hours=1))
     await bench.tls.node.ask(
         *("CONFIG", "SET", "tls-cert-file", str(over.cert), "tls-key-file", str(over.key))
     )
@@ -127,7 +127,7 @@ async def test_who_shows_no_certificate(bench: Bench) -> None:
     assert (await bench.look(bench.shown(bench.client))).code == 0
     await bench.refused(bench.believed, "wants a client's certificate")
     await bench.refused(bench.shown(bench.stranger), "our certificate")
-    over = bench.ours.sign("over", ends=-datetime.timedelta(hours=1))
+    over = bench.ours.sign("over", ends=-dt.timedelta(hours=1))
     await bench.refused(bench.shown(over), "our certificate")
     gone = Signed(bench.client.cert, bench.folder / "gone.key")
     await bench.refused(bench.shown(gone), "the key", "gone.key cannot be read: No such file")

@@ -7,7 +7,6 @@ commands, and every invariant of the store must hold.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -37,8 +36,8 @@ from luaflow_scheduler.closing import close_out
 from luaflow_scheduler.dates import Date
 from luaflow_scheduler.scheduler import Scheduler
 from luaflow_worker.worker import Worker, WorkerConfig
-from tests.support import acl
 from tests.protocol.invariants import problems_of, read_partition
+from tests.support import acl
 from tests.support.clock import shift
 from tests.support.keys import forget
 from tests.support.linting import linted
@@ -375,7 +374,7 @@ class Make:
 async def make_engine(redis_url: str, namespace: str, tmp_path: Path) -> AsyncIterator[Make]:
     """Make the test's engine with settings of its own; see ``Make``."""
     make = Make(redis_url, namespace, tmp_path / "app")
-    with contextlib.nullcontext([]) if acl.on() else linted() as found:
+    with acl.instead_of(linted()) as found:
         try:
             yield make
             if not make.excused:

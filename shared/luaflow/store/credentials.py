@@ -60,5 +60,6 @@ def _why(error: Exception) -> str:
 def user_of(url: str) -> str:
     """As whom an address reaches a server, for people."""
     login = urlsplit(f"redis://{url.rpartition('://')[2]}").username
-    socket = url.startswith("unix://")
-    return unquote(login or "") or (not socket and os.environ.get("LUAFLOW_REDIS_USERNAME")) or "default"
+    if not login and not url.startswith("unix://"):
+        login = os.environ.get("LUAFLOW_REDIS_USERNAME")
+    return unquote(login or "default")

@@ -1,4 +1,4 @@
-"""What a user of the server may not do, in one line: who, which command, on what, and the remedy."""
+"""What a user of the server may not do, in one line: who, what, on what, and the remedy."""
 
 from __future__ import annotations
 
@@ -49,4 +49,6 @@ def denied(answer: Any, url: str, command: Call | Sequence[Arg]) -> Refused | No
 
 def _pattern(keys: Sequence[str]) -> str:
     """The pattern of keys of the same family, in all partitions."""
-    return re.sub(r":\d+\}", ":*}", keys[0]) if len(keys) == 1 else f"{keys[0].rpartition('}')[0]}}}:*"
+    if len(keys) > 1:
+        return f"{keys[0].rpartition('}')[0]}}}:*"
+    return re.sub(r":\d+\}", ":*}", keys[0])

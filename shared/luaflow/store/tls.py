@@ -2,8 +2,8 @@
 
 The options of an address are redis-py's (``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``,
 ``ssl_check_hostname`` …) and ``ssl_server_name``; ``LUAFLOW_REDIS_CA_FILE``, ``_CERT_FILE``,
-``_KEY_FILE`` and ``_SERVER_NAME`` are what addresses without them take. Files are looked at for each
-connection: certificates can be renewed while a process runs.
+``_KEY_FILE`` and ``_SERVER_NAME`` are what addresses without them take. Files are looked at for
+each connection: certificates can be renewed while a process runs.
 """
 
 from __future__ import annotations
@@ -139,14 +139,14 @@ def explain(error: BaseException, connection: Connection) -> str:
     while found is not None and not isinstance(found, ssl.SSLError):
         found = found.__cause__ or found.__context__
     if found is None:
-        tls = isinstance(connection, SSLConnection)
-        if tls and isinstance(error, (TimeoutError, redis.exceptions.TimeoutError)):
+        secure = connection if isinstance(connection, SSLConnection) else None
+        if secure and isinstance(error, (TimeoutError, redis.exceptions.TimeoutError)):
             return f"so does {_PLAIN}"
         if not any(words in str(error) for words in _CLOSED):
             return ""
-        if not tls:
+        if not secure:
             return "so does a server that speaks TLS alone: is it rediss://?"
-        if connection.certfile:
+        if secure.certfile:
             return "so does a server that does not accept our certificate"
         return f"so does a server that wants a client's certificate: {_SHOW}"
     if isinstance(found, ssl.SSLCertVerificationError):
