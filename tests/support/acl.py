@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 from luaflow.store.links import Linked
 
 FILE = Path(__file__).parents[2] / "deploy/redis/users.acl"
-PASSWORD = "of a test"
+PASSWORD = "password-of-a-test-8c1f29ab"
 
 
 def users(namespace: str, file: Path = FILE) -> dict[str, list[str]]:
