@@ -71,7 +71,7 @@ async def connect_to(
     except (RedisError, OSError) as error:
         await connection.disconnect(nowait=True)
         await asyncio.sleep(0)  # the socket of a handshake that failed is closed in the next turn
-        if problem := denied(error, url, ("CLIENT SETNAME",)):
+        if problem := denied(error.__cause__, url, ("CLIENT SETNAME",)):
             raise problem from None
         why = str(error) or f"it does not answer within {within:.0f} s"
         if hint := tls.explain(error, connection):

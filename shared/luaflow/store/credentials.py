@@ -14,7 +14,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from luaflow.errors import Unavailable
 
@@ -59,7 +59,8 @@ def _why(error: Exception) -> str:
 
 def user_of(url: str) -> str:
     """As whom an address reaches a server, for people."""
-    login = urlsplit(f"redis://{url.rpartition('://')[2]}").username
+    parts = urlsplit(f"redis://{url.rpartition('://')[2]}")
+    login = parts.username or dict(parse_qsl(parts.query)).get("username")
     if not login and not url.startswith("unix://"):
         login = os.environ.get("LUAFLOW_REDIS_USERNAME")
     return unquote(login or "default")
