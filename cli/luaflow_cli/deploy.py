@@ -34,6 +34,7 @@ def deploy(folder: str | None, *, only_check: bool) -> None:
             found = await compare(client.store, loaded)
             if only_check:
                 return client.namespace, found, await compare_schedules(client.store, loaded)
+            client.store.part = "deploy"
             await check_at_start(client.store)
             await store_app(client.store, loaded)
             return client.namespace, found, await deploy_schedules(client.store, loaded)

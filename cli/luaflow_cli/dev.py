@@ -190,11 +190,14 @@ def _children(app: App, url: str, namespace: str, http: tuple[str, ...]) -> list
 
 def _tell(url: str, namespace: str, types: Sequence[DeployedType]) -> None:
     """Say that everything runs, and what to do next."""
-    click.echo(f"\nluaflow is ready: namespace '{namespace}' at {url}")
+    from luaflow.store.address import hide_password
+
+    shown = hide_password(url) if "@" in url else url
+    click.echo(f"\nluaflow is ready: namespace '{namespace}' at {shown}")
     for one in types:
         click.echo(f"  {one.type} on {one.task_queue}")
     name = types[0].type if types else "TYPE"
-    words = (f"export LUAFLOW_REDIS_URL={url}", f"LUAFLOW_NAMESPACE={namespace}")
+    words = (f"export LUAFLOW_REDIS_URL={shown}", f"LUAFLOW_NAMESPACE={namespace}")
     click.echo("\nIn another terminal:")
     click.echo(f"  {' '.join(words)}")
     click.echo(f"  luaflow workflow execute -t {shlex.quote(name)} -i '{{}}'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -20,16 +21,21 @@ def server() -> None:
 
 
 @server.command()
+@click.option(
+    "--part",
+    type=click.Choice(["worker", "scheduler", "serve", "deploy"]),
+    help="Of which part of luaflow this is the user: what it needs.",
+)
 @common()
 @click.pass_context
-def check(ctx: click.Context) -> None:
+def check(ctx: click.Context, part: str | None) -> None:
     """Say what is wrong with the server, as workers and schedulers see it.
 
     Exit codes: 0 it is fit (there may be warnings), 5 it must not be used, 3 it cannot be reached.
     """
     from luaflow_cli.output import show_json
 
-    address, found = run(_look())
+    address, found = run(_look(part or ""))
     fit = all(one.level != "refuse" for one in found)
     if settings().json:
         shapes = [{"check": f.check, "level": f.level, "text": f.text} for f in found]
@@ -42,6 +48,47 @@ def check(ctx: click.Context) -> None:
         ctx.exit(5)
 
 
+@server.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@common()
+def users(file: Path) -> None:
+    """Make the users of an ACL file on the server, or make them anew; others stay.
+
+    For servers whose files are out of reach. It has to be done again where the server does not
+    keep its users, and on each node of a cluster by itself.
+    """
+    from luaflow_cli.output import show_json
+
+    rules = _users_of(file)
+    names = run(_make(rules))
+    if settings().json:
+        show_json({"users": names})
+        return
+    click.echo(f"made: {', '.join(names)}")
+
+
+def _users_of(file: Path) -> list[list[str]]:
+    """The rules of an ACL file: the name of a user, then what it may."""
+    from luaflow.errors import InvalidArgument
+
+    found = [line.split() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not found or any(words[0] != "user" or len(words) < 3 for words in found):
+        raise InvalidArgument(f"{file} is no ACL file: each line is 'user NAME rules…'")
+    return [words[1:] for words in found]
+
+
+async def _make(users: list[list[str]]) -> list[str]:
+    from luaflow.client.client import DEFAULT_URL
+    from luaflow.store.links import make_link
+    from luaflow.store.users import make_users
+
+    link = make_link(place()[0] or DEFAULT_URL, name="luaflow-cli")
+    try:
+        return await make_users(link, users)
+    finally:
+        await link.close()
+
+
 def _warnings(found: list[Finding]) -> str:
     from luaflow_cli.output import counted
 
@@ -49,7 +96,7 @@ def _warnings(found: list[Finding]) -> str:
     return f", {counted(warnings, 'warning')}" if warnings else ""
 
 
-async def _look() -> tuple[str, list[Finding]]:
+async def _look(part: str) -> tuple[str, list[Finding]]:
     """What the server is, and what is wrong with it for the namespace."""
     from luaflow.client.client import DEFAULT_NAMESPACE, DEFAULT_URL
     from luaflow.store.checks import check_all, product_of
@@ -57,6 +104,7 @@ async def _look() -> tuple[str, list[Finding]]:
 
     url, namespace = place()
     store = await Store.open(url or DEFAULT_URL, namespace or DEFAULT_NAMESPACE, name="luaflow-cli")
+    store.part = part
     try:
         return await product_of(store), await check_all(store)
     finally:

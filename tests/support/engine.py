@@ -37,6 +37,7 @@ from luaflow_scheduler.dates import Date
 from luaflow_scheduler.scheduler import Scheduler
 from luaflow_worker.worker import Worker, WorkerConfig
 from tests.protocol.invariants import problems_of, read_partition
+from tests.support import acl
 from tests.support.clock import shift
 from tests.support.keys import forget
 from tests.support.linting import linted
@@ -80,7 +81,12 @@ class Engine:
         """
         if workflows or activities or python:
             self._write(workflows or {}, activities or {}, python or {}, local, worker or {})
-        await deploy(self.store, load_app(self.folder))
+        async with await Client.connect(*self._as("deployer")) as client:
+            await deploy(client.store, load_app(self.folder))
+
+    def _as(self, role: str) -> tuple[str, str]:
+        """Where a part of the engine finds its data, as the user of a role where ACLs are on."""
+        return acl.place(self.store.url, role, self.store.namespace), self.store.namespace
 
     def _write(
         self,
@@ -118,7 +124,7 @@ class Engine:
 
     async def worker(self, role: str = "all", **config: Any) -> Worker:
         """Start a worker with connections of its own."""
-        store = await Store.open(self.store.url, self.store.namespace)
+        store = await Store.open(*self._as("worker"))
         one = Worker(store, WorkerConfig(("q",), role=role, app=self.folder, **config))
         self.workers.append(one)
         await one.start()
@@ -152,7 +158,7 @@ class Engine:
 
     async def scheduler(self) -> Scheduler:
         """Start a scheduler with connections of its own."""
-        store = await Store.open(self.store.url, self.store.namespace)
+        store = await Store.open(*self._as("scheduler"))
         one = Scheduler(store, CollectorRegistry())
         one._store = store
         self.schedulers.append(one)
@@ -342,9 +348,13 @@ class Make:
         """Make it; once a test."""
         link = make_link(self._url)
         await create_namespace(link, self._namespace, Settings(**settings))
+        if acl.on():
+            await acl.make_users(link, self._namespace)
         await link.close()
         store = await Store.open(self._url, self._namespace)
         self._engine = Engine(store, self._folder)
+        if acl.on():
+            self._engine.client = await Client.connect(*self._engine._as("serve"))
         return self._engine
 
     async def check(self) -> None:
@@ -356,6 +366,7 @@ class Make:
         """Stop everything."""
         if self._engine:
             await self._engine.stop()
+            await self._engine.client.close()
             await self._engine.store.close()
 
 
@@ -363,7 +374,7 @@ class Make:
 async def make_engine(redis_url: str, namespace: str, tmp_path: Path) -> AsyncIterator[Make]:
     """Make the test's engine with settings of its own; see ``Make``."""
     make = Make(redis_url, namespace, tmp_path / "app")
-    with linted() as found:
+    with acl.instead_of(linted()) as found:
         try:
             yield make
             if not make.excused:

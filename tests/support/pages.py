@@ -89,11 +89,12 @@ class Session:
             program.stop()
 
     def _prepare(self) -> None:
-        shutil.copytree(
-            ROOT / "examples",
-            self.folder / "examples",
-            ignore=shutil.ignore_patterns(".luaflow", "__pycache__"),
-        )
+        for room in ("examples", "deploy/redis"):
+            shutil.copytree(
+                ROOT / room,
+                self.folder / room,
+                ignore=shutil.ignore_patterns(".luaflow", "__pycache__"),
+            )
         programs = self.folder / ".venv" / "bin"
         programs.mkdir(parents=True)
         for name, module in PROGRAMS.items():

@@ -34,6 +34,15 @@ log = logging.getLogger(__name__)
 ROOT: Final = "/api/v1"
 BODY_BYTES: Final = 8 * 1024 * 1024
 """A request's body has at most so many bytes."""
+BODY_SECONDS: Final = 30.0
+"""So long a client may take to send it."""
+SAFE: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+"""What every answer says to browsers: it is data for nobody else, and never a page."""
 WAIT_SECONDS: Final = 30.0
 MAX_WAIT_SECONDS: Final = 300.0
 PAGE: Final = 500
@@ -88,12 +97,12 @@ class Ask:
 
     async def body(self, *known: str) -> dict[str, Any]:
         """The body, a JSON object of these keys at most; empty without a body."""
-        data = bytearray()
-        async for chunk in self.request.content.iter_any():
-            data += chunk
-            if len(data) > BODY_BYTES:
-                text = f"the body has more than {BODY_BYTES} bytes: pass references to large data"
-                raise Problem(413, "Invalid", text)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                data = await self._data()
+        except TimeoutError:
+            text = f"the body did not come within {BODY_SECONDS:.0f} s"
+            raise Problem(408, "Invalid", text) from None
         found = values.loads(bytes(data)) if data.strip() else {}
         if not isinstance(found, dict):
             raise InvalidArgument("the body must be a JSON object")
@@ -101,6 +110,15 @@ class Ask:
             if key not in known:
                 raise InvalidArgument(f"the body has {key!r}; known are {', '.join(known)}")
         return found
+
+    async def _data(self) -> bytearray:
+        data = bytearray()
+        async for chunk in self.request.content.iter_any():
+            data += chunk
+            if len(data) > BODY_BYTES:
+                text = f"the body has more than {BODY_BYTES} bytes: pass references to large data"
+                raise Problem(413, "Invalid", text)
+        return data
 
 
 def text_of(body: dict[str, Any], key: str, *, required: bool = False) -> str | None:
@@ -189,11 +207,14 @@ class Api:
         origin = request.headers.get("Origin")
         if origin is not None and origin.partition("://")[2] != host:
             raise Problem(403, "PermissionDenied", f"pages of {origin} may not ask this API")
+        # a browser says so also where it names no origin: an image, a script, a link
+        if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+            raise Problem(403, "PermissionDenied", "pages of other sites may not ask this API")
 
     # -- what it answers -------------------------------------------------------------------------
 
     async def _welcome(self, _ask: Ask) -> web.StreamResponse:
-        return web.Response(text=WELCOME)
+        return web.Response(text=WELCOME, headers=SAFE)
 
     async def _openapi(self, _ask: Ask) -> web.StreamResponse:
         return reply(document())
@@ -267,7 +288,7 @@ class Api:
             raise Problem(503, "Unavailable", text)
         self._followers += 1  # each reads with a connection of its own
         try:
-            return await history_events(ask.request, handle, self.stopping)
+            return await history_events(ask.request, handle, self.stopping, SAFE)
         finally:
             self._followers -= 1
 
@@ -316,7 +337,7 @@ def reply(value: Any, status: int = 200, **headers: str) -> web.Response:
         body=orjson.dumps(value),
         status=status,
         content_type="application/json",
-        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **headers},
+        headers={**SAFE, **headers},
     )
 
 

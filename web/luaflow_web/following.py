@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import orjson
 from aiohttp import web
@@ -21,22 +21,19 @@ _RETRY_MS = 1000
 
 
 async def history_events(
-    request: web.BaseRequest, handle: Handle, stopping: asyncio.Event
+    request: web.BaseRequest, handle: Handle, stopping: asyncio.Event, headers: Mapping[str, str]
 ) -> web.StreamResponse:
     """Send the events after ``Last-Event-ID`` as they come, until the run closes.
 
-    The id of each is its event id. Who has the last one is told 204, and asks no more.
+    ``headers`` are of every answer. The id of each is its event id. Who has the last one is told
+    204, and asks no more.
     """
     last = _last_event_id(request)
     run = await handle.describe()
     if run["status"] != "running" and last >= run["history_length"]:
         return web.Response(status=204)
     response = web.StreamResponse(
-        headers={
-            "Content-Type": "text/event-stream",
-            "Cache-Control": "no-store",
-            "X-Accel-Buffering": "no",
-        }
+        headers={**headers, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
     )
     await response.prepare(request)
     try:

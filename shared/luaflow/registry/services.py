@@ -40,7 +40,22 @@ def read_client(common: dict[str, Any], fields: Fields) -> ClientEntry:
         health_check_ms=interval if healthy else None,
     )
     fields.unknown(*_ELSEWHERE)
+    _only_in_addresses(fields, entry)
     return entry
+
+
+def _only_in_addresses(fields: Fields, entry: ClientEntry) -> None:
+    """Warn of what other runtimes take from these entries: nobody is to believe it holds here."""
+    if entry.tls.enabled and not entry.address.startswith("rediss"):
+        fields.warn(
+            "tls", "says nothing here: this address is not encrypted", "write address: rediss://…"
+        )
+    if entry.auth.type != "none":
+        fields.warn(
+            "auth",
+            "says nothing here: who a process is stands in its address or environment",
+            "use LUAFLOW_REDIS_USERNAME and LUAFLOW_REDIS_PASSWORD_FILE",
+        )
 
 
 def _address(fields: Fields) -> str:

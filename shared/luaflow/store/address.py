@@ -2,8 +2,9 @@
 
 ``redis://user:password@host:port/db``, ``redis+sentinel://h1:p1,h2:p2/master``,
 ``redis+cluster://h1:p1,h2:p2``; ``rediss`` in place of ``redis`` is TLS, ``unix://path`` a socket.
-What stands behind ``?`` are options of the connection, as redis-py names them, and
-``sentinel_username`` and ``sentinel_password`` where the Sentinels have words of their own.
+What stands behind ``?`` are options of the connection, as redis-py names them, ``password_file``
+and ``ssl_server_name``, and ``sentinel_username``, ``sentinel_password`` or
+``sentinel_password_file`` where the Sentinels have words of their own.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
-from redis.asyncio.connection import Connection, parse_url
+from redis.asyncio.connection import Connection, SSLConnection, parse_url
 
 from luaflow.errors import InvalidArgument
+from luaflow.store import credentials
+from luaflow.store.tls import TlsConnection
 
 Kind = Literal["server", "sentinel", "cluster"]
 SCHEMES = {
@@ -27,7 +30,7 @@ SCHEMES = {
 } | {"unix": "server"}
 """The beginning of an address, and what it is the address of."""
 _PORTS = {"server": 6379, "sentinel": 26379, "cluster": 6379}
-_OWN = ("sentinel_username", "sentinel_password")
+_OWN = ("sentinel_username", "sentinel_password", "sentinel_password_file")
 
 
 class Place(NamedTuple):
@@ -53,6 +56,7 @@ class Address:
     _login: str
     _query: str
     _sentinel_login: str
+    _sentinel_file: str = ""
 
     def of(self, place: Place) -> str:
         """The address of one server that has the data."""
@@ -60,7 +64,13 @@ class Address:
 
     def of_sentinel(self, place: Place) -> str:
         """The address of one of the Sentinels."""
-        return f"{self._base}://{self._sentinel_login}{place}{_without(self._query, 'db')}"
+        options = dict(parse_qsl(self._query.removeprefix("?")))
+        for name in ("db", "password_file"):
+            options.pop(name, None)
+        if self._sentinel_file:
+            options["password_file"] = self._sentinel_file
+        options["login"] = "sentinel"
+        return f"{self._base}://{self._sentinel_login}{place}?{urlencode(options)}"
 
     def finder(self, place: Place) -> str:
         """Who named this server, to stand behind an error; empty for one that the address names."""
@@ -110,7 +120,8 @@ def parse_address(url: str) -> Address:
         _base=base,
         _login=f"{login}@" if login else "",
         _query=query,
-        _sentinel_login=_login(*own),
+        _sentinel_login=_login(*own[:2]),
+        _sentinel_file=own[2],
     )
     if kind == "cluster":
         _check_cluster(url, parts, options, own)
@@ -127,8 +138,10 @@ def connection_settings(url: str, *, shown: str = "") -> tuple[type[Connection],
     except ValueError as error:
         raise _bad(shown or url, str(error)) from None
     kind: type[Connection] = settings.pop("connection_class", Connection)
+    if issubclass(kind, SSLConnection):
+        kind = TlsConnection
     for name in settings:
-        if name not in _options(kind):  # type: ignore[arg-type]
+        if name not in _options(kind) and name not in credentials.OPTIONS:  # type: ignore[arg-type]
             raise _bad(shown or url, f"{name} is no option of a connection")
     return kind, settings
 
@@ -173,11 +186,6 @@ def _login(username: str, password: str) -> str:
     if not (username or password):
         return ""
     return f"{quote(username, safe='')}:{quote(password, safe='')}@"
-
-
-def _without(query: str, name: str) -> str:
-    options = {k: v for k, v in parse_qsl(query.removeprefix("?")) if k != name}
-    return f"?{urlencode(options)}" if options else ""
 
 
 def _bad(url: str, why: str) -> InvalidArgument:

@@ -11,21 +11,19 @@ from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    NoPermissionError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
 
 from luaflow.errors import NotLetIn, Unavailable
+from luaflow.store import credentials, tls
 from luaflow.store.address import connection_settings, hide_password
+from luaflow.store.noperm import denied
+from luaflow.store.tls import TlsConnection
 
 CONNECT_SECONDS = 10.0
 """How long a connection may take until the server has answered its first words."""
 ONE_OF_MANY_SECONDS = 2.0
 """The same where there are several servers: another one may have taken over."""
+_WRONG_USER = (AuthenticationError, AuthorizationError)
 
 
 @cache
@@ -37,6 +35,9 @@ def _driver() -> DriverInfo:
 def make_connection(url: str, **options: Any) -> Connection:
     """Return an unconnected connection to one server: RESP2, bytes, no retries of its own."""
     kind, settings = connection_settings(url)
+    credentials.fill_in(settings)
+    if issubclass(kind, TlsConnection):
+        tls.fill_in(settings)
     if not settings.keys() & {"lib_name", "lib_version"}:
         settings["driver_info"] = _driver()
     settings.update(
@@ -46,7 +47,10 @@ def make_connection(url: str, **options: Any) -> Connection:
         socket_connect_timeout=5,
         **options,
     )
-    return kind(**settings)
+    connection = kind(**settings)
+    if isinstance(connection, TlsConnection):
+        tls.believe_only(connection)
+    return connection
 
 
 async def connect_to(
@@ -56,39 +60,28 @@ async def connect_to(
 
     ``found`` says how the server was found, where nobody gave its address (``Address.finder``).
     """
-    connection = make_connection(url, **options)
+    shown = hide_password(url)
+    try:
+        connection = make_connection(url, **options)
+    except Unavailable as error:
+        raise Unavailable(f"cannot reach Redis at {shown}: {error}{found}") from None
     try:
         # a frozen server still takes connections, and says nothing
         async with asyncio.timeout(within):
             await connection.connect()  # type: ignore[no-untyped-call]
     except (RedisError, OSError) as error:
         await connection.disconnect(nowait=True)
+        await asyncio.sleep(0)  # the socket of a handshake that failed is closed in the next turn
+        if problem := denied(error.__cause__, url, ("CLIENT SETNAME",)):
+            raise problem from None
         why = (str(error) or f"it does not answer within {within:.0f} s").rstrip(".")
-        kind = NotLetIn if isinstance(error, _KNOWN_TO_US) else Unavailable
-        where = hide_password(url)
-        raise kind(f"cannot reach Redis at {where}: {why}{_hint(url, error)}{found}") from error
+        if hint := tls.explain(error, connection):
+            why = f"{hint} ({why})"
+        if isinstance(error, _WRONG_USER):
+            why += ": look at the user and the password in the address (redis://user:password@host)"
+            raise NotLetIn(f"cannot reach Redis at {shown}: {why}{found}") from error
+        raise Unavailable(f"cannot reach Redis at {shown}: {why}{found}") from error
     return connection
-
-
-_KNOWN_TO_US = (AuthenticationError, AuthorizationError, NoPermissionError)
-
-
-def _hint(url: str, error: Exception) -> str:
-    """What to look at, behind the words of the library; empty where those say enough."""
-    text = str(error)
-    if isinstance(error, NoPermissionError):
-        return ": allow it (ACL SETUSER)"
-    if isinstance(error, _KNOWN_TO_US):
-        return (
-            ": look at the user and the password in the address (redis://user:password@host:port)"
-        )
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        return ": name the authority that signed it (?ssl_ca_certs=/path/of/ca.crt)"
-    if url.startswith("rediss") and ("SSL" in text or "Timeout" in text or "closed" in text):
-        return ": does it speak TLS on this port? If not, write redis://"
-    if "closed by server" in text:
-        return ": does it want TLS on this port? Then write rediss://"
-    return ""
 
 
 async def ask_at_once(

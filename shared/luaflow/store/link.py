@@ -17,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import hiredis
 from redis.asyncio.connection import Connection
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from luaflow.errors import InvalidArgument, LuaflowError, Unavailable
 from luaflow.store.address import hide_password
@@ -172,16 +172,25 @@ class Link:
         return await open_connection(self.url, client_name=self._name)
 
     async def _prepare(self, connection: Connection) -> None:
-        """Learn the server's run id and how it syncs, load the scripts."""
+        """Learn the server's run id and how it syncs, load the scripts.
+
+        A user that may not load them runs none: it only reads (deploy/redis/users.acl).
+        """
         self.server = await self._server_id(connection)
         await connection.send_command(*FSYNC)
         try:
             self._always = syncs_always(await connection.read_response(disable_decoding=True))
         except ResponseError:
             self._always = False
-        for name in names():
+        first, *others = names()
+        await connection.send_command("SCRIPT", "LOAD", load(first).body)
+        try:
+            await connection.read_response(disable_decoding=True)
+        except NoPermissionError:
+            return
+        for name in others:
             await connection.send_command("SCRIPT", "LOAD", load(name).body)
-        for _ in names():
+        for _ in others:
             await connection.read_response(disable_decoding=True)
 
     async def _server_id(self, connection: Connection) -> str:

@@ -13,10 +13,11 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from redis.asyncio.connection import Connection
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
-from luaflow.errors import Unavailable
+from luaflow.errors import Refused, Unavailable
 from luaflow.store.dialing import close_connection, open_connection
+from luaflow.store.noperm import denied
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +109,8 @@ class Subscriber:
         while True:
             try:
                 await self._receive()
+            except NoPermissionError as error:
+                self._refuse(error)
             except (RedisError, OSError) as error:
                 log.warning("push connection to Redis lost: %s", error)
                 # away with it: redis-py would connect it again at the next word said to it
@@ -146,6 +149,16 @@ class Subscriber:
                     self._missing.discard(channel)
                     self._wake(channel)
 
+    def _refuse(self, error: NoPermissionError) -> None:
+        """Tell those who wait for a subscription that this user may not have it."""
+        for channel, future in self._confirmed.items():
+            problem = denied(error, self._url, ("SUBSCRIBE", channel))
+            if not future.done() and problem:
+                future.set_exception(problem)
+            elif channel in self._missing:  # it might, before the connection was lost
+                self.problem = str(problem)
+                self._wake(channel)
+
     def _wake(self, *channels: str) -> None:
         for channel in channels:
             for listener in list(self._listeners.get(channel, ())):
@@ -155,9 +168,11 @@ class Subscriber:
         while self._connection is None:
             try:
                 self._connection = await self._connect()
-            except Unavailable as error:
+            except (Unavailable, Refused) as error:
                 self.problem = f"no connection to Redis for {PATIENCE_SECONDS:.0f} s: {error}"
                 self._wake(*self._listeners)
+                if isinstance(error, Refused):  # that one comes at once
+                    await asyncio.sleep(RECONNECT_SECONDS[-1])
         self.problem = None
         self._missing = set(self._confirmed)
         if self._confirmed:

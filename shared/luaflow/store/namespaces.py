@@ -12,11 +12,19 @@ from redis.exceptions import ResponseError
 
 from luaflow.codec.sealer import CODECS
 from luaflow.domain.ids import check_name
-from luaflow.errors import AlreadyExists, InvalidArgument, NotFound, Refused, Unavailable
+from luaflow.errors import (
+    AlreadyExists,
+    InvalidArgument,
+    LuaflowError,
+    NotFound,
+    Refused,
+    Unavailable,
+)
 from luaflow.store import upkeep
 from luaflow.store.keys import NAMESPACES, Partition
-from luaflow.store.link import Arg, is_transient
+from luaflow.store.link import Arg, Call, is_transient
 from luaflow.store.links import Linked
+from luaflow.store.noperm import denied
 
 MAX_PARTITIONS = 1024
 LEVELS = ("fast", "replicated", "fsynced")
@@ -140,25 +148,10 @@ def _parse(namespace: str, text: bytes) -> Settings:
         ) from error
 
 
-def _told(answer: Any) -> Any:
-    """What the hash of all namespaces answered, and where it cannot be one, why."""
-    if not isinstance(answer, ResponseError):
-        return answer
-    if is_transient(answer):
-        raise Unavailable(f"Redis cannot answer now: {answer}")
-    if "WRONGTYPE" in str(answer):
-        raise Refused(
-            f"{NAMESPACES} on this server is another program's key ({answer}): give luaflow a "
-            "server, or a database (redis://host:port/1), of its own"
-        )
-    raise Refused(f"this user of the server may not read {NAMESPACES} ({answer}): allow it (ACL)")
-
-
 async def read_settings(link: Linked, namespace: str, *, create: bool = False) -> Settings:
     """Return the settings of a namespace; NotFound when it does not exist and is not to be made."""
     check_name(namespace, "the namespace")
-    (answer,) = await link.batch([("HGET", NAMESPACES, namespace)])
-    text = _told(answer)
+    (text,) = await _ask(link, ("HGET", NAMESPACES, namespace))
     if text is not None:
         return _parse(namespace, text)
     if not create:
@@ -176,12 +169,12 @@ async def create_namespace(link: Linked, namespace: str, settings: Settings) -> 
     """Make a namespace; AlreadyExists when there is one, InvalidArgument for a bad name."""
     check_name(namespace, "the namespace")
     exists = AlreadyExists(f"the namespace {namespace!r} exists already")
-    (there,) = await link.batch([("HEXISTS", NAMESPACES, namespace)])
-    if _told(there):
+    (there,) = await _ask(link, ("HEXISTS", NAMESPACES, namespace))
+    if there:
         raise exists
     # the partitions first: a namespace that is listed is complete
     fresh = await _spread(link, namespace, settings, begin=True)
-    (made,) = await link.batch([("HSETNX", NAMESPACES, namespace, _dump(settings))])
+    (made,) = await _ask(link, ("HSETNX", NAMESPACES, namespace, _dump(settings)))
     if not made:
         raise exists
     return settings if fresh else await _claim(link, namespace, settings)
@@ -191,9 +184,9 @@ async def _claim(link: Linked, namespace: str, settings: Settings) -> Settings:
     """Write the settings over what a creation that broke off, or lost the race, left behind."""
     if not settings.simulated:
         clocks = [Partition(namespace, p).meta for p in range(settings.partitions)]
-        await link.batch([("HDEL", meta, "vtime") for meta in clocks])
+        await _ask(link, *(("HDEL", meta, "vtime") for meta in clocks))
     settings = replace(settings, version=settings.version + 1)
-    await link.batch([("HSET", NAMESPACES, namespace, _dump(settings))])
+    await _ask(link, ("HSET", NAMESPACES, namespace, _dump(settings)))
     await _spread(link, namespace, settings, begin=True)
     return settings
 
@@ -206,7 +199,7 @@ async def update_namespace(link: Linked, namespace: str, **changes: Any) -> Sett
     new = replace(old, **changes, version=old.version + 1)
     check_payload_limits(changes, new)
     _check_openable(old, new)
-    await link.batch([("HSET", NAMESPACES, namespace, _dump(new))])
+    await _ask(link, ("HSET", NAMESPACES, namespace, _dump(new)))
     await _spread(link, namespace, new)
     return new
 
@@ -240,8 +233,7 @@ def _dump(settings: Settings) -> bytes:
 
 async def list_namespaces(link: Linked) -> dict[str, Settings]:
     """Return every namespace with its settings, by name."""
-    (answer,) = await link.batch([("HGETALL", NAMESPACES)])
-    pairs = _told(answer)
+    (pairs,) = await _ask(link, ("HGETALL", NAMESPACES))
     texts = {bytes(k).decode(): v for k, v in zip(pairs[::2], pairs[1::2], strict=True)}
     return {name: _parse(name, text) for name, text in sorted(texts.items())}
 
@@ -257,12 +249,21 @@ async def _spread(link: Linked, namespace: str, settings: Settings, *, begin: bo
         upkeep.settings(partition=Partition(namespace, p), version=settings.version, fields=copy)
         for p in range(settings.partitions)
     ]
-    newer = True
-    for answer in await asyncio.gather(
-        *(link.batch(calls[i : i + 100]) for i in range(0, len(calls), 100))
-    ):
-        for one in answer:
-            if isinstance(one, Exception):
-                raise one
-            newer = newer and one[1] == 1
-    return newer
+    slices = [calls[i : i + 100] for i in range(0, len(calls), 100)]
+    answers = await asyncio.gather(*(_ask(link, *some) for some in slices))
+    return all(one[1] == 1 for some in answers for one in some)
+
+
+async def _ask(link: Linked, *commands: Call | tuple[Arg, ...]) -> list[Any]:
+    """The answers to commands. Raises what the server refuses: Refused where an ACL does."""
+    answers = await link.batch(commands)
+    for command, answer in zip(commands, answers, strict=True):
+        if isinstance(answer, ResponseError):
+            if "WRONGTYPE" in str(answer) and NAMESPACES in command:
+                raise Refused(
+                    f"{NAMESPACES} on this server is another program's key ({answer}): give luaflow "
+                    "a server, or a database (redis://host:port/1), of its own"
+                )
+            kind = Unavailable if is_transient(answer) else LuaflowError
+            raise denied(answer, link.url, command) or kind(f"Redis answered: {answer}")
+    return answers

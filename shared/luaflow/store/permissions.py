@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from redis.exceptions import NoPermissionError, ResponseError
 
@@ -15,31 +16,50 @@ from luaflow.store.scripts import load, names
 from luaflow.store.spread import is_spread
 from luaflow.store.store import Store
 
-# what processes send by themselves; a role may do without some of it (a client takes no tasks)
-_PLAIN = (
-    *("GET", "SET", "DEL", "EXISTS", "SADD", "SMEMBERS", "LREM", "BLPOP", "SUBSCRIBE", "WAIT"),
-    *("HGET", "HMGET", "HGETALL", "HSCAN", "HVALS", "ZRANGEBYLEX", "ZLEXCOUNT", "ZREVRANGE"),
-    *("XREADGROUP", "XREVRANGE", "XPENDING", "XINFO CONSUMERS"),
-    *("SCAN", "PTTL", "PEXPIRE", "PERSIST"),
-)
+# what each part sends by itself, besides what its scripts use
+_READS = ("HGET", "HMGET", "HGETALL", "EXISTS", "XRANGE", "XREVRANGE")
+_PLAIN: Final[Mapping[str, tuple[str, ...]]] = {
+    "worker": (
+        *("GET", "SADD", "SMEMBERS", "BLPOP", "SUBSCRIBE", "WAIT", "XREAD", "XREADGROUP"),
+        *("XREVRANGE", "XTRIM"),
+    ),
+    "scheduler": (
+        *("GET", "SADD", "SUBSCRIBE", "WAIT", "HSCAN", "HVALS", "ZRANGEBYLEX", "ZLEXCOUNT"),
+        *("XINFO CONSUMERS", "SCAN", "PTTL", "PERSIST", "MEMORY USAGE"),
+    ),
+    "serve": (
+        *("SADD", "LREM", "SUBSCRIBE", "WAIT", "XREAD", "XREVRANGE", "XTRIM", "ZRANK"),
+        *("ZRANGEBYLEX", "ZLEXCOUNT", "ZREVRANGE"),
+    ),
+    "deploy": ("HGETALL", "HKEYS", "SET", "WAIT"),
+}
+_SCRIPTS: Final[Mapping[str, tuple[str, ...]]] = {"deploy": ("change_schedule", "may")}
+"""Of parts that run a few scripts only; the others may come to run any."""
 _USED = re.compile(rb"call\('([A-Z]+)'(?:, '(CREATE|DELCONSUMER|CREATECONSUMER|SETID)')?")
 
 
 @cache
-def of_scripts() -> tuple[str, ...]:
-    """Every command that a script uses; XGROUP with its verb."""
+def of_scripts(part: str = "") -> tuple[str, ...]:
+    """Every command that a script of a part of luaflow uses; XGROUP with its verb."""
     found = set()
-    for name in names():
+    for name in _SCRIPTS.get(part) or names():
         for verb, sub in _USED.findall(load(name).body):
             found.add(b" ".join(filter(None, (verb, sub))).decode())
     return tuple(sorted(found))
 
 
+def plain(part: str = "") -> tuple[str, ...]:
+    """Every command that a part of luaflow sends by itself; without a part, what any sends."""
+    if part in _PLAIN:
+        return _PLAIN[part]
+    return tuple(sorted({*_READS, *(word for words in _PLAIN.values() for word in words)}))
+
+
 async def check_permissions(store: Store) -> list[Finding]:
     """What the user of this connection may not do; nothing where the server cannot tell."""
-    scripts, plain = of_scripts(), _PLAIN
+    scripts = of_scripts(store.part)
     where = f"the keys and channels of 'lf:{{{store.namespace}:…}}'"
-    answer = await _ask(store, (*scripts, *plain))
+    answer = await _ask(store, (*scripts, *plain(store.part)))
     if isinstance(answer, NoPermissionError) or "ACL failure" in str(answer):
         text = f"this user of the server may not run scripts on {where} ({answer}); allow it (ACL)"
         return [Finding("refuse", text, check="permissions")]

@@ -14,6 +14,7 @@ from luaflow.store.address import Place, parse_address
 from luaflow.store.dialing import close_connection, open_connection, place_of, redirect
 from luaflow.store.link import TRANSIENT, Arg, error_code, pack
 from luaflow.store.listen import RECONNECT_SECONDS
+from luaflow.store.noperm import denied
 from luaflow.store.slots import slot_of
 from luaflow.store.waiting import BLOCK_MS, Waits
 
@@ -60,6 +61,8 @@ class Reader:
             await self.close()
             raise
         except ResponseError as error:
+            if problem := denied(error, self._url, command):
+                raise problem from None
             if error_code(error) not in TRANSIENT:
                 raise
             await self._sent_away(error)

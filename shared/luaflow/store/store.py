@@ -32,6 +32,7 @@ from luaflow.store.link import (
 from luaflow.store.links import Linked, make_link
 from luaflow.store.listen import RECONNECT_SECONDS, Subscriber
 from luaflow.store.namespaces import Settings, read_settings
+from luaflow.store.noperm import denied
 from luaflow.store.topology import NobodyThere
 from luaflow.store.transitions import Route
 
@@ -61,6 +62,8 @@ class Store:
         self.link = link
         self.push = Subscriber(url)
         self.partitions = [Partition(namespace, p) for p in range(settings.partitions)]
+        self.part = ""
+        """Which part of luaflow this is, where that matters: what its user has to be allowed."""
         self.findings: frozenset[str] | None = None
         """What was said about the server when it was found fit (``luaflow.store.checks``)."""
         self.checking = asyncio.Lock()
@@ -91,6 +94,7 @@ class Store:
             raise
         link.confirm = settings.confirm
         store = cls(url, namespace, settings, link)
+        store.part = name.partition("-")[2]
         store._look_at = asyncio.get_running_loop().time() + SETTINGS_SECONDS
         try:
             store._open_border(settings)
@@ -296,7 +300,7 @@ class Store:
                     problem = answer
                     again.append(i)
                 elif not refusals:
-                    raise _refusal(answer)
+                    raise denied(answer, self.url, commands[i]) or _refusal(answer)
             if problem is None:
                 return answers
             # what was read beside a refused transition is read again: they are of one server

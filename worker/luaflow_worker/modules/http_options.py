@@ -86,10 +86,16 @@ def check_url(url: str) -> str:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise Invalid(f"http_client: the URL {url[:200]!r} is not valid: {error}") from None
+        raise Invalid(f"http_client: the URL {shown(url)!r} is not valid: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise Invalid(f"http_client: the URL {url[:200]!r} must be http:// or https:// and a host")
+        raise Invalid(f"http_client: the URL {shown(url)!r} must be http:// or https:// and a host")
     return url
+
+
+def shown(url: str) -> str:
+    """A URL for an error, which goes into histories and logs: without who, and what is asked."""
+    scheme, mark, rest = url.partition("?")[0].partition("#")[0].rpartition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}"[:200]
 
 
 def _method(method: str) -> str:
