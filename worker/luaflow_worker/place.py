@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 class Place:
     """The place of a run in the world: what its commands need to know besides themselves.
 
-    ``deadline`` is when the execution timeout of its chain is over (0: never), ``now`` the
-    namespace time of its present decision, both in ms.
+    ``deadline`` is when the execution timeout of its chain is over (0: never), ``began`` when the
+    run was started, ``now`` the namespace time of its present decision, all in ms.
     """
 
     route: Route
@@ -46,6 +46,7 @@ class Place:
     children: dict[int, str] = field(default_factory=dict)
     namespace: str = ""
     deadline: int = 0
+    began: int = 0
     now: int = 0
 
     @property
@@ -102,4 +103,5 @@ def make_place(store: Store, route: Route, first: Event, parent: str, bundle: Bu
         memo=dict(started.get("memo") or {}),
         namespace=store.namespace,
         deadline=deadline_of(started, first.ts),
+        began=first.ts,
     )

@@ -248,6 +248,7 @@ async def _rebuild(
     except BaseException:
         live.drop()
         raise
-    metrics.replay(task.length)
-    tell_of_length(route, task.length, time.monotonic() - begun)
+    seconds, first_time = time.monotonic() - begun, not (live.execution.upto or task.fails)
+    metrics.replay(place.type, task.length, seconds, first=first_time)
+    tell_of_length(route, task.length, seconds)
     return live

@@ -281,7 +281,8 @@ class WorkflowTasks:
             self._plain_only.decided(live.run_id, ended=decision.status != "wait")
         self._activities.settled(step.results)
         if decision.status != "wait":
-            self._metrics.closed(live.place.type, proposal.status, live.length)
+            size, ms = live.execution.size, int(now) - live.place.began
+            self._metrics.closed(live.place.type, proposal.status, live.length, size, ms / 1000)
             self._activities.release(len(proposal.eager))
             self._let_go(live)
             return None
