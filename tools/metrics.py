@@ -29,6 +29,7 @@ class Metric(NamedTuple):
     labels: tuple[str, ...]
     help: str
     process: str
+    buckets: tuple[float, ...] = ()
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -68,4 +69,5 @@ def _metrics(process: str, collector: Collector) -> Iterator[Metric]:
     for family in collector.collect():
         name = family.name + ("_total" if family.type == "counter" else "")
         own = labels if labels is not None else getattr(family, "_labelnames", ())
-        yield Metric(name, family.type, tuple(own), family.documentation, process)
+        buckets = tuple(getattr(collector, "_upper_bounds", ())[:-1])  # without +Inf
+        yield Metric(name, family.type, tuple(own), family.documentation, process, buckets)

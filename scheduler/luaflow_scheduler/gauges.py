@@ -24,7 +24,7 @@ from luaflow.store.store import Store
 from luaflow_scheduler.counts import Counts, count, labelled
 from luaflow_scheduler.depths import OutboxDepths, QueueDepths
 from luaflow_scheduler.queues import Queues
-from luaflow_scheduler.server_gauges import Info, families
+from luaflow_scheduler.server_gauges import Info, cannot_write, families
 from luaflow_scheduler.stuck import LongHistories, StuckRuns
 
 EVERY = 5.0
@@ -74,6 +74,7 @@ class Gauges(Service, Collector):
         self._queues = queues
         self._id = uuid.uuid4().hex
         self._reading: Reading | None = None
+        self._unfit: Sequence[Info] = ()
         self._depths = QueueDepths(store)
         self._outboxes = OutboxDepths(store)
         self._bytes: dict[str, int] = {}
@@ -98,8 +99,11 @@ class Gauges(Service, Collector):
     async def _sample(self) -> None:
         leads = False
         try:
+            infos = await self._infos()
+            # such a server takes no writes: nobody can lead, and somebody must tell of it
+            self._unfit = infos if cannot_write(infos) else ()
             leads = await self._lead()
-            self._reading = await self._read() if leads else None
+            self._reading = await self._read(infos) if leads else None
         except BaseException:
             # sums without a part of the servers were wrong, and old ones were taken for new
             self._reading = None
@@ -123,8 +127,11 @@ class Gauges(Service, Collector):
     def _ask_to_lead(self, ms: int) -> Call:
         return liveness.lead(namespace=self._store.namespace, scheduler=self._id, ms=ms)
 
-    async def _read(self) -> Reading:
+    async def _infos(self) -> list[Info]:
         told = await self._store.each_server(("INFO", "everything"))
+        return [parse_info(answer) for (answer,) in told.values()]
+
+    async def _read(self, infos: Sequence[Info]) -> Reading:
         counts = await count(self._store)
         backlog = await self._depths.read(await self._queues.names())
         outbox = await self._outboxes.read()
@@ -135,7 +142,7 @@ class Gauges(Service, Collector):
             outbox=outbox,
             outbox_stuck=self._outboxes.stuck,
             bytes=await self._measured(),
-            infos=[parse_info(answer) for (answer,) in told.values()],
+            infos=infos,
         )
 
     async def _measured(self) -> dict[str, int]:
@@ -146,12 +153,16 @@ class Gauges(Service, Collector):
         return self._bytes
 
     def collect(self) -> Iterable[Metric]:
-        """The last reading; nothing while another scheduler leads. Called on a thread."""
-        reading = self._reading
-        if reading is None:
-            return ()
-        seen = self._seen
-        return (*_metrics(reading), seen.stuck.family(), *seen.long.families())
+        """The last reading; nothing while another scheduler leads. Called on a thread.
+
+        Of a server that cannot write, every scheduler tells what it says of itself.
+        """
+        reading, unfit, seen = self._reading, self._unfit, self._seen
+        if reading is not None:
+            yield from _metrics(reading)
+            yield from (seen.stuck.family(), *seen.long.families())
+        if reading is not None or unfit:
+            yield from families(unfit or (reading.infos if reading else ()))
 
 
 def _metrics(reading: Reading) -> Iterator[Metric]:
@@ -184,4 +195,3 @@ def _metrics(reading: Reading) -> Iterator[Metric]:
         ("kind",),
         {(kind,): size for kind, size in reading.bytes.items()},
     )
-    yield from families(reading.infos)

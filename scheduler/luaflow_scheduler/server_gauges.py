@@ -33,6 +33,15 @@ _COUNTERS = (
 _SCRIPTS = ("eval", "evalsha", "eval_ro", "evalsha_ro", "fcall", "fcall_ro")
 
 
+def cannot_write(infos: Sequence[Info]) -> bool:
+    """Whether a server refuses writes because its log or its snapshot could not be written."""
+    return any(
+        info.get(field, "ok") != "ok"
+        for info in infos
+        for field in ("aof_last_write_status", "rdb_last_bgsave_status")
+    )
+
+
 def families(infos: Sequence[Info]) -> Iterator[Metric]:
     """The metrics named luaflow_redis_…; a field that no server has counts as 0."""
     for name, text, field in _SUMS:
