@@ -126,6 +126,8 @@ class Stand:
         self._rules = rules
         self._stack = AsyncExitStack()
         self._programs: list[Program] = []
+        self.programs: dict[str, Program] = {}
+        """The process that was started last under each name."""
         shutil.copytree(APP, self.app)
 
     async def __aenter__(self) -> Self:
@@ -170,6 +172,7 @@ class Stand:
     async def _process(self, name: str, module: str, arguments: list[str], ready: str) -> Program:
         program = Program(name, ready)
         self._programs.append(program)
+        self.programs[name] = program
         where = ["--redis", self.server.url, "--metrics-port", "0"]
         await program.start(module, *where, *arguments)
         self.scrapes.ports[name] = int((await program.line(METRICS))[1])
@@ -231,11 +234,11 @@ class Stand:
         answer = await self.ask("alerts")
         return {one["labels"]["alertname"] for one in answer["alerts"] if one["state"] == state}
 
-    async def until_alert(self, name: str, *, fires: bool = True) -> None:
+    async def until_alert(self, name: str, *, fires: bool = True, within: float = WITHIN) -> None:
         """Return when the alert fires, or does so no more."""
         fired: set[str] = set()
         try:
-            async with asyncio.timeout(WITHIN):
+            async with asyncio.timeout(within):
                 while (name in (fired := await self.alerts())) != fires:
                     await self.scrapes.next()
         except TimeoutError:

@@ -1,7 +1,7 @@
 local time = require("time")
 
-local function main()
-    time.sleep("1h")
+local function main(duration)
+    time.sleep(duration or "1h")
 end
 
 return { main = main }
