@@ -287,10 +287,10 @@ def redis() -> Any:
             ("max by (kind) (luaflow_namespace_bytes)", "{{kind}}"),
         ),
         lines(
-            "Warnings",
+            "Findings",
             "short",
-            "What is wrong with the server, by what was looked at.",
-            ("max by (check, level) (luaflow_server_findings)", "{{check}} {{level}}"),
+            "What is wrong with the server: refuse (not ready) or warn. Processes log the words.",
+            ("sum by (level) (max by (check, level) (luaflow_server_findings))", "{{level}}"),
         ),
     ]
     work = [

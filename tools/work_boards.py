@@ -229,10 +229,10 @@ def activities() -> Any:
             (rate("luaflow_activity_timeouts_total", "type"), "{{type}}"),
         ),
         lines(
-            "Lost and parked",
+            "Ended from outside",
             "ops",
-            "Attempts whose worker went silent, and activities parked for that.",
-            (rate('luaflow_leases_expired_total{kind="attempt"}'), "lost"),
+            "Attempts whose time was up or whose worker was lost, and activities parked for that.",
+            (rate('luaflow_leases_expired_total{kind="attempt"}'), "ended"),
             (rate("luaflow_activities_parked_total"), "parked"),
         ),
         lines(

@@ -189,7 +189,7 @@ class Stand:
                 {
                     "job_name": name,
                     "metrics_path": f"/{name}",
-                    "static_configs": [{"targets": [target]}],
+                    "static_configs": [{"targets": [target], "labels": {"instance": name}}],
                 }
                 for name in ("worker", "scheduler", "spare")
             ],
@@ -228,6 +228,12 @@ class Stand:
         if not values:
             return "the answer is empty"
         return "no answer is a number" if all(map(math.isnan, values)) else None
+
+    async def until(self, query: str) -> None:
+        """Return when a query has an answer."""
+        async with asyncio.timeout(WITHIN):
+            while await self.complaint(query):
+                await self.scrapes.next()
 
     async def alerts(self, state: str = "firing") -> set[str]:
         """The names of the alerts in a state."""

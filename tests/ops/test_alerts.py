@@ -129,6 +129,7 @@ async def queue_stalled(start: Start) -> None:
     """A local activity that hangs holds the only slot."""
     async with start("{max_concurrent_workflow_task_execution_size: 1}") as stand:
         await stand.client.start("app:calls", "app:hangs", 1)
+        await stand.until('luaflow_queue_in_flight_tasks{kind="workflow"} == 1')
         await stand.client.start("app:child")
         await stand.until_alert("LuaflowQueueStalled")
         assert "LuaflowQueueStarved" not in await stand.alerts()
