@@ -69,5 +69,8 @@ def _metrics(process: str, collector: Collector) -> Iterator[Metric]:
     for family in collector.collect():
         name = family.name + ("_total" if family.type == "counter" else "")
         own = labels if labels is not None else getattr(family, "_labelnames", ())
-        buckets = tuple(getattr(collector, "_upper_bounds", ())[:-1])  # without +Inf
+        # (those of the library end with +Inf)
+        buckets = tuple(
+            getattr(collector, "_upper_bounds", ())[:-1] or getattr(collector, "_bounds", ())
+        )
         yield Metric(name, family.type, tuple(own), family.documentation, process, buckets)

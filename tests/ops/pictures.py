@@ -25,7 +25,8 @@ from luaflow.embedded import EmbeddedServer
 from luaflow.errors import LuaflowError
 
 IMAGES = ROOT / "docs" / "images"
-STEP = 2
+STEP = 4
+"""Seconds between two points of a line."""
 
 
 async def answers(stand: Stand, board: Any, seconds: float) -> dict[int, list[Series]]:

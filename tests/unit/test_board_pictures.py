@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from tools.board_pictures import NOTE, Series, picture, spelled
@@ -21,14 +21,14 @@ def test_picture_shows_every_panel(name: str) -> None:
         answers = {p["id"]: [Series("1", points), Series("+Inf", points)] for p in panels(board)}
         for given in (answers, {}):
             text = picture(board, given)
-            shown = {element.text for element in ElementTree.fromstring(text).iter()}
+            shown = {element.text for element in ET.fromstring(text).iter()}
             assert {panel["title"] for panel in board["panels"]} | {NOTE} <= shown
 
 
 @pytest.mark.parametrize("name", load())
 def test_picture_in_the_docs_is_of_this_board(name: str) -> None:
     """What README shows has the panels that the board has."""
-    tree = ElementTree.parse(IMAGES / f"{name}.svg")
+    tree = ET.parse(IMAGES / f"{name}.svg")
     shown = {element.text for element in tree.iter()}
     missing = {panel["title"] for panel in load()[name]["panels"]} | {NOTE}
     assert missing - shown == set(), "run .venv/bin/python -m tests.ops.pictures"

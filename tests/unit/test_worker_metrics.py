@@ -40,14 +40,12 @@ def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None
 
 def test_workflow_side(registry: CollectorRegistry, metrics: WorkerMetrics) -> None:
     """Each helper moves its metric, under the name and labels that dashboards ask for."""
-    metrics.closed("app:order", "completed", events=12, size=2_000, seconds=7.5)
+    metrics.closed("app:order", "completed", events=12)
     metrics.task_done(0.004)
     metrics.task_failed("app:order", "nondeterminism")
     metrics.commit("fused", ok=True)
     metrics.commit("plain", ok=False)
-    metrics.replay("app:order", 1, 0.001, first=True)
-    metrics.replay("app:order", 39, 0.2, first=False)
-    metrics.task_waited("orders", -0.01)
+    metrics.replay(events=40)
     metrics.sticky_hit()
     metrics.evicted(3)
     metrics.sticky_runs(lambda: 7)
@@ -59,15 +57,8 @@ def test_workflow_side(registry: CollectorRegistry, metrics: WorkerMetrics) -> N
     assert value(registry, "workflow_task_failures_total", **failed) == 1
     assert value(registry, "commits_total", kind="fused", outcome="ok") == 1
     assert value(registry, "commits_total", kind="plain", outcome="refused") == 1
-    assert value(registry, "replays_total") == 2
+    assert value(registry, "replays_total") == 1
     assert value(registry, "replayed_events_total") == 40
-    assert value(registry, "replay_seconds_count") == 1
-    assert value(registry, "workflow_started_total", workflow="app:order") == 1
-    assert value(registry, "workflow_seconds_bucket", workflow="app:order", le="10.0") == 1
-    assert value(registry, "workflow_seconds_bucket", workflow="app:order", le="1.0") == 0
-    assert value(registry, "history_bytes_bucket", le="1000.0") == 0
-    assert value(registry, "history_bytes_bucket", le="10000.0") == 1
-    assert value(registry, "workflow_task_schedule_to_start_seconds_sum", queue="orders") == 0
     assert value(registry, "sticky_cache_hits_total") == 1
     assert value(registry, "sticky_cache_evictions_total") == 3
     assert value(registry, "sticky_cache_runs") == 7
@@ -113,8 +104,8 @@ def test_no_series_says_when_it_was_created(
 def test_names_are_bounded(registry: CollectorRegistry, metrics: WorkerMetrics) -> None:
     """Generated names of workflows end up in one series; those known before keep theirs."""
     for number in range(NAMES + 50):
-        metrics.closed(f"w{number}", "completed", 1, 1, 1)
-    metrics.closed("w0", "failed", 1, 1, 1)
+        metrics.closed(f"w{number}", "completed", 1)
+    metrics.closed("w0", "failed", 1)
     names = {
         dict(labels)["workflow"]
         for name, labels in scrape(registry)

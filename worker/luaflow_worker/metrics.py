@@ -19,14 +19,14 @@ from prometheus_client import (
 from prometheus_client.metrics import MetricWrapperBase
 
 import luaflow
-from luaflow.observe.vitals import SECONDS
+from luaflow_worker.durations import Durations
 
-DURATIONS = (0.01, 0.1, 1, 10, 60, 600, 3_600, 21_600, 86_400, 604_800)
-"""From ten milliseconds to a week: workflows last."""
+# The buckets of the library end at 10 s; tasks and activities wait and run for longer.
+SECONDS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1, 2.5, 5, 10, 30, 60, 300, 1800),
+)
 EVENTS = (10, 50, 100, 500, 1_000, 5_000, 10_000, 50_000)
-BYTES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000)
-STICKY = "(sticky)"
-"""Instead of a queue: the streams of one worker alone."""
 
 NAMES = 200
 """Workflow types, activities or queues that a metric tells apart; further ones count as OTHER."""
@@ -59,6 +59,7 @@ class WorkerMetrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._workflow_metrics(registry)
         self._activity_metrics(registry)
+        self.durations = Durations(registry)
         build = Gauge(
             "luaflow_build_info",
             "Always 1; the labels name the version of luaflow and its Lua engine.",
@@ -76,8 +77,12 @@ class WorkerMetrics:
                 registry=registry,
             )
         )
-        self._history_metrics(registry)
-        self._duration_metrics(registry)
+        self._history = Histogram(
+            "luaflow_history_events",
+            "Events in a history when it closed.",
+            buckets=EVENTS,
+            registry=registry,
+        )
         self._task = Histogram(
             "luaflow_workflow_task_seconds",
             "Time of one decision, from taking the task until its commit was answered.",
@@ -113,61 +118,12 @@ class WorkerMetrics:
         self._questions = {kind: questions.labels(kind) for kind in get_args(Question)}
         self._cache_metrics(registry)
 
-    def _duration_metrics(self, registry: CollectorRegistry) -> None:
-        self._started = _Children(
-            Counter(
-                "luaflow_workflow_started",
-                "Workflows whose first decision was taken by this worker, by type.",
-                ["workflow"],
-                registry=registry,
-            )
-        )
-        self._duration = _Children(
-            Histogram(
-                "luaflow_workflow_seconds",
-                "Time from the start of a workflow until it closed, by type.",
-                ["workflow"],
-                buckets=DURATIONS,
-                registry=registry,
-            )
-        )
-        self._task_waited = _Children(
-            Histogram(
-                "luaflow_workflow_task_schedule_to_start_seconds",
-                "Time that workflow tasks waited in the queue; of those read together the first. "
-                f"Queue {STICKY}: in the streams of one worker alone.",
-                ["queue"],
-                buckets=SECONDS,
-                registry=registry,
-            )
-        )
-
-    def _history_metrics(self, registry: CollectorRegistry) -> None:
-        self._history = Histogram(
-            "luaflow_history_events",
-            "Events in a history when it closed.",
-            buckets=EVENTS,
-            registry=registry,
-        )
-        self._history_bytes = Histogram(
-            "luaflow_history_bytes",
-            "Bytes of the events in a history when it closed.",
-            buckets=BYTES,
-            registry=registry,
-        )
-
     def _cache_metrics(self, registry: CollectorRegistry) -> None:
         self._replays = Counter(
             "luaflow_replays", "Workflows rebuilt from their history.", registry=registry
         )
         self._replayed = Counter(
             "luaflow_replayed_events", "Events read again by replays.", registry=registry
-        )
-        self._replay = Histogram(
-            "luaflow_replay_seconds",
-            "Time to rebuild a workflow that had decided before, reading its events included.",
-            buckets=SECONDS,
-            registry=registry,
         )
         self._sticky_runs = Gauge(
             "luaflow_sticky_cache_runs", "Workflows kept in the sticky cache.", registry=registry
@@ -225,14 +181,10 @@ class WorkerMetrics:
         self._slots = {kind: slots.labels(kind) for kind in get_args(Slots)}
         self._slots_used = {kind: used.labels(kind) for kind in get_args(Slots)}
 
-    def closed(
-        self, workflow: str, outcome: Outcome, events: int, size: int, seconds: float
-    ) -> None:
-        """Count a workflow closed by this worker after ``seconds``; ``size`` is in bytes."""
+    def closed(self, workflow: str, outcome: Outcome, events: int) -> None:
+        """Count a workflow closed by this worker, with ``events`` in its history."""
         self._closed.of(workflow, outcome).inc()
-        self._duration.of(workflow).observe(seconds)
         self._history.observe(events)
-        self._history_bytes.observe(size)
 
     def task_done(self, seconds: float) -> None:
         """Measure one decision, from taking the task until its commit was answered."""
@@ -250,18 +202,10 @@ class WorkerMetrics:
         """Measure a question that was answered, whatever the answer."""
         self._questions[kind].observe(seconds)
 
-    def replay(self, workflow: str, events: int, seconds: float, *, first: bool) -> None:
-        """Count a workflow rebuilt from its events; ``first``: nobody has decided it before."""
+    def replay(self, events: int) -> None:
+        """Count a workflow rebuilt from ``events`` events of its history."""
         self._replays.inc()
         self._replayed.inc(events)
-        if first:
-            self._started.of(workflow).inc()
-        else:
-            self._replay.observe(seconds)
-
-    def task_waited(self, queue: str, seconds: float) -> None:
-        """Measure how long the first of the tasks that were read together had waited."""
-        self._task_waited.of(queue).observe(max(0.0, seconds))
 
     def sticky_hit(self) -> None:
         """Count a workflow task that found its workflow in the cache."""

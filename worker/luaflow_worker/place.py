@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 class Place:
     """The place of a run in the world: what its commands need to know besides themselves.
 
-    ``deadline`` is when the execution timeout of its chain is over (0: never), ``began`` when the
-    run was started, ``now`` the namespace time of its present decision, all in ms.
+    ``deadline`` is when the execution timeout of its chain is over (0: never), ``now`` the
+    namespace time of its present decision, both in ms.
     """
 
     route: Route
@@ -39,6 +39,8 @@ class Place:
     partitions: int
     payload_max: int
     payload_warn: int
+    began: int
+    """When the run was started, in ms."""
     activity_options: Mapping[str, Mapping[str, Any]]
     output_schema: str = ""
     search: dict[str, Any] = field(default_factory=dict)
@@ -46,7 +48,6 @@ class Place:
     children: dict[int, str] = field(default_factory=dict)
     namespace: str = ""
     deadline: int = 0
-    began: int = 0
     now: int = 0
 
     @property
@@ -99,9 +100,9 @@ def make_place(store: Store, route: Route, first: Event, parent: str, bundle: Bu
         output_schema=bundle.output_schema,
         payload_max=store.settings.largest_bytes,
         payload_warn=store.settings.payload_warn_bytes,
+        began=first.ts,
         search=dict(started.get("search_attributes") or {}),
         memo=dict(started.get("memo") or {}),
         namespace=store.namespace,
         deadline=deadline_of(started, first.ts),
-        began=first.ts,
     )

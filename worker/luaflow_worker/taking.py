@@ -248,7 +248,9 @@ async def _rebuild(
     except BaseException:
         live.drop()
         raise
-    seconds, first_time = time.monotonic() - begun, not (live.execution.upto or task.fails)
-    metrics.replay(place.type, task.length, seconds, first=first_time)
+    metrics.replay(task.length)
+    seconds = time.monotonic() - begun
+    new = not (live.execution.upto or task.fails)
+    metrics.durations.replayed(place.type, seconds, first=new)
     tell_of_length(route, task.length, seconds)
     return live

@@ -30,11 +30,12 @@ from luaflow.store.tasks import Found
 from luaflow.store.watch import ServerWatch
 from luaflow_worker.activity_tasks import ActivityTasks
 from luaflow_worker.asks import Asks
+from luaflow_worker.durations import STICKY
 from luaflow_worker.engines import Engines
 from luaflow_worker.holding import Holding
 from luaflow_worker.lanes import Lanes, groups
 from luaflow_worker.limits import Limits, queue_rates
-from luaflow_worker.metrics import STICKY, WorkerMetrics
+from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.node import Node
 from luaflow_worker.polling import MAX_STREAMS, Poller
 from luaflow_worker.presence import Leases, Presence
@@ -304,7 +305,7 @@ class Worker:
         """Measure how long a workflow task has waited that was read just now."""
         if (now := self.watch.server_now()) is not None:
             added = int(entry.partition("-")[0]) / 1000
-            self.metrics.task_waited(self._label_of.get(stream, STICKY), now - added)
+            self.metrics.durations.waited(self._label_of.get(stream, STICKY), now - added)
 
     def _workflow_tasks(self, found: list[Found]) -> None:
         self._note_wait(*found[0][:2])

@@ -281,8 +281,9 @@ class WorkflowTasks:
             self._plain_only.decided(live.run_id, ended=decision.status != "wait")
         self._activities.settled(step.results)
         if decision.status != "wait":
-            size, ms = live.execution.size, int(now) - live.place.began
-            self._metrics.closed(live.place.type, proposal.status, live.length, size, ms / 1000)
+            self._metrics.closed(live.place.type, proposal.status, live.length)
+            lasted = (int(now) - live.place.began) / 1000
+            self._metrics.durations.closed(live.place.type, live.execution.size, lasted)
             self._activities.release(len(proposal.eager))
             self._let_go(live)
             return None
