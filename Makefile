@@ -71,6 +71,7 @@ check: setup ## Check style, types, imports, sizes, lock file, manifests, dashbo
 	$(BIN)/python -m tools.validate_manifests
 	$(BIN)/python -m tools.validate_compose
 	$(BIN)/python -m tools.check_dashboards
+	$(BIN)/python -m tools.check_alerts
 	$(PYTEST) -q tests/unit/test_layout.py tests/unit/test_lock.py tests/unit/test_size_budget.py
 
 fix: setup ## Repair what can be repaired: imports, formatting, simple findings

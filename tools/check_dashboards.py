@@ -21,6 +21,8 @@ UNITS = {"bytes", "ops", "percentunit", "s", "short"}
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 BY_PROMETHEUS = {"instance", "job"}
 """Labels that Prometheus adds to each target."""
+ALERTS = Metric("ALERTS", "gauge", ("alertname", "alertstate", "severity"), "", "prometheus")
+"""What Prometheus itself tells of the rules in grafana/alerts."""
 
 Board = dict[str, Any]
 
@@ -53,7 +55,7 @@ def queries(board: Board) -> Iterator[tuple[str, str]]:
 
 def complaints(name: str, board: Board, metrics: Iterable[Metric]) -> list[str]:
     """What is wrong with a board, as sentences."""
-    known = {series: metric for metric in metrics for series in metric.series}
+    known = {series: metric for metric in (*metrics, ALERTS) for series in metric.series}
     found = [*_head(name, board), *_variables(board), *_layout(board)]
     for panel in panels(board):
         found += [f"panel {panel.get('title')!r}: {text}" for text in _panel(panel)]
@@ -129,7 +131,7 @@ def _panel(panel: Board) -> Iterator[str]:
 
 def _query(query: str, known: dict[str, Metric], variables: set[str]) -> Iterator[str]:
     bare = re.sub(r'"[^"]*"', '""', query)
-    used = set(re.findall(r"\b(?:luaflow|process|python)_\w+", bare))
+    used = set(re.findall(r"\b(?:(?:luaflow|process|python)_\w+|ALERTS)\b", bare))
     if not used:
         yield "asks for no metric of luaflow"
     labels = set(BY_PROMETHEUS)

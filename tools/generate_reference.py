@@ -18,6 +18,8 @@ from luaflow_worker.cli import main as worker
 from tools.event_fields import EVENTS
 from tools.http_page import lines as http_lines
 from tools.lua_pages import lua_page
+from tools.metrics import exported
+from tools.metrics_table import lines as metric_lines
 from tools.programs import ROOT
 from tools.values_page import INTRO, RULES, rows
 
@@ -35,6 +37,7 @@ def pages() -> dict[str, str]:
         "http-api.md": http_page(),
         "keys.md": keys_page(),
         "lua.md": _page(lua_page(NOTE.format("shared/luaflow/lua/library"))),
+        "metrics.md": metrics_page(),
         "scripts.md": scripts_page(),
         "values.md": values_page(),
     }
@@ -57,6 +60,15 @@ def http_page() -> str:
     """Every request that the HTTP API answers."""
     note = NOTE.format("web/luaflow_web/openapi.py")
     return _page(["# The HTTP API", "", note, *http_lines()])
+
+
+# -- metrics -------------------------------------------------------------------------------------
+
+
+def metrics_page() -> str:
+    """Every metric that a process exports."""
+    note = NOTE.format("the objects that register them")
+    return _page(["# Metrics", "", note, *metric_lines(exported())])
 
 
 # -- keys ------------------------------------------------------------------------------------------

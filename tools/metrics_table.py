@@ -1,41 +1,43 @@
-"""Write the table of metrics in docs/operations.md anew: python -m tools.metrics_table."""
+"""The page of metrics in docs/reference, from what the processes export."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
-from tools.metrics import Metric, exported
-from tools.programs import ROOT
+from tools.metrics import Metric
 
-PAGE: Path = ROOT / "docs" / "operations.md"
-BEGIN = "<!-- metrics: written by python -m tools.metrics_table -->\n"
-END = "<!-- end of metrics -->\n"
+INTRO = """
+Counters are `_total`, times are seconds, no label holds a workflow id or the text of an error. A
+metric tells at most 200 workflow types, activities or queues apart; further ones count under the
+name `other`. Names and labels are promises: there will be more of them, and none is renamed.
+
+`from`: the worker, the scheduler, or `luaflow serve`. What a scheduler reads from the server
+(backlog, workflows, `luaflow_redis_…` and so on) is exported by the one scheduler for which
+`luaflow_scheduler_leader` is 1; ask for its `max`, as two may believe so for a moment. Of a
+server that cannot write its log, every scheduler tells.
+
+Beside these, each process exports `process_…` (processor time, memory, files, start time) and
+`python_gc_…` of the Python client library of Prometheus.
+"""
 
 
-def table(metrics: Iterable[Metric]) -> str:
-    """The metrics as a table of Markdown; one that two processes export is one row."""
+def lines(metrics: Iterable[Metric]) -> list[str]:
+    """The page; a metric that two processes export is one row."""
     processes: dict[str, list[str]] = {}
     rows: dict[str, Metric] = {}
     for metric in metrics:
-        processes.setdefault(metric.name, []).append(metric.process)
-        rows.setdefault(metric.name, metric)
-    lines = ["| metric | type | labels | from | meaning |", "|---|---|---|---|---|"]
+        if metric.name.startswith("luaflow_"):
+            processes.setdefault(metric.name, []).append(metric.process)
+            rows.setdefault(metric.name, metric)
+    found = [INTRO, "| metric | type | labels | from | meaning |", "|---|---|---|---|---|"]
     for name, metric in sorted(rows.items()):
         labels = ", ".join(f"`{label}`" for label in metric.labels)
         where = ", ".join(processes[name])
-        lines.append(f"| `{name}` | {metric.type} | {labels} | {where} | {metric.help} |")
-    return "\n".join(lines) + "\n"
-
-
-def rewritten(page: str) -> str:
-    """The page with the table of today; raises ValueError when it lacks the two marks."""
-    before, mark, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not mark or not end:
-        raise ValueError(f"{PAGE.name} lacks {BEGIN.strip()} or {END.strip()}")
-    return f"{before}{BEGIN}\n{table(exported())}\n{END}{after}"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(rewritten(PAGE.read_text()))
+        found.append(f"| `{name}` | {metric.type} | {labels} | {where} | {metric.help} |")
+    found += ["", "## Buckets", "", "Upper bounds of the histograms; each has one more, `+Inf`."]
+    found += ["", "| histogram | buckets |", "|---|---|"]
+    for name, metric in sorted(rows.items()):
+        if metric.buckets:
+            bounds = " ".join(f"{bound:.15g}" for bound in metric.buckets)
+            found.append(f"| `{name}` | {bounds} |")
+    return found

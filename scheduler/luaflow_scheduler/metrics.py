@@ -13,6 +13,8 @@ LATENESS = (
     *(1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
 SETS = ("timers", "leases", "gc")
+KINDS = ("task", "sticky", "attempt", "schedule_to_start")
+"""Of leases that end."""
 
 
 class SchedulerMetrics:
@@ -35,9 +37,7 @@ class SchedulerMetrics:
             buckets=LATENESS,
             registry=registry,
         )
-        self._expired = counter(
-            "leases_expired", "Leases that ended: task, sticky, attempt, schedule_to_start.", "kind"
-        )
+        self._expired = counter("leases_expired", f"Leases that ended: {', '.join(KINDS)}.", "kind")
         self._timeouts = counter("activity_timeouts", "Activities that timed out, by type.", "type")
         self._parked = counter(
             "activities_parked", "Attempts after which an activity was parked: its workers died."
@@ -46,6 +46,8 @@ class SchedulerMetrics:
         self._relayed = counter("outbox_relayed", "Messages brought to another partition.")
         self._requeued = counter("tasks_requeued", "Tasks whose queue entry was lost.")
         self._removed = counter("runs_removed", "Closed runs whose retention was over.")
+        for kind in KINDS:  # rate() misses the first of a series that begins with it
+            self._expired.labels(kind)
         self._buried = counter("workers_removed", "Workers that went silent for good.")
         self._scheduled = counter("schedule_actions", "Workflows that schedules started.")
         self._missed = counter(

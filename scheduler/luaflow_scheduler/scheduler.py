@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from luaflow.observe.server import ServerFindings
 from luaflow.observe.turning import Turning
+from luaflow.observe.vitals import Vitals
 from luaflow.service import Service
 from luaflow.store.courier import Courier
 from luaflow.store.store import Store
@@ -53,10 +54,12 @@ class Scheduler:
         self._guard = Guard(store)
         ServerFindings(registry, lambda: self._guard.findings)
         self.pressure = Pressure(store, self.metrics, settling, self._guard.keep_head_room)
-        self._gauges = Gauges(store, queues, registry, self.sweep.stuck)
+        self._gauges = Gauges(store, queues, registry, self.sweep)
         self._bundles = BundleSweep(store, lambda: self._gauges.leads)
         self.orphans = OrphanSweep(store)
-        self._turning = Turning()
+        vitals = Vitals(registry, lambda: store.link.connected)
+        self._guard.answered = self._gauges.answered = vitals.round_trip
+        self._turning = Turning(vitals.late)
         self.alive = self._turning.alive
 
     @property

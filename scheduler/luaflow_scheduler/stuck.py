@@ -1,9 +1,9 @@
-"""StuckRuns: how many runs are stuck, by reason, as the sweep has seen them on its way round."""
+"""What the sweep has seen on its way round the open runs: which are stuck, how long they are."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from prometheus_client.core import GaugeMetricFamily
 
@@ -37,3 +37,30 @@ class StuckRuns:
         for reason in REASONS:
             family.add_metric([reason], total[reason])
         return family
+
+
+class LongHistories:
+    """The longest histories of open runs; of each partition it tells its last whole round."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[int, tuple[int, int]] = {}
+        self._whole: dict[int, tuple[int, int]] = {}
+
+    def seen(self, partition: int, sizes: Iterable[tuple[int, int]], *, last: bool) -> None:
+        """Look at the events and bytes of a slice; ``last``: the partition's round ends with it."""
+        most = [self._under_way.pop(partition, (0, 0)), *sizes]
+        longest = max(events for events, _ in most), max(size for _, size in most)
+        if last:
+            self._whole[partition] = longest
+        else:
+            self._under_way[partition] = longest
+
+    def families(self) -> Iterator[GaugeMetricFamily]:
+        """The two gauges. Called on a thread."""
+        whole = list(self._whole.values())
+        for i, unit in enumerate(("events", "bytes")):
+            yield GaugeMetricFamily(
+                f"luaflow_history_longest_{unit}",
+                f"The largest history of an open workflow in {unit}, as of the last sweep.",
+                value=max((one[i] for one in whole), default=0),
+            )

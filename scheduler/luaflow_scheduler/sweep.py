@@ -27,7 +27,7 @@ from luaflow_scheduler.lost_jobs import LostJobs
 from luaflow_scheduler.lost_requests import LostRequests
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.queues import Queues
-from luaflow_scheduler.stuck import StuckRuns
+from luaflow_scheduler.stuck import LongHistories, StuckRuns
 
 SLICE = 100
 """Entries of a stream, and open runs, looked at in one visit of a partition."""
@@ -35,7 +35,7 @@ PAGE = 1000
 """Fields of what a run waits for, looked at in one visit; small runs are read whole."""
 OPEN = ("[status\0running\0", "(status\0running\x01")
 """The part of the index of runs that holds the open ones."""
-_READ = ("wid", "queue", "task", "entry", "turn", "stuck", "parked")
+_READ = ("wid", "queue", "task", "entry", "turn", "stuck", "parked", "len", "size")
 
 
 class _Run(NamedTuple):
@@ -84,6 +84,7 @@ class Sweep(Service):
         self._buried: dict[str, set[int]] = {}
         self._everywhere: tuple[int, Everywhere] | None = None
         self.stuck = StuckRuns()
+        self.long = LongHistories()
 
     async def round(self) -> None:
         """Wait, then go on to the next partition."""
@@ -207,10 +208,13 @@ class Sweep(Service):
         ids = [bytes(m).rpartition(b"\0")[2].decode() for m in members]
         if not ids:
             self.stuck.seen(p.number, (), last=True)
+            self.long.seen(p.number, (), last=True)
             return []
         hashes = await self._store.read(*(("HMGET", p.run(i), *_READ) for i in ids))
-        signs = [Sign(p, run, *fields[5:]) for run, fields in zip(ids, hashes, strict=True)]
+        signs = [Sign(p, run, *fields[5:7]) for run, fields in zip(ids, hashes, strict=True)]
         self.stuck.seen(p.number, await reasons(self._store, signs), last=not full)
+        sizes = [(int(fields[7] or 0), int(fields[8] or 0)) for fields in hashes]
+        self.long.seen(p.number, sizes, last=not full)
         runs = []
         for run_id, fields in zip(ids, hashes, strict=True):
             workflow_id, queue, task, entry, turn = (bytes(f or b"").decode() for f in fields[:5])

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tools.check_dashboards import Board, complaints, load, panels
+from tools.boards import boards, text_of
+from tools.check_dashboards import FOLDER, Board, complaints, load, panels, queries
 from tools.metrics import Metric, exported
 
-NAME = "luaflow-overview"
+NAME = "luaflow-workflows"
+UNSEEN = {"luaflow_redis_aof_enabled"}
+"""A finding of the server check says it better."""
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +27,26 @@ def metrics() -> list[Metric]:
 def test_dashboard_keeps_the_conventions(name: str, metrics: list[Metric]) -> None:
     """Every query uses metrics and labels that exist; the board works in any Grafana."""
     assert complaints(name, load()[name], metrics) == []
+
+
+@pytest.mark.parametrize("name", load())
+def test_file_is_of_today(name: str) -> None:
+    """A board is what tools/boards.py makes, and there is no other one."""
+    text = (FOLDER / f"{name}.json").read_text()
+    assert text == text_of(boards()[name]), "run .venv/bin/python -m tools.boards"
+    assert load().keys() == boards().keys()
+
+
+def test_no_metric_is_without_a_panel(metrics: list[Metric]) -> None:
+    """What is exported can be seen, but for what has no board: HTTP services."""
+    asked = "\n".join(query for board in load().values() for _, query in queries(board))
+    unseen = {
+        metric.name
+        for metric in metrics
+        if metric.name.startswith("luaflow_")
+        and not any(re.search(rf"\b{series}\b", asked) for series in metric.series)
+    }
+    assert {name for name in unseen if not name.startswith("luaflow_http_")} == UNSEEN
 
 
 def panel(board: Board, title: str) -> dict[str, Any]:

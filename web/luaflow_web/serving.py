@@ -12,6 +12,7 @@ from luaflow.client import Client
 from luaflow.errors import InvalidArgument
 from luaflow.observe.server import ServerFindings
 from luaflow.observe.turning import Turning
+from luaflow.observe.vitals import Vitals
 from luaflow.registry.app import App
 from luaflow.registry.http import Address, HttpServiceEntry
 from luaflow.store.store import Store
@@ -57,7 +58,9 @@ class WebServer:
         self.watch = ServerWatch(store)
         ServerFindings(registry, lambda: self.watch.findings)
         self._processes = config.processes
-        self._turning = Turning()
+        vitals = Vitals(registry, lambda: store.link.connected)
+        self.watch.answered = vitals.round_trip
+        self._turning = Turning(vitals.late)
         self.alive = self._turning.alive
         self._client = Client(store)
         self._handlers: Handlers | None = None

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
 
 import luaflow
 from luaflow_worker.tallies import Count, Counts, Measures
+from luaflow_worker.durations import Durations
 
 # The buckets of the library end at 10 s; tasks and activities wait and run for longer.
 SECONDS = (
@@ -46,6 +47,7 @@ class WorkerMetrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._workflow_metrics(registry)
         self._activity_metrics(registry)
+        self.durations = Durations(registry)
         build = Gauge(
             "luaflow_build_info",
             "Always 1; the labels name the version of luaflow and its Lua engine.",

@@ -42,6 +42,8 @@ class Place:
     partitions: int
     payload_max: int
     payload_warn: int
+    began: int
+    """When the run was started, in ms."""
     activity_options: Mapping[str, Mapping[str, Any]]
     output_schema: str = ""
     search: dict[str, Any] = field(default_factory=dict)
@@ -99,6 +101,7 @@ def make_place(store: Store, route: Route, first: Event, parent: str, bundle: Bu
         output_schema=bundle.output_schema,
         payload_max=store.settings.largest_bytes,
         payload_warn=store.settings.payload_warn_bytes,
+        began=first.ts,
         search=dict(started.get("search_attributes") or {}),
         memo=dict(started.get("memo") or {}),
         namespace=store.namespace,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Container, MutableMapping, Sequence
 from typing import Any
 
@@ -30,13 +31,18 @@ class Presence(Service):
         worker: str,
         queues: Sequence[str],
         describe: Callable[[], dict[str, Any]],
+        answered: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """``describe()`` is what the record says besides host and process id."""
+        """``describe()`` is what the record says besides host and process id.
+
+        ``answered`` is told each time how many seconds the server took to answer.
+        """
         super().__init__("presence")
         self._store = store
         self._worker = worker
         self._queues = queues
         self._describe = describe
+        self._answered = answered
 
     async def open(self) -> None:
         """Say so once before the first task is read."""
@@ -64,9 +70,11 @@ class Presence(Service):
         namespace = self._store.namespace
         record = {"host": socket.gethostname(), "process": os.getpid(), **self._describe()}
         record["packed"] = packing.FORMAT  # histories it can read: see the scheduler's settling
+        asked = time.monotonic()
         await self._store.one(
             liveness.announce(namespace=namespace, worker=self._worker, record=orjson.dumps(record))
         )
+        self._answered(time.monotonic() - asked)
 
 
 class Leases(Service):

@@ -252,5 +252,8 @@ async def _rebuild(
         live.drop()
         raise
     metrics.replay(task.length)
-    tell_of_length(route, task.length, time.monotonic() - begun)
+    seconds = time.monotonic() - begun
+    new = not (live.execution.upto or task.fails)
+    metrics.durations.replayed(place.type, seconds, first=new)
+    tell_of_length(route, task.length, seconds)
     return live

@@ -14,9 +14,11 @@ from prometheus_client import CollectorRegistry
 from luaflow.client.client import Client
 from luaflow.domain.events import RUNTIME_VERSION
 from luaflow.domain.ids import check_name
+from luaflow.domain.lanes import base_of
 from luaflow.errors import InvalidArgument
 from luaflow.observe.server import ServerFindings
 from luaflow.observe.turning import Turning
+from luaflow.observe.vitals import Vitals
 from luaflow.registry.app import App, load_app
 from luaflow.registry.entries import CallableEntry, WorkerOptions
 from luaflow.service import Service
@@ -28,7 +30,9 @@ from luaflow.store.tasks import Found
 from luaflow.store.watch import ServerWatch
 from luaflow_worker.activity_tasks import ActivityTasks
 from luaflow_worker.asks import Asks
+from luaflow_worker.durations import STICKY
 from luaflow_worker.engines import Engines
+from luaflow_worker.holding import Holding
 from luaflow_worker.lanes import Lanes, groups
 from luaflow_worker.limits import Limits, queue_rates
 from luaflow_worker.metrics import WorkerMetrics
@@ -98,13 +102,19 @@ class Worker:
         self._kinds: dict[str, dict[str, Any]] = {}
         self._places: list[str] = []
         self._queue_of: dict[str, tuple[Partition, str]] = {}
+        self._label_of: dict[str, str] = {}
         self.metrics.slots_used("workflow", lambda: self.workflows.active)
         self.metrics.slots_used("activity", lambda: len(self.activities.running))
         self.metrics.sticky_runs(lambda: len(self.workflows.cache))
         self.watch = ServerWatch(store)
         ServerFindings(self._registry, lambda: self.watch.findings)
         self.draining = False
-        self._turning = Turning()
+        self._holding = Holding(
+            self._registry, self.workflows.taken, self.activities.running, lambda: self.draining
+        )
+        self._vitals = Vitals(self._registry, lambda: store.link.connected)
+        self.watch.answered = self._vitals.round_trip
+        self._turning = Turning(self._vitals.late)
         self.alive = self._turning.alive
 
     def _make_activities(self) -> ActivityTasks:
@@ -183,7 +193,7 @@ class Worker:
         role, options = self.config.role, self.options
         self._turning.start()
         self._services = [
-            Presence(self.store, self.id, self._places, self._describe),
+            Presence(self.store, self.id, self._places, self._describe, self._vitals.round_trip),
             self.watch,
         ]
         if role != "activity" and not options.disable_workflow_worker:
@@ -222,6 +232,8 @@ class Worker:
         """Readers of all streams this worker serves, in connections of 64 at most."""
         partitions = self.store.partitions
         self._queue_of = {p.activity_queue(q): (p, q) for q in self._places for p in partitions}
+        self._label_of = {p.workflow_queue(q): base_of(q) for q in self._places for p in partitions}
+        self._holding.serves = {(base_of(q), kind) for q in self._places for kind in self._kinds}
         found: list[Service] = []
         for name, how in self._kinds.items():
             if name == "workflow":
@@ -289,7 +301,14 @@ class Worker:
 
     # -- tasks -----------------------------------------------------------------------------------
 
+    def _note_wait(self, stream: str, entry: str) -> None:
+        """Measure how long a workflow task has waited that was read just now."""
+        if (now := self.watch.server_now()) is not None:
+            added = int(entry.partition("-")[0]) / 1000
+            self.metrics.durations.waited(self._label_of.get(stream, STICKY), now - added)
+
     def _workflow_tasks(self, found: list[Found]) -> None:
+        self._note_wait(*found[0][:2])
         self.workflows.handle(
             [
                 Entry(

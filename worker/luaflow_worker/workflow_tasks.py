@@ -295,6 +295,8 @@ class WorkflowTasks:
         spans.task_ended(step)
         if decision.status != "wait":
             self._metrics.closed(live.place.type, proposal.status, live.length)
+            lasted = (int(now) - live.place.began) / 1000
+            self._metrics.durations.closed(live.place.type, live.execution.size, lasted)
             self._activities.release(len(proposal.eager))
             self._let_go(live)
             return None

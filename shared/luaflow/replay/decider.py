@@ -119,6 +119,11 @@ class Execution:
         """Count the bytes of events that this worker's own commit wrote (``history_size``)."""
         self._size += size
 
+    @property
+    def size(self) -> int:
+        """The bytes of the events that are known (``history_size``)."""
+        return self._size
+
     def replay(self, events: Sequence[Event]) -> None:
         """Go through a stretch of history; raise NonDeterminism where the code differs."""
         self.absorb(events)

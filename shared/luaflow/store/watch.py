@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Callable
 
 from luaflow.errors import Unavailable, Unknown
 from luaflow.service import Service
@@ -36,6 +37,8 @@ class ServerWatch(Service):
         self._told = {_sort_of(text) for text in store.findings or ()}
         self._clock: tuple[str, float, float] | None = None
         self.findings: list[Finding] = []
+        self.answered: Callable[[float], None] = lambda _: None
+        """Told at each look how many seconds the server took to answer."""
 
     @property
     def refusal(self) -> str:
@@ -47,6 +50,13 @@ class ServerWatch(Service):
         if refusal := self.refusal:
             return False, refusal
         return True, "\n".join(["ready", *(f"warning: {f.text}" for f in self.findings)])
+
+    def server_now(self) -> float | None:
+        """The clock of the server in seconds, estimated since the last look; None before one."""
+        if self._clock is None:
+            return None
+        _, there, here = self._clock
+        return there + time.monotonic() - here
 
     async def open(self) -> None:
         """Look again when the connection changes."""
@@ -89,6 +99,7 @@ class ServerWatch(Service):
         # (of a cluster: the server that has the first partition)
         first = ("HGET", self._store.partitions[0].meta, "last")
         _, (seconds, micros) = await self._store.read(first, ("TIME",))
+        self.answered(time.monotonic() - started)
         here = (started + time.monotonic()) / 2
         server, there = self._store.link.server, int(seconds) + int(micros) / 1e6
         before, self._clock = self._clock, (server, there, here)

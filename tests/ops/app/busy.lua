@@ -1,5 +1,6 @@
 local funcs = require("funcs")
 local time = require("time")
+local workflow = require("workflow")
 
 local function main()
     funcs.call("app:good")
@@ -12,6 +13,7 @@ local function main()
         ["activity.start_to_close_timeout"] = "500ms",
         ["activity.retry_policy"] = { maximum_attempts = 1 },
     }):call("app:slow")
+    workflow.exec("app:child")
     time.sleep("100ms")
     return "done"
 end

@@ -1,7 +1,7 @@
 local time = require("time")
 
 local function main()
-    time.sleep("5s")
+    time.sleep("60s")
 end
 
 return { main = main }
