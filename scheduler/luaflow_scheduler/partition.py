@@ -69,7 +69,7 @@ class PartitionWatch(Service):
 
     async def close(self) -> None:
         """Listen no more."""
-        await self._store.push.remove(self._partition.bell(), self._rung)
+        self._store.push.remove(self._partition.bell(), self._rung)
         self._metrics.forget(self._partition.number)
 
     async def round(self) -> None:

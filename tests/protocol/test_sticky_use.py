@@ -29,7 +29,7 @@ end
 
 def replays_of(worker: Any) -> float:
     """How many runs this worker has rebuilt so far."""
-    return float(worker.metrics._replays._value.get())
+    return float(worker.metrics._replays.value)
 
 
 @proves(replaced(workflow_tasks, "under_way", lambda _, entries, __: (entries, [])))

@@ -12,7 +12,7 @@ from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
-from tests.support.player import Player, watch_subscriptions
+from tests.support.player import Player, watch_starts, watch_subscriptions
 from tests.support.proxy import Proxy
 
 from luaflow.client import Client, SyncClient
@@ -753,9 +753,9 @@ async def test_call(client: Client, player: Player, tmp_path: Path) -> None:
     assert await client.call("fn:ask", handle.pid, app=tmp_path) is True
     assert (await types_of(client, "w1"))[-1] == "WorkflowExecutionSignaled"
     await player.close("w1", result=0)
-    subscribed = watch_subscriptions(client.store)
+    started = watch_starts(client)
     calling = asyncio.create_task(client.call("app:ship", 1, app=tmp_path))
-    await subscribed.wait()
+    await started.wait()
     (run,) = (await client.list("WorkflowType='app:ship'", 1))["workflows"]
     await player.close(run["workflow_id"], result="done")
     assert await calling == "done"

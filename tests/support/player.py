@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from luaflow.client import Client
 from luaflow.domain.events import CLOSING_EVENT
 from luaflow.store import transitions
 from luaflow.store.deployed import DeployedType
@@ -136,4 +137,17 @@ def watch_subscriptions(store: Store) -> asyncio.Event:
         done.set()
 
     store.push.add = watched  # type: ignore[method-assign]
+    return done
+
+
+def watch_starts(client: Client) -> asyncio.Event:
+    """An event that is set when the client has started a workflow, and knows it."""
+    done, start = asyncio.Event(), client._start
+
+    async def watched(*given: Any) -> Any:
+        handle = await start(*given)
+        done.set()
+        return handle
+
+    client._start = watched  # type: ignore[method-assign, assignment]
     return done

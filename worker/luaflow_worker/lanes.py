@@ -36,7 +36,7 @@ class Lanes(Service):
 
     async def close(self) -> None:
         """Listen no more."""
-        await self._store.push.remove(keys.lanes(self._store.namespace), self._told)
+        self._store.push.remove(keys.lanes(self._store.namespace), self._told)
 
     async def round(self) -> None:
         """Look, then wait until there is another one."""

@@ -296,7 +296,7 @@ async def _ask(store: Store, queue: str, question: dict[str, Any]) -> dict[str, 
                     raise Unavailable(store.push.problem)
             await forget_ask(store, queue, text)
     finally:
-        await store.push.remove(channel, told_.put_nowait)
+        store.push.remove(channel, told_.put_nowait)
         with contextlib.suppress(LuaflowError):
             await forget_ask(store, queue, text)
     raise AssertionError("never")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from luaflow.archive import open_archive, opened_run
 from luaflow.client import deferred, jobs, listing, looking, schedules, starting
+from luaflow.client.ending import Ending
 from luaflow.client.handle import Handle
 from luaflow.client.jobs import Job, JobHandle, JobHow, Registered
 from luaflow.client.payloads import Message
@@ -94,26 +97,37 @@ class Client:
         would lose the run (it evicts keys …), Unavailable, and Unknown when no answer came (repeat
         it with a ``request_id`` to be sure).
         """
+        how = starting.How(
+            id=id,
+            task_queue=task_queue,
+            options=options,
+            messages=messages,
+            request_id=request_id,
+            memo=memo,
+            search_attributes=search_attributes,
+            name=name,
+            host=host,
+            context=context,
+            sender=sender,
+            more=more,
+        )
+        return await self._start(type, args, how)
+
+    async def _start(
+        self, type: str, args: Iterable[Any], how: starting.How, ending: Ending | None = None
+    ) -> Handle:
+        """Start a workflow; ``ending`` listens for the end of its run from before that."""
         await check_before_start(self.store)
+        hear = ending.hear if ending else None
         with sending(f"StartWorkflow:{type}", workflow=type) as sent:
-            how = starting.How(
-                id=id,
-                task_queue=task_queue,
-                options=options,
-                messages=messages,
-                request_id=request_id,
-                memo=memo,
-                search_attributes=search_attributes,
-                name=name,
-                host=host,
-                context=context,
-                sender=sender,
-                headers=sent.headers,
-                more=more,
-            )
-            request = await starting.prepare(self.store, type, args, how)
+            if sent.headers:
+                how = replace(how, headers=sent.headers)
+            request = await starting.prepare(self.store, type, args, how, hear)
             workflow_id, queue = request.route.workflow_id, request.route.queue
             sent.set(workflow_id=workflow_id, queue=base_of(queue))
+            if ending:
+                await asyncio.sleep(0)  # what came with the answer before is heard
+                ending.settle()
             run_id = await starting.open_run(self.store, self._session, request)
             sent.set(run_id=run_id)
         return Handle(
@@ -131,8 +145,15 @@ class Client:
 
         Raises WorkflowFailed for every other end, and what ``start`` raises.
         """
-        handle = await self.start(type, *args, **how)
-        return await handle.result()
+        await self.store.push.open()
+        ending = Ending(self.store)
+        try:
+            handle = await self._start(type, args, starting.how_of(how), ending)
+            if handle.existed or not ending.sure:
+                return await handle.result()
+            return await handle.result_heard(ending)
+        finally:
+            ending.close()
 
     async def call(
         self,

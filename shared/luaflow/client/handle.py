@@ -11,6 +11,7 @@ from typing import Any, Literal
 from luaflow.archive import Archived, find_archived
 from luaflow.client import asking, looking, updates
 from luaflow.client.damage import reading
+from luaflow.client.ending import Ending
 from luaflow.client.messages import deliver, terminate
 from luaflow.client.payloads import check_size, dump, signal_body
 from luaflow.client.session import Session, asked_as
@@ -72,13 +73,17 @@ class Handle:
         confirmed by then, which the namespace's durability asks for.
         """
         async with asyncio.timeout(timeout):
-            run_id = self.run_id or await self._newest()
-            while True:
-                with self._reading():
-                    type, body = await self._closing(run_id)
-                    if "new_run_id" not in body:
-                        return _outcome(self.workflow_id, type, body)
-                    run_id = str(body["new_run_id"])
+            return await self.result_heard(Ending(self._store))
+
+    async def result_heard(self, ending: Ending) -> Any:
+        """The result, where the run's end may be listened for already; ends to listen."""
+        run_id = self.run_id or await self._newest()
+        while True:
+            with self._reading():
+                type, body = await self._closing(run_id, ending)
+                if "new_run_id" not in body:
+                    return _outcome(self.workflow_id, type, body)
+                run_id, ending = str(body["new_run_id"]), Ending(self._store)
 
     async def signal(
         self,
@@ -333,27 +338,27 @@ class Handle:
         if self.run_id is not None:
             self._route = route
 
-    async def _closing(self, run_id: str) -> tuple[str, dict[str, Any]]:
+    async def _closing(self, run_id: str, ending: Ending) -> tuple[str, dict[str, Any]]:
         """Wait for a run's last event; return its type and body."""
-        told: asyncio.Queue[bytes | None] = asyncio.Queue()
-        push = self._store.push
-        channel = self._partition.done(run_id)
         # subscribe, then read, then wait: an end between the first two is told twice, never missed;
         # where the durability asks for more than one server's word, what is told is but a hint
+        news: bytes | None = None
         try:
-            await push.add(channel, told.put_nowait)
-            news: bytes | None = None
+            if ending.sure:
+                news = await ending.told.get()
+            else:
+                await ending.listen(self._partition, run_id)
             while True:
                 type, _, raw = (news or b"").partition(b"\n")
                 if raw and not self._store.looks_again:
                     return type.decode(), Event(0, 0, "", raw).body
                 if event := await self._last_event(run_id):
                     return event.type, event.body
-                news = await told.get()
-                if news is None and push.problem:
-                    raise Unavailable(push.problem)
+                news = await ending.told.get()
+                if news is None and self._store.push.problem:
+                    raise Unavailable(self._store.push.problem)
         finally:
-            await push.remove(channel, told.put_nowait)
+            ending.close()
 
     async def _last_event(self, run_id: str) -> Event | None:
         """The end of a run, None while it has none; never one that may be lost (design 5.5)."""

@@ -156,7 +156,7 @@ class JobHandle:
                 if news is None and push.problem:
                     raise Unavailable(push.problem)
         finally:
-            await push.remove(channel, told.put_nowait)
+            push.remove(channel, told.put_nowait)
 
     async def _end(self) -> tuple[str, bytes]:
         read = ("HMGET", self._partition.job(self.job_id), "status", "body")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -111,9 +111,25 @@ class How:
         return options
 
 
-async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Request:
+def how_of(given: dict[str, Any]) -> How:
+    """How to start a workflow, from the arguments of ``Client.start``."""
+    named = {key: value for key, value in given.items() if key in _NAMED}
+    return How(**named, more={key: value for key, value in given.items() if key not in _NAMED})
+
+
+_NAMED: Final = frozenset(one.name for one in fields(How)) - {"more"}
+
+
+async def prepare(
+    store: Store,
+    type: str,
+    args: Iterable[Any],
+    how: How,
+    hear: Callable[[Partition, str], None] | None = None,
+) -> Request:
     """Check everything about a start and write its first event.
 
+    ``hear`` is told of the run that is to be, before anything is asked of the server.
     Raises NotFound for a type nobody deployed, InvalidArgument for bad options, ids and values,
     Refused for payloads over the limit and for options that luaflow does not carry out.
     """
@@ -122,6 +138,9 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
     options, asked, args = how.read(), asked_as("start", how.request_id), list(args)
     workflow_id = options.id or _fresh(type, how.request_id)
     partition = store.partition(workflow_id)
+    run_id = new_run_id() if how.request_id is None else _named(workflow_id, how.request_id)
+    if hear:
+        hear(partition, run_id)
     deployed = await _code(store, type, options.versioning_override)
     if how.host is not None:
         client, queue = await host_of(store, how.host)
@@ -129,7 +148,6 @@ async def prepare(store: Store, type: str, args: Iterable[Any], how: How) -> Req
             host=how.host, client=client or deployed.client, task_queue=queue
         )
     queue = check_name(options.task_queue or deployed.task_queue, "the task queue")
-    run_id = new_run_id() if how.request_id is None else _named(workflow_id, how.request_id)
     lane = lane_of(queue, _priority(options, deployed))
     await use_lane(store, lane)
     route = Route(partition, workflow_id, run_id, lane)

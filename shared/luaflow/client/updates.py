@@ -217,7 +217,7 @@ async def _wait(
         # subscribe, then read, then wait: an answer between the first two is told twice
         for channel in channels:
             await store.push.add(channel, told.put_nowait)
-            stack.push_async_callback(store.push.remove, channel, told.put_nowait)
+            stack.callback(store.push.remove, channel, told.put_nowait)
         while True:
             state, status, following = await _state(store, route, run_id, update_id)
             if not status:

@@ -149,6 +149,8 @@ async def check_before_start(store: Store) -> None:
 
     Logs only what could not be found out: what else there is to say, workers and schedulers say.
     """
+    if store.findings is not None:
+        return
     async with store.checking:
         if store.findings is not None:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
@@ -48,6 +49,11 @@ class DeployedType(NamedTuple):
         return cls(**given)
 
 
+@lru_cache(maxsize=1000)
+def _deployed(text: bytes) -> DeployedType:
+    return DeployedType.from_bytes(text)
+
+
 async def host_of(store: Store, host: str) -> tuple[str, str]:
     """The client entry and the task queue of a worker entry.
 
@@ -67,7 +73,7 @@ async def resolve(store: Store, name: str) -> DeployedType:
     """The deployed type of a type name or entry id; NotFound, saying what there is, without one."""
     (found,) = await store.read(("HGET", keys.types(store.namespace), name))
     if found is not None:
-        return DeployedType.from_bytes(found)
+        return _deployed(bytes(found))
     (pairs,) = await store.read(("HGETALL", keys.types(store.namespace)))
     names = sorted({DeployedType.from_bytes(text).type for text in pairs[1::2]})
     hint = _hint(name, names)

@@ -8,15 +8,18 @@ While it stays lost they are woken, too: ``Subscriber.problem`` says then that n
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 
 from redis.asyncio.connection import Connection
 from redis.exceptions import NoPermissionError, RedisError
 
 from luaflow.errors import Refused, Unavailable
 from luaflow.store.dialing import close_connection, open_connection
+from luaflow.store.link import pack
 from luaflow.store.noperm import denied
 
 log = logging.getLogger(__name__)
@@ -41,38 +44,52 @@ class Subscriber:
         self._listeners: defaultdict[str, list[Listener]] = defaultdict(list)
         self._confirmed: dict[str, asyncio.Future[None]] = {}
         self._missing: set[str] = set()
+        self._words: list[tuple[str, str]] = []
+        self._said = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._heard = 0
         self._lock = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Connect, unless that is done. Raises Unavailable when it takes PATIENCE_SECONDS."""
+        if self._tasks:
+            return
+        async with self._lock:
+            if not self._tasks:
+                self._connection = await self._connect()
+                self._tasks = [
+                    asyncio.create_task(self._run(), name="luaflow-listen"),
+                    asyncio.create_task(self._speak(), name="luaflow-listen-say"),
+                    asyncio.create_task(self._watch(), name="luaflow-listen-watch"),
+                ]
+
+    def listen(self, channel: str, listener: Listener) -> asyncio.Future[None]:
+        """Begin to subscribe (``open`` comes before): done when nothing more is missed."""
+        self._listeners[channel].append(listener)
+        future = self._confirmed.get(channel)
+        if future is None:
+            future = self._confirmed[channel] = asyncio.get_running_loop().create_future()
+            self._say("SUBSCRIBE", channel)
+        return future
 
     async def add(self, channel: str, listener: Listener) -> None:
         """Subscribe; when this returns, nothing published from now on is missed.
 
         Raises Unavailable when there is no connection within PATIENCE_SECONDS.
         """
-        async with self._lock:
-            if not self._tasks:
-                self._connection = await self._connect()
-                self._tasks = [
-                    asyncio.create_task(self._run(), name="luaflow-listen"),
-                    asyncio.create_task(self._watch(), name="luaflow-listen-watch"),
-                ]
-        self._listeners[channel].append(listener)
-        future = self._confirmed.get(channel)
-        if future is None:
-            future = self._confirmed[channel] = asyncio.get_running_loop().create_future()
-            await self._say("SUBSCRIBE", channel)
+        await self.open()
+        future = self.listen(channel, listener)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await asyncio.shield(future)
         except BaseException as error:
-            await self.remove(channel, listener)
+            self.remove(channel, listener)
             if isinstance(error, TimeoutError):
                 silent = f"Redis confirmed no subscription for {PATIENCE_SECONDS:.0f} s"
                 raise Unavailable(self.problem or silent) from None
             raise
 
-    async def remove(self, channel: str, listener: Listener) -> None:
+    def remove(self, channel: str, listener: Listener) -> None:
         """Unsubscribe this listener; the channel goes with its last one."""
         listeners = self._listeners.get(channel, [])
         if listener in listeners:
@@ -80,7 +97,7 @@ class Subscriber:
         if not listeners and channel in self._confirmed:
             self._listeners.pop(channel, None)
             self._confirmed.pop(channel).cancel()
-            await self._say("UNSUBSCRIBE", channel)
+            self._say("UNSUBSCRIBE", channel)
 
     async def close(self) -> None:
         """Close the connection and forget the listeners."""
@@ -96,14 +113,23 @@ class Subscriber:
         if connection:
             await close_connection(connection)
 
-    async def _say(self, verb: str, *channels: str) -> None:
-        # redis-py would connect a lost connection anew by itself, without its subscriptions
-        if self._connection is None or not self._connection.is_connected:
-            return
-        try:
-            await self._connection.send_command(verb, *channels, check_health=False)
-        except (RedisError, OSError):
-            log.debug("%s was not sent; the reconnect will", verb)
+    def _say(self, verb: str, channel: str = "") -> None:
+        self._words.append((verb, channel))
+        self._said.set()
+
+    async def _speak(self) -> None:
+        """Send together what is said in one turn of the event loop."""
+        while True:
+            await self._said.wait()
+            self._said.clear()
+            words, self._words = self._words, []
+            # redis-py would connect a lost connection anew by itself, without its subscriptions
+            if self._connection is None or not self._connection.is_connected:
+                continue
+            try:
+                await self._connection.send_packed_command(_packed(words), check_health=False)
+            except (RedisError, OSError):
+                log.debug("%d words were not sent; the reconnect says what counts", len(words))
 
     async def _run(self) -> None:
         while True:
@@ -123,7 +149,7 @@ class Subscriber:
         """Give up a connection that is silent although it was asked (a half-open socket)."""
         while True:
             connection, heard = self._connection, self._heard
-            await self._say("PING")
+            self._say("PING")
             await asyncio.sleep(PING_SECONDS)
             if connection and connection is self._connection and heard == self._heard:
                 log.warning("push connection to Redis is silent: making a new one")
@@ -175,8 +201,9 @@ class Subscriber:
                     await asyncio.sleep(RECONNECT_SECONDS[-1])
         self.problem = None
         self._missing = set(self._confirmed)
-        if self._confirmed:
-            await self._say("SUBSCRIBE", *self._confirmed)
+        self._words.clear()
+        for channel in self._confirmed:
+            self._say("SUBSCRIBE", channel)
 
     async def _connect(self) -> Connection:
         """Connect, again and again; Unavailable when PATIENCE_SECONDS are at their end."""
@@ -191,3 +218,12 @@ class Subscriber:
                     raise
             attempt += 1
             await asyncio.sleep(wait)
+
+
+def _packed(words: Sequence[tuple[str, str]]) -> bytes:
+    """Commands as bytes; neighbours of one verb are one command."""
+    parts = []
+    for verb, group in itertools.groupby(words, key=itemgetter(0)):
+        channels = [channel for _, channel in group if channel]
+        parts.append(pack((verb, *channels)))
+    return b"".join(parts)

@@ -34,7 +34,9 @@ end
 local function end_run(run, status)
   if run.ended then return end
   run.ended, run.status = true, status
-  run.unread_ids = status ~= "continued" and N.table.concat(mailbox.unread_ids(run), ",") or ""
+  local mail = run.arrived[1] or run.ahead_first <= run.ahead_last
+  run.unread_ids = mail and status ~= "continued"
+    and N.table.concat(mailbox.unread_ids(run), ",") or ""
   run.queue, run.head, run.tail, run.pending, run.npending = {}, 1, 0, {}, 0
 end
 

@@ -1,0 +1,75 @@
+"""``execute`` listens for the end of its run before it starts it, and reads nothing to learn it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from tests.support.player import Player, watch_starts
+
+from luaflow.client import Client
+from luaflow.client.ending import Ending
+from luaflow.client.handle import Handle
+from luaflow.store.links import make_link
+from luaflow.store.namespaces import Settings, create_namespace
+
+
+@pytest.fixture
+async def client(redis_url: str, namespace: str) -> AsyncIterator[Client]:
+    """A client of a namespace with a workflow type."""
+    connection = make_link(redis_url)
+    await create_namespace(connection, namespace, Settings())
+    await connection.close()
+    async with await Client.connect(redis_url, namespace) as client:
+        await Player(client.store).register("app:pay")
+        yield client
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs whose last event is read."""
+    found, read = list[str](), Handle._last_event
+
+    async def noted(self: Handle, run_id: str) -> Any:
+        found.append(run_id)
+        return await read(self, run_id)
+
+    monkeypatch.setattr(Handle, "_last_event", noted)
+    return found
+
+
+async def executed(client: Client, **how: Any) -> Any:
+    """What ``execute`` returns of a run that the test ends once it is started."""
+    started = watch_starts(client)
+    waiting = asyncio.create_task(client.execute("app:pay", id="w", **how))
+    await started.wait()
+    await Player(client.store).close("w", result=7)
+    async with asyncio.timeout(30):
+        return await waiting
+
+
+async def test_the_end_is_told_and_nothing_read(client: Client, reads: list[str]) -> None:
+    """It listens before it starts, and leaves no subscription behind."""
+    await client.store.push.open()
+    assert await executed(client) == 7
+    assert reads == []
+    assert not client.store.push._listeners
+
+
+async def test_not_sure_to_have_listened_it_reads(
+    client: Client, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the server has not said by the start that it listens, the end may have been missed."""
+    monkeypatch.setattr(Ending, "settle", lambda _self: None)
+    assert await executed(client) == 7
+    assert reads
+
+
+async def test_a_run_that_was_there_is_read(client: Client, reads: list[str]) -> None:
+    """What was listened for is the run that was not made: the one that exists may have ended."""
+    await client.start("app:pay", id="w")
+    assert await executed(client, id_conflict_policy="use_existing") == 7
+    assert reads
+    assert not client.store.push._listeners
