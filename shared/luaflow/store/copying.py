@@ -281,4 +281,4 @@ def _refusal(command: tuple[Arg, ...], answer: str) -> LuaflowError:
         )
     if "OOM" in answer:
         return Refused("the target has not enough memory: raise its maxmemory and copy again")
-    return LuaflowError(f"Redis answered to {command[0]}: {answer}")
+    return LuaflowError(f"Redis answered to {command[0]!r}: {answer}")
