@@ -58,10 +58,12 @@ CASES: dict[str, Case] = {
         "redis://blind:{secret}@127.0.0.1:{port}", 5, "may not read lf:namespaces"
     ),
     "TLS to a server without": Case(
-        "rediss://:{secret}@127.0.0.1:{port}", 3, "does it speak TLS on this port?"
+        "rediss://:{secret}@127.0.0.1:{port}",
+        3,
+        "if it does not speak TLS on this port, write redis://",
     ),
     "no TLS to a server with it": Case(
-        "redis://:{secret}@127.0.0.1:{closing}", 3, "does it want TLS on this port?"
+        "redis://:{secret}@127.0.0.1:{closing}", 3, "if it wants TLS on this port, write rediss://"
     ),
     "more partitions than there are": Case(
         "redis://:{secret}@127.0.0.1:{port}", 5, "partitions must be 1-1024, not 5000", "many"

@@ -64,13 +64,13 @@ async def connect_to(
     except (RedisError, OSError) as error:
         await connection.disconnect(nowait=True)
         why = (str(error) or f"it does not answer within {within:.0f} s").rstrip(".")
-        kind = NotLetIn if isinstance(error, _KNOWN_TO_US) else Unavailable
+        kind = NotLetIn if isinstance(error, _DENIALS) else Unavailable
         where = hide_password(url)
         raise kind(f"cannot reach Redis at {where}: {why}{_hint(url, error)}{found}") from error
     return connection
 
 
-_KNOWN_TO_US = (AuthenticationError, AuthorizationError, NoPermissionError)
+_DENIALS = (AuthenticationError, AuthorizationError, NoPermissionError)
 
 
 def _hint(url: str, error: Exception) -> str:
@@ -78,16 +78,14 @@ def _hint(url: str, error: Exception) -> str:
     text = str(error)
     if isinstance(error, NoPermissionError):
         return ": allow it (ACL SETUSER)"
-    if isinstance(error, _KNOWN_TO_US):
-        return (
-            ": look at the user and the password in the address (redis://user:password@host:port)"
-        )
+    if isinstance(error, _DENIALS):
+        return ": look at the user and the password in the address (redis://user:password@host)"
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return ": name the authority that signed it (?ssl_ca_certs=/path/of/ca.crt)"
     if url.startswith("rediss") and ("SSL" in text or "Timeout" in text or "closed" in text):
-        return ": does it speak TLS on this port? If not, write redis://"
+        return " (if it does not speak TLS on this port, write redis://)"
     if "closed by server" in text:
-        return ": does it want TLS on this port? Then write rediss://"
+        return " (if it wants TLS on this port, write rediss://)"
     return ""
 
 
