@@ -184,6 +184,21 @@ def _names(objects: list[Object]) -> Iterator[str]:
                 yield f"{_name(item)}: is not in the namespace of its tree"
 
 
+def _budgets(objects: list[Object]) -> Iterator[str]:
+    budgets = [
+        item["spec"]["selector"]["matchLabels"]
+        for item in objects
+        if item["kind"] == "PodDisruptionBudget"
+    ]
+    for item in objects:
+        if item["kind"] == "Deployment":
+            labels = _template(item)["metadata"]["labels"].items()
+            if not any(wanted.items() <= labels for wanted in budgets):
+                yield f"{_name(item)}: has no PodDisruptionBudget"
+            if not _template(item)["spec"].get("topologySpreadConstraints"):
+                yield f"{_name(item)}: is not spread over nodes and zones"
+
+
 def _custom(objects: list[Object]) -> Iterator[str]:
     yield from validate_custom.broken_rules(objects)
 
@@ -196,6 +211,7 @@ RULES: tuple[Rule, ...] = (
     _resources,
     _commands,
     _names,
+    _budgets,
     _custom,
 )
 

@@ -91,6 +91,8 @@ async def _serve(redis: str, namespace: str, host: str, port: int) -> None:
                 await stop.wait()
             finally:
                 await scheduler.stop()
+                # on a thread: a request that is answered by this loop is waited for
+                await asyncio.to_thread(ops.stop)
     finally:
         await store.close()
 

@@ -58,10 +58,12 @@ CASES: dict[str, Case] = {
         "redis://blind:{secret}@127.0.0.1:{port}", 5, "may not read lf:namespaces"
     ),
     "TLS to a server without": Case(
-        "rediss://:{secret}@127.0.0.1:{port}", 3, "does it speak TLS on this port?"
+        "rediss://:{secret}@127.0.0.1:{port}",
+        3,
+        "if it does not speak TLS on this port, write redis://",
     ),
     "no TLS to a server with it": Case(
-        "redis://:{secret}@127.0.0.1:{closing}", 3, "does it want TLS on this port?"
+        "redis://:{secret}@127.0.0.1:{closing}", 3, "if it wants TLS on this port, write rediss://"
     ),
     "more partitions than there are": Case(
         "redis://:{secret}@127.0.0.1:{port}", 5, "partitions must be 1-1024, not 5000", "many"
@@ -185,3 +187,27 @@ async def test_one_clear_line_and_the_code(
             one for one in said.splitlines() if "trying again" not in one and " WARNING " not in one
         ]
         assert sum(case.says in one for one in told) == 1, said
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("create", "taken"), 5, "the namespace 'taken' exists already"),
+        (("create", "taken", "--partitions", "4"), 5, "the namespace 'taken' exists already"),
+        (("create", "new", "--partitions", "5000"), 2, "--partitions must be 1 to 1024, not 5000"),
+        (("create", "new", "--partitions", "many"), 2, "is not a valid integer"),
+        (("update", "taken", "--partitions", "4"), 2, "the number of partitions is fixed"),
+        (("create", "a:b"), 2, "is not a name"),  # (its keys would be those of a partition)
+    ],
+)
+async def test_namespaces_that_collide(
+    words: tuple[str, ...], code: int, says: str, server: dict[str, Any], tmp_path: Path
+) -> None:
+    """A namespace is made once, with partitions that stay; its name is no other's prefix."""
+    url = "redis://:{secret}@127.0.0.1:{port}/2".format(**server)
+    command = ("luaflow_cli.main", "namespace")
+    await ended((*command, "create", "taken", "--partitions", "2"), url, "default", tmp_path)
+    found = await ended((*command, *words), url, "default", tmp_path)
+    assert (found[0], says in found[1], "Traceback" in found[1]) == (code, True, False), found
+    _, described = await ended((*command, "describe", "taken"), url, "default", tmp_path)
+    assert re.search(r"^partitions +2$", described, re.MULTILINE)

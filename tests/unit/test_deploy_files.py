@@ -110,6 +110,16 @@ FAULTS: dict[str, tuple[Plant, str]] = {
         ),
         "lets in to port x",
     ),
+    "no budget": (
+        lambda o: o.remove(one(o, "PodDisruptionBudget", "luaflow-serve")),
+        "luaflow-serve: has no PodDisruptionBudget",
+    ),
+    "no spread": (
+        lambda o: one(o, "Deployment", "luaflow-serve")["spec"]["template"]["spec"].pop(
+            "topologySpreadConstraints"
+        ),
+        "luaflow-serve: is not spread",
+    ),
     "no namespace": (lambda o: monitor(o)["metadata"].pop("namespace"), "not in the namespace"),
     "root job": (
         lambda o: first(o, "Job", "luaflow-deploy")["securityContext"].clear(),

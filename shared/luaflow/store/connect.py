@@ -23,7 +23,7 @@ CONNECT_SECONDS = 10.0
 """How long a connection may take until the server has answered its first words."""
 ONE_OF_MANY_SECONDS = 2.0
 """The same where there are several servers: another one may have taken over."""
-_WRONG_USER = (AuthenticationError, AuthorizationError)
+_DENIALS = (AuthenticationError, AuthorizationError)
 
 
 @cache
@@ -77,7 +77,7 @@ async def connect_to(
         why = (str(error) or f"it does not answer within {within:.0f} s").rstrip(".")
         if hint := tls.explain(error, connection):
             why = f"{hint} ({why})"
-        if isinstance(error, _WRONG_USER):
+        if isinstance(error, _DENIALS):
             why += ": look at the user and the password in the address (redis://user:password@host)"
             raise NotLetIn(f"cannot reach Redis at {shown}: {why}{found}") from error
         raise Unavailable(f"cannot reach Redis at {shown}: {why}{found}") from error

@@ -6,6 +6,7 @@ server is spread over a cluster by its hash tags alone. Nobody may work in the n
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -167,8 +168,8 @@ async def _compare(source: Linked, target: Linked, namespace: str) -> str:
     ours, theirs = [set(await _names(link, namespace)) for link in (source, target)]
     digest = hashlib.sha256()
     for some in _chunks(sorted(ours | theirs)):
-        pairs = zip(await _values(source, some), await _values(target, some), strict=True)
-        for name, (ours_is, theirs_is) in zip(some, pairs, strict=True):
+        both = await asyncio.gather(_values(source, some), _values(target, some))
+        for name, ours_is, theirs_is in zip(some, *both, strict=True):
             expires = -1 not in (ours_is.expires, theirs_is.expires)
             if expires and None in (ours_is.digest, theirs_is.digest):
                 continue  # it expired on one side, and does so soon on the other
@@ -203,42 +204,49 @@ _READ: dict[bytes, tuple[Arg, ...]] = {
 async def _values(link: Linked, names: Sequence[bytes]) -> list[_Value]:
     kinds = [bytes(kind) for kind in await _ask(link, *(("TYPE", name) for name in names))]
     times = await _ask(link, *(("PTTL", name) for name in names))
-    plain = [(name, kind) for name, kind in zip(names, kinds, strict=True) if kind in _READ]
-    read = [(_READ[kind][0], name, *_READ[kind][1:]) for name, kind in plain]
-    texts = {
-        name: _digest([kind, *_ordered(kind, answer)])
-        for (name, kind), answer in zip(plain, await _ask(link, *read), strict=True)
-    }
-    for name, kind in zip(names, kinds, strict=True):
+    asked = [_questions(name, kind) for name, kind in zip(names, kinds, strict=True)]
+    told = iter(await _ask(link, *(command for commands in asked for command in commands)))
+    found = []
+    for name, kind, ms, commands in zip(names, kinds, times, asked, strict=True):
+        answers = [next(told) for _ in commands]
         if kind == b"stream":
-            texts[name] = await _stream(link, name)
-        elif kind not in _READ and kind != b"none":
-            raise LuaflowError(f"{name!r} is a {kind.decode()}, which is no type of luaflow's")
-    return [_Value(texts.get(name), int(ms)) for name, ms in zip(names, times, strict=True)]
+            answers = await _stream(link, name, *answers)
+        digest = _digest([kind, *(_ordered(kind, one) for one in answers)]) if answers else None
+        found.append(_Value(digest, int(ms)))
+    return found
 
 
-def _ordered(kind: bytes, answer: Any) -> list[Any]:
-    """The parts of a value in an order that two servers agree on."""
+def _questions(name: bytes, kind: bytes) -> list[tuple[Arg, ...]]:
+    """What a value is read by; nothing for a key that is not there."""
+    if kind in _READ:
+        return [(_READ[kind][0], name, *_READ[kind][1:])]
+    if kind == b"stream":
+        page = ("XRANGE", name, "-", "+", "COUNT", PAGE)
+        return [page, ("XINFO", "STREAM", name), ("XINFO", "GROUPS", name)]
+    if kind != b"none":
+        raise LuaflowError(f"{name!r} is a {kind.decode()}, which is no type of luaflow's")
+    return []
+
+
+def _ordered(kind: bytes, answer: Any) -> Any:
+    """A value in an order that two servers agree on."""
     if kind == b"hash":
         return sorted(zip(answer[::2], answer[1::2], strict=True))
-    return sorted(answer) if kind == b"set" else list(answer if kind != b"string" else [answer])
+    return sorted(answer) if kind == b"set" else answer
 
 
-async def _stream(link: Linked, name: bytes) -> bytes:
-    """The digest of a stream: its entries, the last id it gave, how far its groups have read."""
-    parts: list[Any] = []
-    start = b"-"
-    while True:
-        (entries,) = await _ask(link, ("XRANGE", name, start, "+", "COUNT", PAGE))
-        parts.append(_digest(entries))
-        if len(entries) < PAGE:
-            break
-        start = b"(" + bytes(entries[-1][0])
-    info, groups = await _ask(link, ("XINFO", "STREAM", name), ("XINFO", "GROUPS", name))
-    parts.append(_fields(info)[b"last-generated-id"])
-    for group in map(_fields, groups):
-        parts += [group[b"name"], group[b"pending"], group[b"last-delivered-id"]]
-    return _digest([b"stream", *parts])
+async def _stream(link: Linked, name: bytes, page: Any, info: Any, groups: Any) -> list[Any]:
+    """What a stream is: its entries, the last id it gave, how far its groups have read."""
+    pages = [_digest(page)]
+    while len(page) == PAGE:
+        after = b"(" + bytes(page[-1][0])
+        (page,) = await _ask(link, ("XRANGE", name, after, "+", "COUNT", PAGE))
+        pages.append(_digest(page))
+    read = [
+        [group[word] for word in (b"name", b"pending", b"last-delivered-id")]
+        for group in map(_fields, groups)
+    ]
+    return [pages, _fields(info)[b"last-generated-id"], read]
 
 
 def _fields(flat: Any) -> dict[bytes, Any]:
@@ -246,12 +254,8 @@ def _fields(flat: Any) -> dict[bytes, Any]:
 
 
 def _digest(value: Any) -> bytes:
-    """The digest of nested lists of texts and numbers: lengths tell where each part ends."""
-    if isinstance(value, (list, tuple)):
-        text = b"".join(_digest(one) for one in value)
-    else:
-        text = value if isinstance(value, bytes) else str(value).encode()
-    return hashlib.sha256(b"%d:" % len(text) + text).digest()
+    """The digest of what a server has answered: lists, texts and numbers."""
+    return hashlib.sha256(repr(value).encode()).digest()
 
 
 # -- asking ----------------------------------------------------------------------------------------
@@ -281,4 +285,4 @@ def _refusal(command: tuple[Arg, ...], answer: str) -> LuaflowError:
         )
     if "OOM" in answer:
         return Refused("the target has not enough memory: raise its maxmemory and copy again")
-    return LuaflowError(f"Redis answered to {command[0]}: {answer}")
+    return LuaflowError(f"Redis answered to {command[0]!r}: {answer}")

@@ -261,8 +261,8 @@ async def _ask(link: Linked, *commands: Call | tuple[Arg, ...]) -> list[Any]:
         if isinstance(answer, ResponseError):
             if "WRONGTYPE" in str(answer) and NAMESPACES in command:
                 raise Refused(
-                    f"{NAMESPACES} on this server is another program's key ({answer}): give luaflow "
-                    "a server, or a database (redis://host:port/1), of its own"
+                    f"{NAMESPACES} on this server is another program's key ({answer}): give "
+                    "luaflow a server, or a database (redis://host:port/1), of its own"
                 )
             kind = Unavailable if is_transient(answer) else LuaflowError
             raise denied(answer, link.url, command) or kind(f"Redis answered: {answer}")
