@@ -62,7 +62,7 @@ test-topologies: setup ## Run a part of the tests on Sentinel and on a cluster
 	LUAFLOW_TEST_TOPOLOGY=sentinel $(PYTEST) -n $(WORKERS) -m "not heavy" -k "not planted" $(ON_TOPOLOGIES)
 	LUAFLOW_TEST_TOPOLOGY=cluster $(PYTEST) -n $(WORKERS) -m "not heavy" -k "not planted" $(ON_TOPOLOGIES)
 
-check: setup ## Check style, types, imports, sizes, lock file, manifests, dashboards
+check: setup ## Check style, types, imports, sizes, lock file, manifests, dashboards, alerts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

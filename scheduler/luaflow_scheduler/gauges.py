@@ -100,8 +100,6 @@ class Gauges(Service, Collector):
         leads = False
         try:
             infos = await self._infos()
-            # such a server takes no writes: nobody can lead, and somebody must tell of it
-            self._unfit = infos if cannot_write(infos) else ()
             leads = await self._lead()
             self._reading = await self._read(infos) if leads else None
         except BaseException:
@@ -128,8 +126,14 @@ class Gauges(Service, Collector):
         return liveness.lead(namespace=self._store.namespace, scheduler=self._id, ms=ms)
 
     async def _infos(self) -> list[Info]:
-        told = await self._store.each_server(("INFO", "everything"))
-        return [parse_info(answer) for (answer,) in told.values()]
+        infos: list[Info] = []
+        try:
+            told = await self._store.each_server(("INFO", "everything"))
+            infos = [parse_info(answer) for (answer,) in told.values()]
+        finally:
+            # such a server takes no writes: nobody can lead, and somebody must tell of it
+            self._unfit = infos if cannot_write(infos) else ()
+        return infos
 
     async def _read(self, infos: Sequence[Info]) -> Reading:
         counts = await count(self._store)

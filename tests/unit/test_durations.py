@@ -1,53 +1,108 @@
-"""What workflows take, as Prometheus reads it."""
+"""Durations read as Go reads them, and options name the key that is wrong."""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry
-from tests.unit.test_worker_metrics import value
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from luaflow_worker.durations import STICKY, Durations
-from luaflow_worker.tallies import NAMES, OTHER
+from luaflow.domain.durations import MAX_NS, duration_ms, format_go, parse_go
+from luaflow.domain.failure import Invalid
 
-
-def test_closed_workflow_is_measured() -> None:
-    """From its start to its close, by type; and how many bytes it had."""
-    registry = CollectorRegistry()
-    durations = Durations(registry)
-    durations.closed("app:order", 2_000, 7.5)
-    assert value(registry, "workflow_seconds_bucket", workflow="app:order", le="10.0") == 1
-    assert value(registry, "workflow_seconds_bucket", workflow="app:order", le="1.0") == 0
-    assert value(registry, "workflow_seconds_sum", workflow="app:order") == 7.5
-    assert value(registry, "history_bytes_bucket", le="1000.0") == 0
-    assert value(registry, "history_bytes_bucket", le="10000.0") == 1
+HOUR = 3600 * 10**9
 
 
-def test_first_decision_is_no_replay() -> None:
-    """A new workflow counts as started, one that is rebuilt as replayed."""
-    registry = CollectorRegistry()
-    durations = Durations(registry)
-    durations.replayed("app:order", 0.001, first=True)
-    durations.replayed("app:order", 0.2, first=False)
-    assert value(registry, "workflow_started_total", workflow="app:order") == 1
-    assert value(registry, "replay_seconds_count") == 1
-    assert value(registry, "replay_seconds_sum") == 0.2
+@pytest.mark.parametrize(
+    ("text", "ns"),
+    [
+        ("0", 0),
+        ("+0", 0),
+        ("1ns", 1),
+        ("1us", 1_000),
+        ("1µs", 1_000),
+        ("1μs", 1_000),
+        ("250ms", 250_000_000),
+        ("1.5s", 1_500_000_000),
+        (".5s", 500_000_000),
+        ("1.s", 1_000_000_000),
+        ("1h30m", HOUR + HOUR // 2),
+        ("-1h", -HOUR),
+        ("1h1h", 2 * HOUR),
+        ("0.000000001s", 1),
+        ("0.3333333333333333333h", 1_199_999_999_999),
+        ("9223372036854775807ns", MAX_NS),
+    ],
+)
+def test_parse_go_reads_what_go_reads(text: str, ns: int) -> None:
+    """Every form of time.ParseDuration gives its exact nanoseconds."""
+    assert parse_go(text) == ns
 
 
-def test_wait_below_zero_counts_as_none() -> None:
-    """Two clocks may differ; tasks for one worker alone have a name of their own."""
-    registry = CollectorRegistry()
-    durations = Durations(registry)
-    durations.waited("orders", -0.01)
-    durations.waited(STICKY, 0.3)
-    name = "workflow_task_schedule_to_start_seconds_sum"
-    assert value(registry, name, queue="orders") == 0
-    assert value(registry, name, queue=STICKY) == 0.3
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "-", "1", "1.5", "h", ".h", "1d", "1 h", "1h ", " 1h", "--1h", "1e3s", "1H"),
+        "9223372036854775808ns",
+        "9" * 200 + "s",
+        "\u0661s",
+    ],
+)
+def test_parse_go_refuses_what_go_refuses(text: str) -> None:
+    """Bad text is Invalid and the message says how to write a duration."""
+    with pytest.raises(Invalid, match="write a number with a unit"):
+        parse_go(text)
 
 
-def test_names_are_bounded() -> None:
-    """Generated names end up in one series."""
-    registry = CollectorRegistry()
-    durations = Durations(registry)
-    for number in range(NAMES + 50):
-        durations.closed(f"w{number}", 1, 1)
-    assert value(registry, "workflow_seconds_count", workflow=OTHER) == 50
-    assert value(registry, "workflow_seconds_count", workflow="w0") == 1
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [
+        (0, "0s"),
+        (1, "1ns"),
+        (1_100, "1.1µs"),
+        (2_200_000, "2.2ms"),
+        (3_300_000_000, "3.3s"),
+        (245 * 10**9, "4m5s"),
+        (245_001_000_000, "4m5.001s"),
+        (5 * HOUR + 367_001_000_000, "5h6m7.001s"),
+        (HOUR, "1h0m0s"),
+        (-90 * 10**9, "-1m30s"),
+    ],
+)
+def test_format_go_prints_what_go_prints(ns: int, text: str) -> None:
+    """The text equals Duration.String of Go."""
+    assert format_go(ns) == text
+
+
+@given(st.integers(-MAX_NS, MAX_NS))
+def test_format_and_parse_are_inverse(ns: int) -> None:
+    """No nanosecond is lost on the way to text and back."""
+    assert parse_go(format_go(ns)) == ns
+
+
+@pytest.mark.parametrize(
+    ("value", "ms"), [("1s", 1000), (1500, 1500), (1.2, 2), ("1ns", 1), (0, 0), ("0", 0)]
+)
+def test_duration_ms_takes_strings_and_milliseconds(value: object, ms: int) -> None:
+    """A number is milliseconds; a part of one rounds up."""
+    assert duration_ms(value, "k") == ms
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("soon", 'k must be a duration: invalid duration "soon"'),
+        (True, "k must be a duration.*got bool"),
+        (None, "k must be a duration.*got nothing"),
+        ([], "k must be a duration.*got list"),
+        (-1, "k must not be negative"),
+        ("-1s", "k must not be negative"),
+        (float("nan"), "k must be a finite number"),
+        (float("inf"), "k must be a finite number"),
+        (10**30, "k must be below 292 years"),
+        (1e300, "k must be below 292 years"),
+    ],
+)
+def test_duration_ms_names_the_key(value: object, message: str) -> None:
+    """Every refusal begins with the key that the user wrote."""
+    with pytest.raises(Invalid, match=message):
+        duration_ms(value, "k")

@@ -47,9 +47,10 @@ class Holding(Collector):
         serves = [] if draining else list(self.serves)
         yield _by_queue("worker_serves", "1 for each queue and kind this worker reads.", serves)
         yield _by_queue(
-            "queue_in_flight_tasks", "Tasks of a queue that this worker works on now.",
+            "queue_in_flight_tasks",
+            "Tasks of a queue that this worker works on now.",
             {**dict.fromkeys(serves, 0), **held},
-        )  # fmt: skip
+        )
         yield GaugeMetricFamily(
             "luaflow_activity_oldest_seconds",
             "How long the attempt has run that this worker works on for longest; 0: none runs.",
