@@ -12,7 +12,7 @@ import orjson
 from luaflow.domain.chains import deadline_of
 from luaflow.domain.events import AUTO_UPGRADE, Event
 from luaflow.domain.failure import Invalid
-from luaflow.domain.headers import Headers, read_headers
+from luaflow.domain.headers import Headers, read_headers, trace_id_of
 from luaflow.observe.logs import run_fields
 from luaflow.registry.bundle import Bundle
 from luaflow.registry.schemas import check_output
@@ -62,6 +62,16 @@ class Place:
         """Whether the run moves to the newest code of its type, at each of its tasks."""
         return self.started.get("versioning") == AUTO_UPGRADE
 
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """The fields of a log line about the run."""
+        return run_fields(
+            self.route,
+            workflow_type=self.type,
+            attempt=self.started.get("attempt", 1),
+            trace_id=trace_id_of(self.headers),
+        )
+
     def check_size(self, data: bytes, what: str) -> None:
         """Raise Invalid for data over the namespace's limit of a payload; warn of much."""
         size = len(data)
@@ -75,7 +85,7 @@ class Place:
                 what,
                 size,
                 self.payload_warn,
-                extra=run_fields(self.route, workflow_type=self.type),
+                extra=self.log_fields,
             )
 
     def check_output(self, result: bytes) -> None:
