@@ -204,11 +204,8 @@ class WorkflowTasks:
             except (Unavailable, Unknown):
                 raise
             except Exception:
-                text, extra = (
-                    "what follows a commit of the run %s failed",
-                    step.live.place.log_fields,
-                )
-                log.exception(text, step.live.run_id, extra=extra)
+                text = "what follows a commit of the run %s failed"
+                log.exception(text, step.live.run_id, extra=step.live.place.log_fields)
                 self._abandon(step)
             steps.remove(step)
 
