@@ -200,5 +200,6 @@ def _tell(url: str, namespace: str, types: Sequence[DeployedType]) -> None:
     words = (f"export LUAFLOW_REDIS_URL={shown}", f"LUAFLOW_NAMESPACE={namespace}")
     click.echo("\nIn another terminal:")
     click.echo(f"  {' '.join(words)}")
-    click.echo(f"  luaflow workflow execute -t {shlex.quote(name)} -i '{{}}'")
+    # (an argument that its code does not expect would fail, and be tried again for ever)
+    click.echo(f"  luaflow workflow execute -t {shlex.quote(name)}    # its arguments: -i JSON")
     click.echo("  luaflow workflow list\n\nCtrl-C stops it; the data stays.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import orjson
@@ -198,6 +199,27 @@ def plain(history: list[Event]) -> list[tuple[str, Any]]:
         return found
 
     return [(event.type, without(event.body)) for event in history]
+
+
+@needs_sdk
+@pytest.mark.parametrize("when", ["on_start", "on_end"])
+@proves(replaced(worker_spans, "_harmless", contextlib.nullcontext))
+async def test_a_broken_processor_stops_nobody(
+    engine: Engine, spans: Spans, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the user's part of it does, work goes on; the log says what is lost."""
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+    await shop(engine)
+    handle = await engine.start("tell", "ada", id="t")
+    await engine.worker()
+    monkeypatch.setattr(SimpleSpanProcessor, when, _broken)
+    assert isinstance(await handle.result(10), str)
+    await engine.stop()
+
+
+def _broken(*_: object) -> None:
+    raise RuntimeError("broken")
 
 
 @needs_sdk

@@ -101,7 +101,7 @@ class Live:
         """Take notice of what past decisions set: attributes, memo, the ids of children."""
         traced = tracing.active()
         for event in events:
-            if traced and (anchor := anchor_in(event)):
+            if (traced or event.id == 1) and (anchor := anchor_in(event)):
                 self.anchor = anchor
             if event.type == "StartChildWorkflowExecutionInitiated" and "workflow_id" in event.body:
                 self.place.children[event.body["seq"]] = event.body["workflow_id"]

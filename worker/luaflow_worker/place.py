@@ -12,7 +12,7 @@ import orjson
 from luaflow.domain.chains import deadline_of
 from luaflow.domain.events import AUTO_UPGRADE, Event
 from luaflow.domain.failure import Invalid
-from luaflow.domain.headers import Headers, read_headers
+from luaflow.domain.headers import Headers, read_headers, trace_id_of
 from luaflow.observe.logs import run_fields
 from luaflow.registry.bundle import Bundle
 from luaflow.registry.schemas import check_output
@@ -60,6 +60,16 @@ class Place:
         """Return the PID of the run, as its code and its parent know it."""
         return pid_of(self.started)
 
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """The fields of a log line about the run."""
+        return run_fields(
+            self.route,
+            workflow_type=self.type,
+            attempt=self.started.get("attempt", 1),
+            trace_id=trace_id_of(self.headers),
+        )
+
     def check_size(self, data: bytes, what: str) -> None:
         """Raise Invalid for data over the namespace's limit of a payload; warn of much."""
         size = len(data)
@@ -73,7 +83,7 @@ class Place:
                 what,
                 size,
                 self.payload_warn,
-                extra=run_fields(self.route, workflow_type=self.type),
+                extra=self.log_fields,
             )
 
     def check_output(self, result: bytes) -> None:

@@ -11,9 +11,7 @@ from typing import Any
 
 from luaflow.domain import values
 from luaflow.domain.failure import Failure
-from luaflow.domain.headers import trace_id_of
 from luaflow.lua.services import RECORDED
-from luaflow.observe.logs import run_fields
 from luaflow_worker.place import Place
 
 log = logging.getLogger("luaflow.lua")
@@ -21,13 +19,7 @@ log = logging.getLogger("luaflow.lua")
 
 def write_log(place: Place, level: str, message: bytes, fields: bytes) -> None:
     """Pass a line that workflow code logs on to the log of this process."""
-    extra = run_fields(
-        place.route,
-        workflow_type=place.type,
-        attempt=place.started.get("attempt", 1),
-        trace_id=trace_id_of(place.headers),
-        fields=fields.decode(errors="replace"),
-    )
+    extra = {**place.log_fields, "fields": fields.decode(errors="replace")}
     number = getattr(logging, level.upper(), logging.INFO)
     log.log(number, "%s", message.decode(errors="replace"), extra=extra)
 

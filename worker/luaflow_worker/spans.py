@@ -7,7 +7,9 @@ links to the anchor and is the new one.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import logging
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
@@ -19,9 +21,12 @@ from luaflow.domain.lanes import base_of
 from luaflow.observe import tracing
 
 if TYPE_CHECKING:
+    from luaflow.observe.otel import Span
     from luaflow_worker.attempt import Attempt, Outcome
     from luaflow_worker.live import Live
     from luaflow_worker.steps import Step
+
+log = logging.getLogger(__name__)
 
 HOUR_MS: Final = 3_600_000
 MOST_LINKS: Final = 32
@@ -44,10 +49,23 @@ def anchor_in(event: Event) -> Anchor | None:
     return Anchor(headers, int(headers.get(SINCE, event.ts))) if headers else None
 
 
+@contextmanager
+def _harmless() -> Iterator[None]:
+    """Whatever a sampler or a processor of the user's makes of a span, work goes on."""
+    try:
+        yield
+    except Exception:
+        log.exception("a span is lost")
+
+
 def task_begun(step: Step) -> None:
     """Begin the span of a decision; what the decision asks for is under it."""
-    if not tracing.active():
-        return
+    if tracing.active():
+        with _harmless():
+            _begin_task(step)
+
+
+def _begin_task(step: Step) -> None:
     live, place = step.live, step.live.place
     now, anchor = live.clock.estimate(), live.anchor
     under = anchor if anchor and now - anchor.since <= HOUR_MS else None
@@ -89,11 +107,12 @@ def task_ended(step: Step, failure: Failure | None = None, *, committed: bool = 
         return
     if step.decision and step.decision.failure and failure is None:
         failure = Failure.from_json(orjson.loads(step.decision.failure))
-    if failure:
-        span.fail(failure.kind, failure.message)
-    if not committed:
-        span.set({"luaflow.committed": False})
-    span.end()
+    with _harmless():
+        if failure:
+            span.fail(failure.kind, failure.message)
+        if not committed:
+            span.set({"luaflow.committed": False})
+        span.end()
 
 
 def carried(live: Live) -> dict[str, Any]:
@@ -109,8 +128,16 @@ def attempt_begun(attempt: Attempt) -> AbstractContextManager[None]:
     given = attempt.headers
     if given is None and not tracing.active():
         return _NOTHING
+    with _harmless():
+        attempt.span = _begin_attempt(attempt, given)
+    if attempt.span:
+        attempt.headers = attempt.span.headers
+    return tracing.entered(attempt.span, given)
+
+
+def _begin_attempt(attempt: Attempt, given: Headers | None) -> Span | None:
     late = given is not None and (given.get(SINCE) == "0" or attempt.waited > HOUR_MS)
-    attempt.span = tracing.begin(
+    return tracing.begin(
         f"RunActivity:{attempt.activity}",
         "consumer",
         tracing.attributes_of(
@@ -124,9 +151,6 @@ def attempt_begun(attempt: Attempt) -> AbstractContextManager[None]:
         parent=None if late else given,
         links=[given] if given and late else (),
     )
-    if attempt.span:
-        attempt.headers = attempt.span.headers
-    return tracing.entered(attempt.span, given)
 
 
 def attempt_ended(attempt: Attempt, outcome: Outcome) -> None:
@@ -134,8 +158,9 @@ def attempt_ended(attempt: Attempt, outcome: Outcome) -> None:
     span, attempt.span = attempt.span, None
     if span is None:
         return
-    if outcome.failure:
-        span.fail(outcome.failure.kind, outcome.failure.message)
-    if outcome.deferred:
-        span.set({"luaflow.deferred": True})
-    span.end()
+    with _harmless():
+        if outcome.failure:
+            span.fail(outcome.failure.kind, outcome.failure.message)
+        if outcome.deferred:
+            span.set({"luaflow.deferred": True})
+        span.end()

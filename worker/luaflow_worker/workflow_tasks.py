@@ -17,7 +17,7 @@ from typing import Any
 from luaflow.domain.events import Event
 from luaflow.domain.failure import Failure
 from luaflow.errors import LuaflowError, Unavailable, Unknown
-from luaflow.observe.logs import run_fields
+from luaflow.observe.logs import log_fields, run_fields
 from luaflow.store.link import Call
 from luaflow.store.spread import by_partition
 from luaflow.store.store import Store
@@ -208,8 +208,8 @@ class WorkflowTasks:
             except (Unavailable, Unknown):
                 raise
             except Exception:
-                text, route = "what follows a commit of the run %s failed", step.live.place.route
-                log.exception(text, route.run_id, extra=run_fields(route))
+                text = "what follows a commit of the run %s failed"
+                log.exception(text, step.live.run_id, extra=step.live.place.log_fields)
                 self._abandon(step)
             steps.remove(step)
 
@@ -394,7 +394,8 @@ class WorkflowTasks:
         spans.task_ended(step, Failure(reason_of(fault), fault.message), committed=False)
         self._abandon(step)
         if not step.fused:
-            await self._fail(live.place.route, live.place.type, turn, fault)
+            with log_fields(**live.place.log_fields):
+                await self._fail(live.place.route, live.place.type, turn, fault)
 
     async def _fail(self, route: Route, type: str, turn: int, fault: LuaflowError) -> None:
         text, extra = "workflow %s (run %s) is stuck: %s", run_fields(route, workflow_type=type)

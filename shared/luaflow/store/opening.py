@@ -34,7 +34,8 @@ async def open_store(url: str, namespace: str, stop: asyncio.Event, *, name: str
             if loop.time() > end:
                 raise
             if not told:
-                log.info("%s; trying again for %.0f s", error, PATIENCE_SECONDS)
+                why = str(error).rstrip(".")
+                log.info("%s; trying again for %.0f s", why, PATIENCE_SECONDS)
                 told = True
         try:
             await asyncio.wait_for(stop.wait(), PAUSE_SECONDS)
