@@ -9,7 +9,8 @@ WORKERS ?= 2
 SECOND_SERVER ?= $(shell command -v redis-server)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-heavy test-second-server test-topologies check fix lock topologies chaos sim fuzz upgrade bench counts clean
+AUDIT := .audit/bin
+.PHONY: audit sbom help setup demo test test-acl test-all test-heavy test-second-server test-topologies check fix lock topologies chaos sim fuzz upgrade bench counts clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +39,7 @@ demo: setup ## Run the demo: an order workflow that survives crashes, on an embe
 test: setup ## Run the tests on the embedded server (a few minutes)
 	$(PYTEST) -n $(WORKERS) -m "not heavy" tests
 
-test-all: test test-heavy test-second-server test-topologies ## Run all tests, also the long ones and on a second server
+test-all: test test-heavy test-acl test-second-server test-topologies ## Run all tests, also the long ones and on a second server
 
 test-heavy: setup
 	$(PYTEST) -n $(WORKERS) -m heavy tests
@@ -61,6 +62,11 @@ ON_TOPOLOGIES := tests/store/test_client.py tests/store/test_relay.py tests/proc
 test-topologies: setup ## Run a part of the tests on Sentinel and on a cluster
 	LUAFLOW_TEST_TOPOLOGY=sentinel $(PYTEST) -n $(WORKERS) -m "not heavy" -k "not planted" $(ON_TOPOLOGIES)
 	LUAFLOW_TEST_TOPOLOGY=cluster $(PYTEST) -n $(WORKERS) -m "not heavy" -k "not planted" $(ON_TOPOLOGIES)
+
+# Not those that change the settings of their one store for everybody, or kill a worker that still writes.
+test-acl: setup ## Run a part of the tests with workers, schedulers and clients as their users of the server
+	LUAFLOW_TEST_ACL=1 $(PYTEST) -n $(WORKERS) -m "not heavy" \
+	  -k "not planted and not answer_has_a_bound and not changed_code_fails" $(ON_TOPOLOGIES)
 
 check: setup ## Check style, types, imports, sizes, lock file, manifests, dashboards, alerts
 	$(BIN)/ruff check .
@@ -112,6 +118,18 @@ sim: setup ## Play seeds of the simulation, SEEDS=0-999 (docs/simulation.md)
 fuzz: setup ## Hostile inputs for MINUTES, or INPUTS of them: TARGETS, SEED (docs/testing.md)
 	@$(BIN)/python -m tests.fuzz $(TARGETS) $(if $(INPUTS),--inputs $(INPUTS),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) --figures
 
+# In an environment of its own: what these tools depend on is no dependency of ours.
+$(AUDIT): setup
+	@test -x $(AUDIT)/cyclonedx-py || { $(BIN)/python -m venv --clear .audit && \
+	  $(AUDIT)/python -m pip install --quiet --disable-pip-version-check "pip-audit==2.10.*" "cyclonedx-bom==7.5.*"; }
+
+audit: $(AUDIT) ## Ask for known holes in all that is pinned (needs the network)
+	$(AUDIT)/pip-audit --strict --requirement requirements.lock --require-hashes --disable-pip
+
+sbom: $(AUDIT) ## Write dist/sbom.json, the bill of materials (CycloneDX)
+	@mkdir -p dist
+	$(AUDIT)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.json
+
 clean: ## Delete everything that was made here
-	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage coverage.xml htmlcov
+	rm -rf .venv .audit dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage coverage.xml htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

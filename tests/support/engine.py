@@ -124,7 +124,7 @@ class Engine:
 
     async def worker(self, role: str = "all", **config: Any) -> Worker:
         """Start a worker with connections of its own."""
-        store = await Store.open(*self._as("worker"))
+        store = await Store.open(*self._as("worker"), name="luaflow-worker")
         one = Worker(store, WorkerConfig(("q",), role=role, app=self.folder, **config))
         self.workers.append(one)
         await one.start()
@@ -158,7 +158,7 @@ class Engine:
 
     async def scheduler(self) -> Scheduler:
         """Start a scheduler with connections of its own."""
-        store = await Store.open(*self._as("scheduler"))
+        store = await Store.open(*self._as("scheduler"), name="luaflow-scheduler")
         one = Scheduler(store, CollectorRegistry())
         one._store = store
         self.schedulers.append(one)

@@ -26,7 +26,7 @@ def test_sentinels_are_read() -> None:
     assert address.places == (Place("h1", 26379), Place("h2", 1), Place("::1", 2))
     assert address.master == "my master"
     assert address.of(Place("h9", 5)) == "redis://me:a%40b@h9:5?db=3"
-    assert address.of_sentinel(Place("::1", 2)) == "redis://:s%2F@[::1]:2"
+    assert address.of_sentinel(Place("::1", 2)) == "redis://:s%2F@[::1]:2?login=sentinel"
     assert str(address) == "redis+sentinel://…@h1,h2:1,[::1]:2/my%20master"
 
 

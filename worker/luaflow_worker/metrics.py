@@ -12,8 +12,8 @@ from typing import Literal, get_args
 from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
 
 import luaflow
-from luaflow_worker.tallies import Count, Counts, Measures
 from luaflow_worker.durations import Durations
+from luaflow_worker.tallies import Count, Counts, Measures
 
 # The buckets of the library end at 10 s; tasks and activities wait and run for longer.
 SECONDS = (

@@ -9,6 +9,7 @@ caller, who knows that its transition is idempotent, repeats it (``Store.run``).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections import deque
@@ -182,16 +183,11 @@ class Link:
             self._always = syncs_always(await connection.read_response(disable_decoding=True))
         except ResponseError:
             self._always = False
-        first, *others = names()
-        await connection.send_command("SCRIPT", "LOAD", load(first).body)
-        try:
-            await connection.read_response(disable_decoding=True)
-        except NoPermissionError:
-            return
-        for name in others:
+        for name in names():
             await connection.send_command("SCRIPT", "LOAD", load(name).body)
-        for _ in others:
-            await connection.read_response(disable_decoding=True)
+        for _ in names():
+            with contextlib.suppress(NoPermissionError):
+                await connection.read_response(disable_decoding=True)
 
     async def _server_id(self, connection: Connection) -> str:
         """Return the server's run id; without INFO each connection counts as a new server."""
