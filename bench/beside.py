@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Sequence
 from statistics import median
 from typing import Any, NamedTuple, Self
@@ -34,14 +35,14 @@ class Peer(NamedTuple):
         told = {"BENCH_ONLY": ",".join(only), "BENCH_N": str(n or "")}
         told["BENCH_APPENDFSYNC"] = appendfsync
         load = round(os.getloadavg()[0], 2)
-        said = subprocess.run(
-            shlex.split(self.command),
-            env=os.environ | told,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout
-        rows = [_named(json.loads(line)) for line in said.splitlines() if line.startswith("{")]
+        words = shlex.split(self.command)
+        done = subprocess.run(
+            words, env=os.environ | told, stdout=subprocess.PIPE, text=True, check=False
+        )
+        if done.returncode:  # (what it measured before counts)
+            print(f"{self.name} ended with {done.returncode}", file=sys.stderr, flush=True)
+        lines = (line for line in done.stdout.splitlines() if line.startswith("{"))
+        rows = [_named(json.loads(line)) for line in lines]
         known = [[row for row in rows if row["work"] == work] for work in only]
         return [{"load": load, **_middle(mine)} for mine in known if mine]
 
