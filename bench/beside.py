@@ -53,15 +53,20 @@ def _named(row: Row) -> Row:
     if row["work"] == work and row.get("n", usual) == 10 * usual:
         row["work"] = "W4-10K"
     if "cpu" in row and "cpu_ms" not in row:
-        row["cpu_ms"] = {who: round(s * 1000 / row["n"], 3) for who, s in row["cpu"].items()}
+        used = {who: seconds for who, seconds in row["cpu"].items() if who != "others"}
+        row["cpu_ms"] = {who: round(s * 1000 / row["n"], 3) for who, s in used.items()}
     if "enqueue_rate" in row:
         row["start_rate"] = row["enqueue_rate"]
     return row
 
 
 def _middle(rows: Sequence[Row]) -> Row:
-    """One row of what a command measured several times: the median of each number."""
+    """One row of what a command measured several times: the median of each number.
+
+    Of several variants the first one counts.
+    """
     first, found = rows[0], dict(rows[0])
+    rows = [row for row in rows if row.get("variant") == first.get("variant")]
     for name, value in first.items():
         if name != "n" and isinstance(value, int | float) and all(name in row for row in rows):
             found[name] = median(row[name] for row in rows)
