@@ -139,11 +139,11 @@ def growth(files: Sequence[File]) -> list[str]:
 def costs() -> list[str]:
     """What a step costs in counts."""
     lines = ["| step | round trips | commands | bytes to the server | from it | Lua instructions"]
-    lines[0] += " | bytes of AOF |"
+    lines[0] += " | bytes written |"
     lines.append("|---|---|---|---|---|---|---|")
     names = ("round_trips", "commands", "sent_bytes", "received_bytes", "lua_instructions")
     for step, found in json.loads(COUNTS.read_text()).items():
-        values = [f"{found[name]:,.0f}" for name in (*names[1:], "aof_bytes")]
+        values = [f"{found[name]:,.0f}" for name in (*names[1:], "written_bytes")]
         lines.append(f"| {step} | {found['round_trips']:g} | {' | '.join(values)} |")
     return lines
 

@@ -18,6 +18,7 @@ LUAFLOW = [sys.executable, "-m", "luaflow_cli.main"]
 
 
 async def rounds(setup: Setup, n: int) -> list[dict[str, Any]]:
+    n = min(n, N)
     _help()
     _dev(setup)
     helps, devs = [_help() for _ in range(n)], [_dev(setup) for _ in range(n)]

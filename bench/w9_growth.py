@@ -46,7 +46,7 @@ async def _runs(setup: Setup, n: int) -> AsyncIterator[Row]:
             more = await start_many(stack.client, runs - there, "bench:listener", 1)
             await settled(stack.client, more)
             there = runs
-            yield {"work": f"W9 open runs {runs}", **await _orders(stack)}
+            yield {"work": f"W9 open runs {runs}", **await _orders(stack, n)}
 
 
 async def _events(setup: Setup, n: int) -> AsyncIterator[Row]:
@@ -55,39 +55,41 @@ async def _events(setup: Setup, n: int) -> AsyncIterator[Row]:
         for events in _steps(10, min(n, EVENTS)):
             handle = await grown(stack.client, events)
             tick = partial(handle.update, "tick")
+            ticks = min(TICKS, n)
             await one_by_one(tick, 20)
-            row, times = await _cost(stack, TICKS, one_by_one(tick, TICKS))
+            row, times = await _cost(stack, ticks, one_by_one(tick, ticks))
             row |= latency(times)
             yield {"work": f"W9 events {events}", **row}
 
 
-async def _spread(setup: Setup, _n: int) -> AsyncIterator[Row]:
+async def _spread(setup: Setup, n: int) -> AsyncIterator[Row]:
     """Orders in a namespace of more and more partitions."""
     for partitions in PARTITIONS:
         changed = replace(setup, settings={**setup.settings, "partitions": partitions})
         async with running(changed) as stack:
-            yield {"work": f"W9 partitions {partitions}", **await _orders(stack)}
+            yield {"work": f"W9 partitions {partitions}", **await _orders(stack, n)}
 
 
-async def _queues(setup: Setup, _n: int) -> AsyncIterator[Row]:
+async def _queues(setup: Setup, n: int) -> AsyncIterator[Row]:
     """Orders while the worker polls ten queues, in a namespace with ten, and with 200."""
     names = tuple(f"other-{number}" for number in range(1, QUEUES))
     async with running(replace(setup, queues=("bench", *names[: POLLED - 1]))) as stack:
         for there in (POLLED, QUEUES):
             for name in names[: there - 1]:
                 await start_many(stack.client, 16, "bench:listener", 1, task_queue=name)
-            yield {"work": f"W9 queues {there}", **await _orders(stack)}
+            yield {"work": f"W9 queues {there}", **await _orders(stack, n)}
 
 
-async def _orders(stack: Stack) -> Row:
+async def _orders(stack: Stack, n: int) -> Row:
     """What an order costs: CPU while 50 clients ask, the time when it is alone."""
+    orders = min(ORDERS, n)
 
     async def order() -> Any:
         return await stack.client.execute("bench:order", ORDER)
 
-    await closed_loop(order, ORDERS // 2, 50)
-    row, _ = await _cost(stack, ORDERS, closed_loop(order, ORDERS, 50))
-    return row | latency(await one_by_one(order, 100))
+    await closed_loop(order, orders // 2, 50)
+    row, _ = await _cost(stack, orders, closed_loop(order, orders, 50))
+    return row | latency(await one_by_one(order, min(100, orders)))
 
 
 async def _cost(stack: Stack, n: int, work: Awaitable[T]) -> tuple[Row, T]:

@@ -30,11 +30,10 @@ LEVELS: Final = ("fast", "replicated", "fsynced")
 
 
 class Place(NamedTuple):
-    """Where it is measured; ``own``: the namespace was made for this, and goes with it."""
+    """Where it is measured."""
 
     url: str
     namespace: str
-    own: bool
 
 
 def app_folder() -> Path:
@@ -100,7 +99,7 @@ def bench(ctx: click.Context, /, as_json: bool, clean: bool, **given: Any) -> No
     if clean:
         run(_clean(url or DEFAULT_URL))
         return
-    where = Place(url or DEFAULT_URL, named or f"bench-{uuid.uuid4().hex[:8]}", named is None)
+    where = Place(url or DEFAULT_URL, named or f"bench-{uuid.uuid4().hex[:8]}")
     try:
         code = run(_bench(where, **given))
     except asyncio.CancelledError:
@@ -164,7 +163,6 @@ async def _namespace(where: Place, wanted: Any, *, among_others: bool) -> AsyncI
     from luaflow.errors import AlreadyExists
     from luaflow.registry import load_app
     from luaflow.store.checks import check_at_start
-    from luaflow.store.forgetting import forget_namespace
     from luaflow.store.links import make_link
     from luaflow.store.namespaces import create_namespace
 
@@ -185,9 +183,26 @@ async def _namespace(where: Place, wanted: Any, *, among_others: bool) -> AsyncI
             yield client
         finally:
             if made:
-                await forget_namespace(client.store)
+                await _remove(client.store)
     if not made:
         _say(f"its runs stay in '{where.namespace}' until their retention is over")
+
+
+async def _remove(store: Store) -> None:
+    """Remove the namespace as soon as no worker is there, which would make keys of it again."""
+    from luaflow.store.forgetting import forget_namespace
+
+    if await _workers_that_live(store):
+        click.echo(f"stop the workers of '{store.namespace}' now: then it is removed", err=True)
+    try:
+        async with asyncio.timeout(WORKER_SECONDS):
+            while await _workers_that_live(store):  # noqa: ASYNC110 - they tell nobody
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        text = "it stays: luaflow bench --clean removes it when they are gone"
+        click.echo(text, err=True)
+        return
+    await forget_namespace(store)
 
 
 async def _refuse_others(client: Client) -> None:

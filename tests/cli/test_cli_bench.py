@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -22,17 +25,18 @@ pytestmark = pytest.mark.one_server("looks at all keys of it")
 
 
 @pytest.fixture
-def server(redis_url: str) -> Redis:
-    return Redis.from_url(redis_url)
+def server(redis_url: str) -> Iterator[Any]:
+    with Redis.from_url(redis_url) as client:
+        yield client
 
 
-def left_behind(server: Redis) -> list[bytes]:
+def left_behind(server: Any) -> list[bytes]:
     """What of namespaces of measurements is there: their keys, and their names."""
     names = [name for name in server.hkeys("lf:namespaces") if name.startswith(b"bench-")]
     return [*names, *server.keys("lf:*bench-*")]
 
 
-def test_it_measures_in_a_namespace_of_its_own_which_goes(luaflow: Commands, server: Redis) -> None:
+def test_it_measures_in_a_namespace_of_its_own_which_goes(luaflow: Commands, server: Any) -> None:
     """Also where a variable names another one; each scenario has its rate, times and histogram."""
     words = [word for name in ALL for word in ("--scenario", name)]
     found = luaflow("bench", *FEW, *words, "--partitions", "4", "--json")
@@ -75,7 +79,7 @@ def test_a_namespace_with_other_work_is_refused(luaflow: Commands) -> None:
 
 
 def test_without_workers_it_says_how_to_start_one(
-    luaflow: Commands, server: Redis, monkeypatch: pytest.MonkeyPatch
+    luaflow: Commands, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waits for somebody to do it, and gives up."""
     monkeypatch.setattr(bench, "WORKER_SECONDS", 0.5)
@@ -86,7 +90,29 @@ def test_without_workers_it_says_how_to_start_one(
     assert left_behind(server) == []
 
 
-def test_what_a_killed_measurement_left_is_cleaned(luaflow: Commands, server: Redis) -> None:
+def test_workers_of_others_are_used_and_waited_for(luaflow: Commands, server: Any) -> None:
+    """The command that it says works; the namespace goes after they have gone."""
+    words = ["bench", *FEW, "--scenario", "job", "--workers", "0", "--redis", luaflow.url]
+    with subprocess.Popen(
+        [sys.executable, "-m", "luaflow_cli.main", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr
+        command = next(line for line in process.stderr if "luaflow-worker" in line)
+        arguments = shlex.split(command)[1:]
+        with subprocess.Popen(
+            [sys.executable, "-m", "luaflow_worker.cli", *arguments], stdout=subprocess.DEVNULL
+        ) as worker:
+            assert any("stop the workers" in line for line in process.stderr)
+            worker.send_signal(signal.SIGTERM)
+            assert worker.wait(30) == 0
+        assert process.wait(30) == 0
+    assert left_behind(server) == []
+
+
+def test_what_a_killed_measurement_left_is_cleaned(luaflow: Commands, server: Any) -> None:
     """Namespaces that are named so and have no worker; nothing else."""
     for name in ("bench-0123abcd", "bench-89abcdef", "bench-mine"):
         assert luaflow("namespace", "create", name, "--partitions", "2").code == 0
@@ -106,7 +132,7 @@ def test_what_a_killed_measurement_left_is_cleaned(luaflow: Commands, server: Re
     assert left_behind(server) == []
 
 
-def test_stopped_in_the_middle_it_cleans_up(luaflow: Commands, server: Redis) -> None:
+def test_stopped_in_the_middle_it_cleans_up(luaflow: Commands, server: Any) -> None:
     """SIGTERM is an end like any other; somebody who looks sees a bar meanwhile."""
     ours, theirs = pty.openpty()
     words = ["bench", "--seconds", "60", "--scenario", "order", "--redis", luaflow.url]

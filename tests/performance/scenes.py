@@ -136,10 +136,9 @@ SCENES = {
 async def count(scene: Scene, folder: Path, binary: Path | None = None) -> Counts:
     """Play a scene on a server of its own; the counts of one step."""
     port, instructions = free_port(), Instructions()
-    options = ("--port", str(port), "--bind", "127.0.0.1", "--auto-aof-rewrite-percentage", "0")
+    options = ("--port", str(port), "--bind", "127.0.0.1")
     with (
-        # "no": what is written goes to the file at once, so its size is of what was done so far
-        EmbeddedServer(folder, appendfsync="no", binary=binary, extra=options) as server,
+        EmbeddedServer(folder, appendfsync="everysec", binary=binary, extra=options) as server,
         instructions.counting(),
     ):
         async with Tap(port) as tap, _engine(tap, scene.roles) as client:
@@ -149,12 +148,12 @@ async def count(scene: Scene, folder: Path, binary: Path | None = None) -> Count
             await tap.quiet()
             monitor = Monitor(server.url.removeprefix("unix://"), tap)
             async with monitor.counting():
-                aof, lua = await _aof(server), instructions.so_far()
+                lua = instructions.so_far()
                 tap.passed = Passed()
                 await _play(scene, stage, made)
                 await tap.quiet()
-                aof, lua = await _aof(server) - aof, instructions.so_far() - lua
-            return _each(tap.passed, lua, aof, scene.times)
+                lua = instructions.so_far() - lua
+            return _each(tap.passed, lua, scene.times)
 
 
 async def _play(scene: Scene, stage: Stage, made: Any) -> None:
@@ -165,7 +164,7 @@ async def _play(scene: Scene, stage: Stage, made: Any) -> None:
         await scene.work(stage, made)
 
 
-def _each(passed: Passed, lua: int, aof: int, times: int) -> Counts:
+def _each(passed: Passed, lua: int, times: int) -> Counts:
     """The counts of one step, to two digits: what is shared by several steps is no whole number."""
     inside, calls = passed.inside, passed.calls
     totals = {
@@ -174,7 +173,7 @@ def _each(passed: Passed, lua: int, aof: int, times: int) -> Counts:
         "sent_bytes": passed.sent,
         "received_bytes": passed.received,
         "lua_instructions": lua,
-        "aof_bytes": aof,
+        "written_bytes": passed.written,
     }
     found: Counts = {name: round(value / times, 2) for name, value in totals.items()}
     found["by_name"] = {
@@ -183,18 +182,6 @@ def _each(passed: Passed, lua: int, aof: int, times: int) -> Counts:
         if calls[name]
     }
     return found
-
-
-async def _aof(server: EmbeddedServer) -> int:
-    """The bytes of the append-only file, asked for past the tap."""
-    reader, writer = await asyncio.open_unix_connection(server.url.removeprefix("unix://"))
-    writer.write(b"INFO persistence\r\n")
-    try:
-        while not (line := await reader.readline()).startswith(b"aof_current_size:"):
-            pass
-        return int(line.partition(b":")[2])
-    finally:
-        writer.close()
 
 
 @contextlib.asynccontextmanager

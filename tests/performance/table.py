@@ -16,13 +16,13 @@ LIMITS = {
     "sent_bytes": 0.01,
     "received_bytes": 0.08,  # who waits for a run reads the event that is its last by then
     "lua_instructions": 0.02,  # where a table's keys lie differs from runtime to runtime
-    "aof_bytes": 0.01,
+    "written_bytes": 0.01,
 }
 """By what share each may differ. What is done together is chance in scenes with slack."""
 CALLS = 0.1
 """By how many calls a step each name may differ, or by a fiftieth."""
-INSIDE = 0.7
-"""By how many commands a call: what is near a limit, such as a date to move, comes now and then."""
+INSIDE = 0.5
+"""By how many commands a call: some are there now and then."""
 
 
 def read() -> dict[str, Counts]:

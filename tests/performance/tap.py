@@ -38,7 +38,10 @@ BACKGROUND = frozenset(
         *("renew_task", "renew_activity", SETTINGS),
     }
 )
-_LINE = re.compile(rb'^\+[\d.]+ \[\d+ (\S+)\] "(\w+)"(?: "([0-9a-f]{40})")?')
+_LINE = re.compile(rb"^\+[\d.]+ \[\d+ (\S+)\] (.+)\r\n$", re.DOTALL)
+_WORD = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+MOST = 1 << 24
+"""Bytes of a line of MONITOR: a script's arguments are all on one."""
 
 
 def size_of(value: Any) -> int:
@@ -52,11 +55,15 @@ def size_of(value: Any) -> int:
 
 @dataclass
 class Passed:
-    """What passed: round trips, bytes each way, calls by name, commands inside by script."""
+    """What passed: round trips, bytes each way, calls by name, commands inside by script.
+
+    ``written``: bytes of all commands that write, as an append-only file has them.
+    """
 
     trips: int = 0
     sent: int = 0
     received: int = 0
+    written: int = 0
     calls: Counter[str] = field(default_factory=Counter)
     inside: Counter[str] = field(default_factory=Counter)
 
@@ -195,30 +202,49 @@ class Monitor:
     def __init__(self, socket: str, tap: Tap) -> None:
         self._socket = socket
         self._tap = tap
-        self._inside: Counter[str] = Counter()
 
     @contextlib.asynccontextmanager
     async def counting(self) -> AsyncIterator[None]:
         """Count what happens meanwhile; it is in the tap's ``passed`` afterwards."""
-        reader, writer = await asyncio.open_unix_connection(self._socket)
+        reader, writer = await asyncio.open_unix_connection(self._socket, limit=MOST)
         try:
-            writer.write(b"MONITOR\r\n")
+            writer.write(b"COMMAND LIST FILTERBY ACLCAT write\r\nMONITOR\r\n")
+            writes = {await self._text(reader) for _ in range(int((await reader.readline())[1:]))}
             await reader.readline()
             yield
             mark = uuid.uuid4().hex.encode()
             _, other = await asyncio.open_unix_connection(self._socket)
             other.write(b"ECHO " + mark + b"\r\n")
-            await self._read(reader, mark)
+            await self._read(reader, mark, writes)
             other.close()
         finally:
             writer.close()
 
-    async def _read(self, reader: asyncio.StreamReader, mark: bytes) -> None:
-        inside, script = self._tap.passed.inside, ""
+    async def _text(self, reader: asyncio.StreamReader) -> bytes:
+        await reader.readline()
+        return (await reader.readline()).strip().upper()
+
+    async def _read(self, reader: asyncio.StreamReader, mark: bytes, writes: set[bytes]) -> None:
+        passed, script = self._tap.passed, ""
         while mark not in (line := await reader.readline()):
             found = _LINE.match(line)
             assert found, line
+            words = [_plain(word) for word in _WORD.findall(found[2])]
             if found[1] != b"lua":
-                script = self._tap.name_of([found[2], found[3] or b""])
-            elif script not in BACKGROUND:
-                inside[script] += 1
+                script = self._tap.name_of(words)
+            elif script not in BACKGROUND and not _wakes(words):
+                passed.inside[script] += 1
+            else:
+                continue
+            if words[0].upper() in writes and script not in BACKGROUND | POLLS:
+                passed.written += len(pack(tuple(words)))
+
+
+def _plain(word: bytes) -> bytes:
+    """A word as it was before MONITOR made it readable."""
+    return word.decode("latin1").encode().decode("unicode_escape").encode("latin1")
+
+
+def _wakes(words: list[bytes]) -> bool:
+    """Whether a scheduler is told to look earlier than it would: a matter of when it last did."""
+    return words[2:3] == [b"wake"] or (words[0] == b"PUBLISH" and words[1].endswith(b":bell"))
