@@ -72,6 +72,7 @@ async def test_one_that_gives_up_takes_nobody_along(tmp_path: Path) -> None:
             tasks = [asyncio.create_task(store.link.batch([call])) for call in calls[:3]]
             while len(store.link._open) != 1:  # noqa: ASYNC110 - the confirmation alone is open
                 await asyncio.sleep(0.001)
+            await asyncio.sleep(0)  # now each of them waits for it
             tasks[0].cancel()
             with pytest.raises(asyncio.CancelledError):
                 await tasks[0]
