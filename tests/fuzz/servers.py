@@ -172,7 +172,8 @@ async def answered(work: Awaitable[Any]) -> None:
     task = asyncio.ensure_future(work)
     for _ in range(TURNS):
         if (await asyncio.wait((task,), timeout=0.1))[0]:
-            return task.result()
+            task.result()
+            return
     task.cancel()
     raise TimeoutError
 

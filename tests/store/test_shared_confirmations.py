@@ -67,10 +67,11 @@ async def test_one_that_gives_up_takes_nobody_along(tmp_path: Path) -> None:
     async with Replication(tmp_path) as group:
         store = await _opened(group)
         try:
-            calls = await _signals(store)
+            link, calls = store.link, await _signals(store)
+            assert isinstance(link, Link)
             group.replicas[0].pause()
             tasks = [asyncio.create_task(store.link.batch([call])) for call in calls[:3]]
-            while len(store.link._open) != 1:  # noqa: ASYNC110 - the confirmation alone is open
+            while len(link._open) != 1:  # noqa: ASYNC110 - the confirmation alone is open
                 await asyncio.sleep(0.001)
             await asyncio.sleep(0)  # now each of them waits for it
             tasks[0].cancel()
