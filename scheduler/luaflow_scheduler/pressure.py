@@ -7,9 +7,9 @@ archive before their time, from 85 % on new starts are refused. Open runs go on 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 
 from luaflow.service import Service
+from luaflow.store import upkeep
 from luaflow.store.checks import memory_percent
 from luaflow.store.keeping import keep_run
 from luaflow.store.keys import Partition
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 EVERY = 5.0
 """Seconds between two looks."""
+WHILE_FULL = 2.0
+"""The same while starts are refused: they are accepted again soon."""
 STAGES = (70, 80, 85)
 """Per cent from which histories are packed, runs archived, starts refused."""
 SLICE = 100
@@ -37,20 +39,22 @@ class Pressure(Service):
         store: Store,
         metrics: SchedulerMetrics,
         settling: Settling,
-        refuse: Callable[[], Awaitable[None]],
     ) -> None:
-        """``refuse`` tells the partitions whether new starts are refused."""
         super().__init__("pressure")
         self._store = store
         self._metrics = metrics
-        self._refuse = refuse
         self._settling = settling
         self._stage = 0
+        self._full: bool | None = None
+
+    def pause(self) -> float:
+        """Seconds until the next look."""
+        return WHILE_FULL if self._full else EVERY
 
     async def round(self) -> None:
         """Look, make room, wait."""
         await self.look()
-        await self.idle(EVERY)
+        await self.idle(self.pause())
 
     async def look(self) -> int:
         """Look once; return the stage: 0 none, 1 pack, 2 archive, 3 refuse."""
@@ -63,8 +67,9 @@ class Pressure(Service):
                 percent,
                 _SAID[stage],
             )
-        if max(stage, self._stage) > 1:
-            await self._refuse()
+        # (what another scheduler has told them, this one does not know at first)
+        if percent is not None and (max(stage, self._stage) > 1 or self._full is None):
+            await self._tell(percent)
         self._stage = stage
         self._metrics.pressure(stage)
         for p in self._store.partitions if stage else ():
@@ -72,6 +77,14 @@ class Pressure(Service):
                 break
             await self._make_room(p, stage)
         return stage
+
+    async def _tell(self, percent: int) -> None:
+        full = await keep_head_room(self._store, percent)
+        if full and not self._full:
+            log.warning("Redis uses %d%% of its memory: new starts are refused", percent)
+        elif self._full and not full:
+            log.info("Redis uses %d%% of its memory: new starts are accepted again", percent)
+        self._full = full
 
     async def _make_room(self, p: Partition, stage: int) -> None:
         (flat,) = await self._store.read(("ZRANGE", p.gc, 0, 2 * SLICE - 1, "WITHSCORES"))
@@ -93,9 +106,17 @@ class Pressure(Service):
             )
 
 
+async def keep_head_room(store: Store, percent: int) -> bool:
+    """Tell the partitions how full the server is; whether they refuse new starts now."""
+    calls = (upkeep.head_room(partition=p, percent=percent) for p in store.partitions)
+    # a partition that is broken must not keep the others from knowing
+    answers = await store.apart(*calls)
+    return any(isinstance(answer, list) and answer[1] for answer in answers)
+
+
 _SAID = (
     "there is room again",
     "closed histories are packed at once",
     "closed runs go to the archive before their time, where there is one",
-    "new starts are refused; what runs goes on",
+    "closed runs go, what runs goes on",
 )

@@ -12,9 +12,9 @@ from luaflow.observe.vitals import Vitals
 from luaflow.service import Service
 from luaflow.store.courier import Courier
 from luaflow.store.store import Store
+from luaflow.store.watch import ServerWatch
 from luaflow_scheduler.bundles import BundleSweep
 from luaflow_scheduler.gauges import Gauges
-from luaflow_scheduler.guard import Guard
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.orphans import OrphanSweep
 from luaflow_scheduler.partition import PartitionWatch
@@ -51,20 +51,20 @@ class Scheduler:
         ]
         queues = Queues(store)
         self.sweep = Sweep(store, queues, self.metrics, period=sweep_seconds)
-        self._guard = Guard(store)
-        ServerFindings(registry, lambda: self._guard.findings)
-        self.pressure = Pressure(store, self.metrics, settling, self._guard.keep_head_room)
+        self._watch = ServerWatch(store)
+        ServerFindings(registry, lambda: self._watch.findings)
+        self.pressure = Pressure(store, self.metrics, settling)
         self._gauges = Gauges(store, queues, registry, self.sweep)
         self._bundles = BundleSweep(store, lambda: self._gauges.leads)
         self.orphans = OrphanSweep(store)
         vitals = Vitals(registry, lambda: store.link.connected)
-        self._guard.answered = self._gauges.answered = vitals.round_trip
+        self._watch.answered = self._gauges.answered = vitals.round_trip
         self._turning = Turning(vitals.late)
         self.alive = self._turning.alive
 
     @property
     def _services(self) -> list[Service]:
-        own = [self.sweep, self._guard, self.pressure, self._gauges, self._bundles, self.orphans]
+        own = [self.sweep, self._watch, self.pressure, self._gauges, self._bundles, self.orphans]
         return [*self._watches, *own]
 
     async def start(self) -> None:
@@ -88,6 +88,6 @@ class Scheduler:
         if not self._store.link.connected:
             return False, "no connection to Redis"
         broken = [service.name for service in self._services if not service.healthy]
-        if broken and not self._guard.refusal:
+        if broken and not self._watch.refusal:
             return False, f"these parts failed: {', '.join(broken)}"
-        return self._guard.ready()
+        return self._watch.ready()

@@ -16,7 +16,7 @@ from tests.support.mutants import patience
 from luaflow.client.handle import Handle
 from luaflow.embedded import EmbeddedServer
 from luaflow.errors import Refused
-from luaflow_scheduler import guard, pressure, retention, schedules
+from luaflow_scheduler import pressure, retention, schedules
 
 pytestmark = pytest.mark.heavy
 
@@ -41,7 +41,7 @@ async def engine(
 ) -> AsyncIterator[Engine]:
     """An engine on a server of its own, with a payload store and an archive."""
     monkeypatch.setattr(pressure, "EVERY", 0.2)
-    monkeypatch.setattr(guard, "WHILE_FULL", 0.2)
+    monkeypatch.setattr(pressure, "WHILE_FULL", 0.2)
     monkeypatch.setattr(retention, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(schedules, "BROKEN_MS", 1000)
     with EmbeddedServer(tmp_path / "redis", appendfsync="everysec", binary=server_binary) as server:

@@ -6,6 +6,7 @@ import pytest
 from tests.support.engine import Engine, within
 
 from luaflow.errors import Damaged
+from luaflow.store.leaving import drop_workers
 
 ECHO = "local function main(x) return x end"
 
@@ -41,3 +42,23 @@ async def test_clients_are_told_which_workflow_is_damaged(engine: Engine) -> Non
                 Damaged, match=f"what is stored of the workflow '{broken.workflow_id}'"
             ):
                 await tell
+
+
+async def test_a_worker_leaves_though_a_run_of_its_own_is_damaged(engine: Engine) -> None:
+    """What it holds for others is handed on; the damaged run has no queue to go to."""
+    engine.excused = True
+    await engine.deploy({"waits": "local function main() return process.listen('s'):receive() end"})
+    worker = await engine.worker()
+    runs = [await engine.start("waits") for _ in range(2)]
+    for run in runs:
+        await engine.until(run, "WorkflowTaskCompleted")
+    name = (await engine.fields(runs[1]))["sticky"]
+    await engine.kill(worker)
+    for run in runs:  # into the stream of the worker that is gone
+        await run.signal("s", 1)
+    p = engine.store.partition(runs[0].workflow_id)
+    await engine.store.read(("HSET", p.run(str(runs[0].run_id)), "queue", b"q\xb7"))
+    places = [(p, name) for p in engine.store.partitions]
+    assert len(await drop_workers(engine.store, places)) == len(places)
+    await engine.worker()
+    assert await within(runs[1].result()) == 1

@@ -7,19 +7,22 @@ import logging
 from unittest.mock import patch
 
 import pytest
+from prometheus_client import CollectorRegistry
 from tests.support.engine import Engine
 from tests.support.mutants import patience, proves, replaced
 
 from luaflow.errors import Refused
-from luaflow.store.watch import ServerWatch
-from luaflow_scheduler import guard
-from luaflow_scheduler.guard import Guard
+from luaflow_scheduler import pressure
+from luaflow_scheduler.metrics import SchedulerMetrics
+from luaflow_scheduler.pressure import Pressure
+from luaflow_scheduler.retention import Retention
+from luaflow_scheduler.settling import Settling
 
 CODE = "local function main() return 1 end"
 
 
 class Heard(logging.Handler):
-    """Is told what the guard says."""
+    """Is told what a scheduler says."""
 
     def __init__(self, words: str) -> None:
         super().__init__()
@@ -32,23 +35,25 @@ class Heard(logging.Handler):
             self.done.set()
 
 
-@proves(replaced(Guard, "pause", ServerWatch.pause))
+@proves(replaced(Pressure, "pause", lambda _: pressure.EVERY))
 async def test_starts_are_accepted_again_soon(engine: Engine) -> None:
-    """While starts are refused the guard looks again after seconds."""
+    """While starts are refused it looks again after seconds."""
     await engine.deploy({"flow": CODE})
-    watch, heard = Guard(engine.store), Heard("accepted again")
+    store, metrics = engine.store, SchedulerMetrics(CollectorRegistry())
+    watch = Pressure(store, metrics, Settling(store, metrics, Retention(store)))
+    heard = Heard("accepted again")
     percents = iter([95])
 
     async def percent(_: object) -> int:
         return next(percents, 10)
 
-    guard.log.addHandler(heard)
-    level = guard.log.level
-    guard.log.setLevel(logging.INFO)
+    pressure.log.addHandler(heard)
+    level = pressure.log.level
+    pressure.log.setLevel(logging.INFO)
     try:
         with (
-            patch.object(guard, "WHILE_FULL", 0.02),
-            patch.object(guard, "memory_percent", percent),
+            patch.object(pressure, "WHILE_FULL", 0.02),
+            patch.object(pressure, "memory_percent", percent),
         ):
             await watch.look()
             with pytest.raises(Refused, match="95%"):
@@ -60,6 +65,6 @@ async def test_starts_are_accepted_again_soon(engine: Engine) -> None:
         handle = await engine.start("flow")
         await handle.terminate()
     finally:
-        guard.log.removeHandler(heard)
-        guard.log.setLevel(level)
+        pressure.log.removeHandler(heard)
+        pressure.log.setLevel(level)
         await watch.stop()

@@ -19,7 +19,7 @@ from luaflow.store import keys, scripts, upkeep
 from luaflow.store.checks import memory_percent
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
-from luaflow_scheduler.guard import Guard
+from luaflow_scheduler.pressure import keep_head_room
 from luaflow_worker.presence import Presence
 from luaflow_worker.worker import Worker
 
@@ -214,7 +214,7 @@ async def fill(engine: Engine, percent: int) -> None:
     # in small parts: an allocator rounds large ones up, each server its own way
     while (await memory_percent(engine.store) or 0) < percent:
         await engine.store.read(("SETRANGE", names.pop(), 200_000, "x"))
-    await Guard(engine.store).look()
+    await keep_head_room(engine.store, await memory_percent(engine.store) or 0)
 
 
 PARENT = """

@@ -19,7 +19,6 @@ from luaflow.errors import Refused
 from luaflow.store import accounting, upkeep
 from luaflow.store.namespaces import update_namespace
 from luaflow.store.past import packed
-from luaflow_scheduler.guard import Guard
 from luaflow_scheduler.metrics import SchedulerMetrics
 from luaflow_scheduler.pressure import Pressure
 from luaflow_scheduler.retention import Retention
@@ -73,10 +72,8 @@ async def test_room_is_made_in_order_and_open_runs_go_on(small: Engine, tmp_path
     await pinned.result(timeout=10)
     open_run = await engine.start("waits")
     registry = CollectorRegistry()
-    metrics, guard = SchedulerMetrics(registry), Guard(store)
-    pressure = Pressure(
-        store, metrics, Settling(store, metrics, Retention(store)), guard.keep_head_room
-    )
+    metrics = SchedulerMetrics(registry)
+    pressure = Pressure(store, metrics, Settling(store, metrics, Retention(store)))
     place = [(store.partition(done.workflow_id), str(done.run_id))]
     assert await pressure.look() == 0
     assert not (await packed(store, place))[0]
@@ -90,9 +87,7 @@ async def test_room_is_made_in_order_and_open_runs_go_on(small: Engine, tmp_path
     assert scheduler.ready()[0]
     assert "archived" not in await done.describe()
     await update_namespace(store.link, store.namespace, archive=f"file://{tmp_path}/archive")
-    pressure = Pressure(
-        store, metrics, Settling(store, metrics, Retention(store)), guard.keep_head_room
-    )
+    pressure = Pressure(store, metrics, Settling(store, metrics, Retention(store)))
     await fill(engine, 90)
     assert await pressure.look() == 3
     assert b"luaflow_memory_pressure_stage 3.0" in generate_latest(registry)
@@ -146,7 +141,6 @@ async def test_a_cron_waits_for_memory(engine: Engine) -> None:
     await engine.worker()
     scheduler = await engine.scheduler()
     await scheduler.pressure.stop()  # this server has room: it would say so
-    await scheduler._guard.stop()
     await engine.store.one(upkeep.head_room(partition=p, percent=90))
     async with asyncio.timeout(patience()):
         while (found := await handle.describe())["health"]["state"] == "ok":

@@ -118,9 +118,16 @@ class SimClient:
         how = told.op.how
         n = -1 if how["refused"] else how["value"]
         handle = self._client.get_handle(told.op.target)
-        told.answer = await handle.update(
-            "add", n, how["slow"], update_id=f"u{how['value']}", timeout=120
+        answers = await asyncio.gather(
+            *(
+                handle.update("add", n, how["slow"], update_id=f"u{how['value']}", timeout=120)
+                for _ in range(how["times"])
+            ),
+            return_exceptions=True,
         )
+        told.answer = next((a for a in answers if not isinstance(a, BaseException)), answers[0])
+        if isinstance(told.answer, BaseException):
+            raise told.answer
 
     async def _query(self, told: Told) -> None:
         told.answer = await self._client.get_handle(told.op.target).query("took", timeout=60)

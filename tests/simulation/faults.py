@@ -43,9 +43,10 @@ class Weather:
     until: float = 0.0
     slow: float = 0.0
     latency: tuple[float, float] = (0.0002, 0.003)
+    tasks_again: float = 0.0
 
     @classmethod
-    def of(cls, chance: random.Random) -> Weather:
+    def of(cls, chance: random.Random, *, crowded: bool = False) -> Weather:
         """Draw one: some kinds of fault, not all, are common in a seed, so each gets its day."""
         found = cls(until=chance.uniform(8, 25))
         # seconds one way: where they are long, all that can overlap does
@@ -57,9 +58,13 @@ class Weather:
         found.wire["reply lost"] = max(found.wire.get("reply lost", 0), 0.02)
         found.kill_on_write = chance.choice((0, 0, 0.002, 0.008))
         found.slow = chance.choice((0, 0, 0.05, 0.2))
+        found.tasks_again = 0.4 if crowded else 0.0
         kinds = chance.sample(WORLD, chance.randint(1, 4))
         moments = sorted(chance.uniform(0.05, found.until) for _ in range(chance.randint(1, 7)))
         found.world = [(at, chance.choice(kinds)) for at in moments]
+        if crowded:
+            moments = [chance.uniform(0.05, found.until / 2) for _ in range(4)]
+            found.world = sorted([*found.world, *((at, "worker frozen") for at in moments)])
         if chance.random() < 0.08:
             # the one fault that loses what was acknowledged: what is left is checked, no more
             at = chance.uniform(0.2, 1.5)

@@ -384,6 +384,8 @@ class Network:
             self.repeats.look(name, command, reply)
             if name == "announce":
                 self._renew(command[3])
+            if name == "XREADGROUP" and isinstance(reply, list):
+                self._put_again(reply)
         if loads:
             replies = [self._renamed(reply) for reply in replies]
         for channel, message in told:
@@ -392,6 +394,17 @@ class Network:
             self.changes += sum(1 for key in changed if ":hist:" in key)
             self._wake(changed)
         return replies
+
+    def _put_again(self, streams: Sequence[Any]) -> None:
+        """Put tasks that were just read into their queue once more, for somebody else to read."""
+        if self._loop.time() > self.weather.until or not self.weather.tasks_again:
+            return
+        for stream, entries in streams:
+            for _, fields in entries:
+                if fields and self._chance.random() < self.weather.tasks_again:
+                    self.faults["task again"] += 1
+                    again = [b"XADD", stream, b"NOMKSTREAM", b"*", *fields]
+                    self.later(self._chance.uniform(0, 1), self._execute, [again])
 
     def _renew(self, record: bytes) -> None:
         """A worker's record goes when it was silent for so long in virtual time."""

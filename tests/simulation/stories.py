@@ -39,8 +39,10 @@ class Plan:
 class Writer:
     """Draws stories; ``features`` counts what is in them."""
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, *, crowded: bool = False) -> None:
+        """``crowded``: much of the same kind is under way together."""
         self.chance = chance
+        self.crowded = crowded
         self.features: Counter[str] = Counter()
         self.ids: list[str] = []
         self._values = 0
@@ -57,6 +59,8 @@ class Writer:
         found: dict[str, Any] = {"v": self.value()}
         if chance.random() < 0.4:
             found["ms"] = chance.choice((5, 30, 300, 1500))
+        if self.crowded:
+            found["ms"] = 1500
         if chance.random() < 0.2:
             found["fails"] = chance.randint(1, 2)
             self.features["retry"] += 1
@@ -124,7 +128,8 @@ class Writer:
         if op == "take":
             return {"count": chance.randint(1, 3), "ms": chance.choice((300, 4000))}
         if op == "send":
-            return {"to": PID % chance.choice(self.ids), "value": self.value()}
+            more = [self.value() for _ in range(3 if self.crowded else 0)]
+            return {"to": PID % chance.choice(self.ids), "values": [self.value(), *more]}
         if op in {"child", "spawn"}:
             return self._child(op, depth)
         return self._calls(op)
@@ -137,7 +142,8 @@ class Writer:
                 return self.call()
             case "chain":
                 # at once, one after the other: each is a fused step
-                return {"specs": [{"v": self.value()} for _ in range(chance.randint(3, 6))]}
+                specs = [{"v": self.value()} for _ in range(chance.randint(3, 6))]
+                return {"specs": [s | {"ms": 1500} for s in specs] if self.crowded else specs}
             case "all":
                 specs = [self.spec() for _ in range(chance.randint(2, 4))]
                 return {"fn": "app:work", "specs": specs}
@@ -174,9 +180,9 @@ class Writer:
         return {"steps": steps, "interrupt": chance.random() < 0.3}
 
 
-def draw(chance: random.Random) -> Plan:
+def draw(chance: random.Random, *, crowded: bool = False) -> Plan:
     """Draw the scenario of a seed."""
-    writer = Writer(chance)
+    writer = Writer(chance, crowded=crowded)
     writer.ids = [f"w{n}" for n in range(chance.randint(2, 5))]
     workers = [{"role": "all", "cache": chance.choice((1000, 1000, 2, 0))} for _ in range(2)]
     if chance.random() < 0.2:
@@ -236,6 +242,7 @@ def _more(writer: Writer) -> Iterator[Op]:
         if kind == "update":
             how["slow"] = chance.random() < 0.3
             how["refused"] = chance.random() < 0.1
+            how["times"] = 3 if writer.crowded else 1
         if kind == "burst":
             how["values"] = {
                 str(writer.value()): chance.choice(writer.ids) for _ in range(chance.randint(2, 5))

@@ -17,7 +17,7 @@ from luaflow.store.checks import check_at_start, check_server
 from luaflow.store.link import Link
 from luaflow.store.namespaces import Settings
 from luaflow.store.store import Store
-from luaflow_scheduler.guard import Guard
+from luaflow.store.watch import ServerWatch
 
 
 @pytest.fixture
@@ -64,13 +64,13 @@ async def test_server_without_disk_is_told(link: Link, caplog: pytest.LogCapture
 async def test_a_scheduler_does_not_say_it_twice(
     link: Link, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What was said at the start is not said again by the first look of the guard."""
+    """What was said at the start is not said again by the first look of the watch."""
     await link.batch([("CONFIG", "SET", "appendonly", "no"), ("CONFIG", "SET", "save", "")])
     store = await Store.open(link.url, "default")
     await check_at_start(store)
-    guard = Guard(store)
-    guard.wake()  # do not wait for the next look
-    await guard.round()
+    watch = ServerWatch(store)
+    watch.wake()  # do not wait for the next look
+    await watch.round()
     assert caplog.text.count("keeps nothing on disk") == 1
     await store.close()
 

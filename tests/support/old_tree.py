@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -48,6 +49,19 @@ def unpack(commit: str, folder: Path) -> Path:
         subprocess.run(("tar", "-x", "-C", str(folder)), stdin=archive.stdout, check=True)
     if archive.returncode != 0:
         raise NoHistory(f"git archive of {name} failed: its files are not in this clone")
+    return folder
+
+
+def altered_tree(folder: Path, old: str, new: str) -> Path:
+    """Copy the rooms of this tree into a folder, with a word replaced wherever it stands."""
+    found = 0
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+        for path in [*(folder / room).rglob("*.py"), *(folder / room).rglob("*.lua")]:
+            if old in (text := path.read_text()):
+                path.write_text(text.replace(old, new))
+                found += 1
+    assert found, f"{old!r} is nowhere: the planted violation is out of date"
     return folder
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tests.crash.orders import Progress
@@ -30,10 +31,10 @@ class Roller:
         self.seats: list[Seat] = []
         self.moves: Counter[str] = Counter()
 
-    async def begin(self) -> None:
+    async def begin(self, ages: Sequence[Age] = AGES) -> None:
         """Start one worker and one scheduler of each tree."""
         for kind in ("worker", "scheduler"):
-            for age in AGES:
+            for age in ages:
                 self.seats.append(Seat(age, kind, await self._fleet.start(age, kind)))
 
     async def run(self, every: int) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from tests.crash.orders import Progress
+from tests.support.old_tree import altered_tree
 from tests.support.versions import server_name
 from tests.upgrade.doing import APP
 from tests.upgrade.journeys import LEGS, SIGNALS, Journeys
@@ -26,28 +30,39 @@ EVERY = 100
 """Ticks of progress between two replacements."""
 
 
-async def _travel(journeys: Journeys, seconds: float) -> None:
+async def _travel(journeys: Journeys, seconds: float, batch: int) -> None:
     """Begin journeys, 24 at a time, for so long; return when all have ended."""
     end = time.monotonic() + seconds
     number = 0
     while time.monotonic() < end:
         async with asyncio.TaskGroup() as group:
-            for _ in range(48):
+            for _ in range(batch):
                 number += 1
                 group.create_task(journeys.make(f"trip-{number}"))
 
 
-@pytest.mark.heavy
-@pytest.mark.timeout(SECONDS * 3 + 240)
-@pytest.mark.parametrize("maker", AGES)
-async def test_two_releases_share_the_work(
-    trees: Trees, server: EmbeddedServer, tmp_path: Path, maker: Age
-) -> None:
-    """Whoever made the namespace, whoever dies: every history is right and replays on both."""
-    began = time.monotonic()
+class Shared(NamedTuple):
+    """What two trees did together."""
+
+    runs: int
+    journeys: int
+    moves: Counter[str]
+
+
+async def _share(
+    trees: Trees,
+    server: EmbeddedServer,
+    folder: Path,
+    maker: Age,
+    *,
+    seconds: float,
+    at_first: Sequence[Age] = AGES,
+    batch: int = 48,
+) -> Shared:
+    """Let both trees serve journeys for so long; whatever is wrong afterwards is raised."""
     await trees.check()
     await trees.tell(maker, "create", server.url, NAMESPACE)
-    effects = tmp_path / "effects.jsonl"
+    effects = folder / "effects.jsonl"
     progress = Progress()
     async with (
         await Client.connect(server.url, NAMESPACE) as client,
@@ -55,8 +70,8 @@ async def test_two_releases_share_the_work(
     ):
         journeys = Journeys(client, progress)
         roller = Roller(fleet, progress, seed=AGES.index(maker))
-        await roller.begin()
-        travel = asyncio.ensure_future(_travel(journeys, SECONDS))
+        await roller.begin(at_first)
+        travel = asyncio.ensure_future(_travel(journeys, seconds, batch))
         await rolled(roller, travel, EVERY)
         codes = await fleet.stop()
         problems = await journeys.verdict(effects)
@@ -67,11 +82,23 @@ async def test_two_releases_share_the_work(
     assert len(new) == 2 * LEGS * len(journeys.results)
     listed = [await trees.tell(age, "list", server.url, NAMESPACE) for age in AGES]
     assert listed[0] == listed[1]
-    assert len(roller.moves) >= 2, roller.moves
+    return Shared(len(new), len(journeys.results), roller.moves)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(SECONDS * 3 + 240)
+@pytest.mark.parametrize("maker", AGES)
+async def test_two_releases_share_the_work(
+    trees: Trees, server: EmbeddedServer, tmp_path: Path, maker: Age
+) -> None:
+    """Whoever made the namespace, whoever dies: every history is right and replays on both."""
+    began = time.monotonic()
+    found = await _share(trees, server, tmp_path, maker, seconds=SECONDS)
+    assert len(found.moves) >= 2, found.moves
     counts = {
-        "upgrade_workflows": len(new),
-        "upgrade_signals": len(journeys.results) * LEGS * SIGNALS,
-        "upgrade_replacements": roller.moves.total(),
+        "upgrade_workflows": found.runs,
+        "upgrade_signals": found.journeys * LEGS * SIGNALS,
+        "upgrade_replacements": found.moves.total(),
     }
     figures.record(
         "upgrade",
@@ -79,5 +106,20 @@ async def test_two_releases_share_the_work(
         repeat="make upgrade",
         server=server_name(server.url),
         seconds=time.monotonic() - began,
-        notes={"moves": dict(roller.moves), "namespace_made_by": maker},
+        notes={"moves": dict(found.moves), "namespace_made_by": maker},
     )
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(240)
+async def test_a_release_that_the_last_one_cannot_read_is_found(
+    old_tree: Path, server: EmbeddedServer, tmp_path: Path
+) -> None:
+    """Planted: a tree that calls one of its events otherwise, and gets on with itself."""
+    altered = altered_tree(tmp_path / "altered", "TimerStarted", "TimerBegun")
+    trees = Trees(old_tree, altered)
+    with pytest.raises(AssertionError, match=r"timers \[\] fired"):
+        await _share(trees, server, tmp_path, "new", seconds=0.1, at_first=("new",), batch=4)
+    with pytest.raises(AssertionError, match="NonDeterminism: .* the code asked for timer"):
+        await trees.tell("old", "replay", server.url, NAMESPACE)
+    assert await trees.tell("new", "replay", server.url, NAMESPACE)

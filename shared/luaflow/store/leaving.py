@@ -65,7 +65,8 @@ async def _tasks(store: Store, places: Sequence[Place]) -> list[list[tuple[str, 
     queues = await _ask(store, [("HGET", places[n][0].run(f["r"]), "queue") for n, _, f in read])
     found: list[list[tuple[str, Route]]] = [[] for _ in places]
     for (number, entry, fields), queue in zip(read, queues, strict=True):
-        route = Route(places[number][0], fields["w"], fields["r"], bytes(queue).decode())
+        name = bytes(queue).decode(errors="replace")
+        route = Route(places[number][0], fields["w"], fields["r"], name)
         found[number].append((entry, route))
     return found
 
@@ -77,5 +78,6 @@ async def _ask(store: Store, commands: Sequence[tuple[str | int, ...]]) -> list[
 
 
 def _texts(flat: Sequence[bytes]) -> dict[str, str]:
-    texts = [bytes(x).decode() for x in flat]
+    # (a task that cannot be read is no run's: it is only removed)
+    texts = [bytes(x).decode(errors="replace") for x in flat]
     return dict(zip(texts[::2], texts[1::2], strict=True))

@@ -133,6 +133,7 @@ class Link:
         self._connection: Connection | None = None
         self._open: deque[_Batch] = deque()
         self._buffer: list[bytes] = []
+        self._shared: dict[tuple[Arg, ...], _Batch] = {}
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._connecting = asyncio.Lock()
@@ -291,22 +292,30 @@ class Link:
         if call and confirm:
             # an answer may rest on somebody else's write; WAIT counts what follows one of ours
             marker = ("EVAL", load("confirm").body, 1, call.keys[0], self.server)
-            packed += (pack(marker), pack(confirm))
+            packed.append(pack(marker))
         if asking:
             packed = [part for one in packed for part in (_ASKING, one)]
-        size = len(packed)
-        batch = _Batch(size, asyncio.get_running_loop().create_future())
+        batch = _Batch(len(packed), asyncio.get_running_loop().create_future())
         self._open.append(batch)
         self._buffer += packed
+        shared = self._join(confirm) if confirm else None
         self._wake.set()
         answers = await batch.future
         if asking:
             answers = answers[1::2]
-        if confirm:
-            reached = answers.pop()
-            marked = answers.pop()
+        if shared:
+            marked, (reached,) = answers.pop(), await asyncio.shield(shared.future)
             self._check_confirmed(marked if isinstance(marked, ResponseError) else reached, confirm)
         return answers
+
+    def _join(self, confirm: tuple[Arg, ...]) -> _Batch:
+        """The confirmation that is sent behind all that waits to be written."""
+        if confirm not in self._shared:
+            future = asyncio.get_running_loop().create_future()
+            # (who waits hears of a broken connection from his own batch)
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._shared[confirm] = _Batch(1, future)
+        return self._shared[confirm]
 
     def _check_confirmed(self, answer: Any, confirm: tuple[Arg, ...]) -> None:
         """Raise ConnectionLost unless the durability was reached: the outcome is unknown."""
@@ -333,8 +342,14 @@ class Link:
                 await self._wake.wait()
                 self._wake.clear()
                 out, self._buffer = self._buffer, []
+                joined, self._shared = self._shared, {}
+                out += map(pack, joined)
+                self._open.extend(joined.values())
                 if out:
                     await connection.send_packed_command(b"".join(out), check_health=False)
+                if joined:
+                    # what is written now would wait at the server, with a confirmation of its own
+                    await asyncio.wait([batch.future for batch in joined.values()])
         except (RedisError, OSError) as error:
             self._lost(connection, error)
 
@@ -373,7 +388,7 @@ class Link:
         for task in self._tasks:
             if task is not current:
                 task.cancel()
-        self._buffer = []
+        self._buffer, self._shared = [], {}
         self._fail()
         self._tasks = [asyncio.create_task(close_connection(connection), name="luaflow-link-close")]
         for tell in self.on_change:

@@ -105,7 +105,10 @@ function steps.self(_, step)
 end
 
 function steps.send(_, step)
-    local _, err = process.send(step.to, "s", step.value)
+    local err
+    for _, value in ipairs(step.values) do
+        _, err = process.send(step.to, "s", value)
+    end
     return { err = err and err:kind() }
 end
 
