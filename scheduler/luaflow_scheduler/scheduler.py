@@ -58,7 +58,7 @@ class Scheduler:
         self._bundles = BundleSweep(store, lambda: self._gauges.leads)
         self.orphans = OrphanSweep(store)
         vitals = Vitals(registry, lambda: store.link.connected)
-        self._watch.answered = self._gauges.answered = vitals.round_trip
+        self._gauges.answered = vitals.round_trip
         self._turning = Turning(vitals.late)
         self.alive = self._turning.alive
 
