@@ -8,7 +8,6 @@ from tests.protocol.hand import Hand
 from tests.protocol.scenes import SCENES, contents, dump, script_of
 from tests.support.mutants import mutant, proves
 
-from luaflow.errors import LuaflowError
 from luaflow.store.link import Call
 from luaflow.store.scripts import names
 
