@@ -32,7 +32,7 @@ ORDER = {
     "currency": "EUR",
     "note": "leave at the door please, thank you very much",
 }
-TIMES = 20
+TIMES = 10
 Counts = dict[str, Any]
 
 
@@ -122,9 +122,9 @@ async def _job(stage: Stage, _: Any) -> object:
 SCENES = {
     "order": Scene(_execute("order", ORDER)),
     "order, separate workers": Scene(_execute("order", ORDER), roles=("workflow", "activity")),
-    "orders, 20 at once": Scene(_execute("order", ORDER), at_once=True, slack=20),
+    "orders, 20 at once": Scene(_execute("order", ORDER), times=20, at_once=True, slack=20),
     "100 activities": Scene(_execute("fan_out", 100), times=3),
-    "timer": Scene(_execute("nap"), at_once=True, slack=20),
+    "timer": Scene(_execute("nap"), times=20, at_once=True, slack=20),
     "signal": Scene(_signal, _listener),
     "query": Scene(_query, _listener),
     "update": Scene(_update, _listener),

@@ -242,7 +242,7 @@ class Monitor:
 
 def _plain(word: bytes) -> bytes:
     """A word as it was before MONITOR made it readable."""
-    return word.decode("latin1").encode().decode("unicode_escape").encode("latin1")
+    return word.decode("unicode_escape").encode("latin1")
 
 
 def _wakes(words: list[bytes]) -> bool:
