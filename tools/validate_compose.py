@@ -20,6 +20,7 @@ from tools.validate_commands import PROGRAMS, wrong
 from tools.validate_manifests import SPARE_SECONDS
 
 COMPOSE = ROOT / "deploy" / "compose.yaml"
+SCRAPED = ROOT / "deploy" / "prometheus" / "prometheus.yml"
 DOCKERFILES = ("deploy/Dockerfile", "deploy/overlays/dev/Dockerfile")
 
 Object = dict[str, Any]
@@ -46,6 +47,21 @@ def broken_rules(tree: Object, folder: Path) -> Iterator[str]:
     for name, service in tree["services"].items():
         for rule in (_image, _names, _mounts, _ports, _safety, _command):
             yield from (f"{name}: {text}" for text in rule(service, tree, folder))
+
+
+def unscraped(tree: Object, prometheus: Object) -> Iterator[str]:
+    """What Prometheus does not find, or does not look for."""
+    sources = [one for job in prometheus["scrape_configs"] for one in job["dns_sd_configs"]]
+    asked = {(name, one["port"]) for one in sources for name in one["names"]}
+    there = {
+        (name, int(found[1]))
+        for name, service in tree["services"].items()
+        if (found := re.search(r"--metrics-port=(\d+)", " ".join(service.get("command", []))))
+    }
+    for name, port in sorted(asked - there):
+        yield f"prometheus.yml asks {name}:{port}, where nothing serves metrics"
+    for name, port in sorted(there - asked):
+        yield f"prometheus.yml does not ask {name}:{port}"
 
 
 def _image(service: Object, _tree: Object, _folder: Path) -> Iterator[str]:
@@ -132,6 +148,7 @@ def main() -> int:
     found += [
         f"{COMPOSE.name}: {one}" for one in broken_rules(yaml.safe_load(text), COMPOSE.parent)
     ]
+    found += unscraped(yaml.safe_load(text), yaml.safe_load(SCRAPED.read_text()))
     for name in DOCKERFILES:
         path = ROOT / name
         ignored = path.with_name(f"{path.name}.dockerignore").read_text()

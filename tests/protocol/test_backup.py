@@ -16,7 +16,6 @@ from tests.support.open_runs import OpenRuns, engine_on
 
 from luaflow.embedded import EmbeddedServer
 
-pytestmark = pytest.mark.one_server("it starts the servers that it copies between")
 NAMESPACE = "kept"
 
 
@@ -87,6 +86,10 @@ async def test_a_snapshot_of_a_server_at_work(
 
                 await eventually(saved, "the end of the save")
             shutil.copy(first.data_dir / "dump.rdb", copy)
+            shutil.copytree(copy, tmp_path / "trap")
+            with server(tmp_path / "trap") as trap:
+                async with redis.asyncio.Redis.from_url(trap.url) as client:
+                    assert not await client.dbsize()  # (it has not read the snapshot)
             with server(copy, "--appendonly", "no") as second:
                 async with redis.asyncio.Redis.from_url(second.url) as client:
                     assert await client.exists("lf:namespaces")

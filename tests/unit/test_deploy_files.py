@@ -235,6 +235,19 @@ def test_a_fault_of_the_compose_file_is_found(compose: str, name: str) -> None:
     assert says in "\n".join(found)
 
 
+def test_prometheus_asks_all_that_serve_metrics(compose: str) -> None:
+    """A service that nobody asks, and one that is asked in vain, are found."""
+    tree = yaml.safe_load(compose)
+    prometheus = yaml.safe_load(validate_compose.SCRAPED.read_text())
+    assert list(validate_compose.unscraped(tree, prometheus)) == []
+    prometheus["scrape_configs"][0]["dns_sd_configs"][0]["names"].remove("serve")
+    del tree["services"]["scheduler"]
+    assert list(validate_compose.unscraped(tree, prometheus)) == [
+        "prometheus.yml asks scheduler:9090, where nothing serves metrics",
+        "prometheus.yml does not ask serve:9090",
+    ]
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
