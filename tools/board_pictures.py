@@ -141,7 +141,9 @@ def _lines(
 def _table(
     series: Sequence[Series], unit: str, w: int, h: int, _panel: Mapping[str, Any]
 ) -> Iterator[str]:
-    for i, one in enumerate(series[: (h - 36) // 16]):
+    last = max((one.points[-1][0] for one in series), default=0)
+    now = [one for one in series if one.points[-1][0] == last]
+    for i, one in enumerate(now[: (h - 36) // 16]):
         yield _text(10, 38 + 16 * i, one.name)
         yield _text(w - 10, 38 + 16 * i, spelled(one.points[-1][1], unit), 'text-anchor="end"')
 

@@ -63,6 +63,11 @@ class _Binary(Program):
         return self
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Prometheus did not wait for the answer: it says so itself."""
+
+
 class Scrapes:
     """Stands between Prometheus and the processes, and so knows how often it has asked.
 
@@ -95,7 +100,7 @@ class Scrapes:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = _Server(("127.0.0.1", 0), Handler)
 
     def asked(self) -> None:
         """Prometheus has asked for the metrics of one process."""
