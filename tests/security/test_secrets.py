@@ -123,7 +123,7 @@ async def served(program: Program) -> str:
         for path in ("metrics", "readyz", "healthz"):
             url = f"http://127.0.0.1:{found[1]}/{path}"
             try:
-                with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own
+                with urllib.request.urlopen(url, timeout=10) as answer:
                     said.append(answer.read().decode())
             except urllib.error.HTTPError as error:
                 said.append(error.read().decode())
@@ -175,7 +175,9 @@ async def test_nobody_hears_of_a_secret(
             # a password that is wrong for a while: it is said that it is, and not what it was
             word.write_text("wrong-password-of-a-test\n")
             await link.batch([("CLIENT", "KILL", "USER", "town-worker")])
-            await programs[0].line("invalid username-password|cannot reach|connection to Redis lost")
+            await programs[0].line(
+                "invalid username-password|cannot reach|connection to Redis lost"
+            )
             word.write_text(acl.PASSWORD)
             seen.append(await failed(client, PLACES[0]))
             for program in programs:
@@ -217,7 +219,9 @@ def test_the_command_line_tells_no_password(tmp_path: Path) -> None:
         assert answer.code in (2, 3), answer
         assert word not in answer.out + answer.err, answer
         assert answer.err.count("\n") == 1, answer
-    gone = Commands("redis://127.0.0.1:1?password_file=/nowhere/word", "default")("workflow", "list")
+    gone = Commands("redis://127.0.0.1:1?password_file=/nowhere/word", "default")(
+        "workflow", "list"
+    )
     assert gone.code == 3
     assert "the password file /nowhere/word cannot be read: No such file" in gone.err
     empty = tmp_path / "empty"
@@ -232,8 +236,18 @@ def test_the_command_line_tells_no_password(tmp_path: Path) -> None:
         ({}, {"LUAFLOW_REDIS_PASSWORD": "a"}, None, "a"),
         ({}, {"LUAFLOW_REDIS_PASSWORD_FILE": "F", "LUAFLOW_REDIS_PASSWORD": "a"}, None, "of F"),
         ({}, {"LUAFLOW_REDIS_USERNAME": "u", "LUAFLOW_REDIS_PASSWORD": "a"}, "u", "a"),
-        ({"username": "x"}, {"LUAFLOW_REDIS_USERNAME": "u", "LUAFLOW_REDIS_PASSWORD": "a"}, "x", "a"),
-        ({"password": "b"}, {"LUAFLOW_REDIS_USERNAME": "u", "LUAFLOW_REDIS_PASSWORD": "a"}, None, "b"),
+        (
+            {"username": "x"},
+            {"LUAFLOW_REDIS_USERNAME": "u", "LUAFLOW_REDIS_PASSWORD": "a"},
+            "x",
+            "a",
+        ),
+        (
+            {"password": "b"},
+            {"LUAFLOW_REDIS_USERNAME": "u", "LUAFLOW_REDIS_PASSWORD": "a"},
+            None,
+            "b",
+        ),
         ({"password_file": "F"}, {"LUAFLOW_REDIS_PASSWORD": "a"}, None, "of F"),
         ({"path": "/s"}, {"LUAFLOW_REDIS_PASSWORD": "a"}, None, None),
         ({"login": "sentinel"}, {"LUAFLOW_REDIS_PASSWORD": "a"}, None, None),
