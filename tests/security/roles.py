@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from unittest.mock import patch
 
 import redis.asyncio
@@ -29,7 +29,7 @@ from luaflow.store.checks import check_at_start
 from luaflow.store.deployed import delete_build, list_builds
 from luaflow.store.keeping import keep_run
 from luaflow.store.keys import Partition
-from luaflow.store.link import Link
+from luaflow.store.links import make_link
 from luaflow.store.namespaces import Settings, create_namespace, list_namespaces
 from luaflow.store.opening import open_store
 from luaflow.store.store import Store
@@ -131,11 +131,25 @@ SCHEDULE: Final = """
 """
 
 
+async def tidily(work: Coroutine[Any, Any, None]) -> None:
+    """Do something to its end, also when whoever waits for it is cancelled meanwhile."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
+
+
 class Town:
     """A namespace of one partition on a server, its app, and the address of each role."""
 
-    def __init__(self, url: str, namespace: str, folder: Path) -> None:
+    def __init__(
+        self, url: str, namespace: str, folder: Path, *, extra: Sequence[str] = ()
+    ) -> None:
+        """``extra``: rules that every role needs on such a server."""
         self.url = url
+        self._extra = extra
         self.namespace = namespace
         self.folder = folder
         self.said: list[str] = []
@@ -144,10 +158,11 @@ class Town:
         """Make the namespace and its users; the app is deployed by one who may do anything."""
         self.folder.mkdir(exist_ok=True)
         (self.folder / "_index.yaml").write_text(_APP)
-        link = Link(self.url)
+        link = make_link(self.url)
         archive = f"file://{self.folder.parent}/archive"
         await create_namespace(link, self.namespace, Settings(partitions=1, archive=archive))
-        await acl.make_users(link, self.namespace)
+        for role, rules in acl.users(self.namespace).items():
+            await acl.make_user(link, self.namespace, role, [*rules, *self._extra])
         await link.close()
         async with self.anyone() as client:
             await deploy(client.store, load_app(self.folder))
@@ -173,7 +188,7 @@ class Town:
             self.said += [text for text in store.findings or () if "known hole" not in text]
             yield store
         finally:
-            await store.close()
+            await tidily(store.close())
 
     @contextlib.asynccontextmanager
     async def worker(self, store: Store) -> AsyncIterator[Worker]:
@@ -183,7 +198,7 @@ class Town:
             await worker.start()
             yield worker
         finally:
-            await worker.stop()
+            await tidily(worker.stop())
 
     @contextlib.asynccontextmanager
     async def others(self, *, work: bool, schedule: bool) -> AsyncIterator[Client]:
@@ -192,13 +207,13 @@ class Town:
             client = await stack.enter_async_context(self.anyone())
             if schedule:
                 store = await Store.open(self.url, self.namespace)
-                stack.push_async_callback(store.close)
+                stack.push_async_callback(lambda store: tidily(store.close()), store)
                 scheduler = Scheduler(store, CollectorRegistry())
                 await scheduler.start()
-                stack.push_async_callback(scheduler.stop)
+                stack.push_async_callback(lambda: tidily(scheduler.stop()))
             if work:
                 store = await Store.open(self.url, self.namespace)
-                stack.push_async_callback(store.close)
+                stack.push_async_callback(lambda store: tidily(store.close()), store)
                 await stack.enter_async_context(self.worker(store))
             yield client
 
@@ -236,7 +251,7 @@ async def serve_day(town: Town) -> None:
         try:
             assert await node.call("app:hears", ["mouth", 2]) == 42
         finally:
-            await node.close()
+            await tidily(node.close())
         handle = await client.start("app:waits", options={"workflow.priority": {"priority_key": 1}})
         assert await handle.query("count") == 1
         assert await client.call("app:double", 4, queue="q") == 8
@@ -314,7 +329,7 @@ async def scheduler_day(town: Town) -> None:
                 await _archived(store, client, handle)
                 await confirmed(store)
             finally:
-                await scheduler.stop()
+                await tidily(scheduler.stop())
         await open_run.terminate()
 
 

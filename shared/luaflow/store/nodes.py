@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 
 from luaflow.errors import InvalidArgument, Unavailable
 from luaflow.store.address import Address, Place
+from luaflow.store.noperm import denied
 from luaflow.store.slots import SlotMap, read_slots
 from luaflow.store.topology import Asker, NobodyThere, Topology
 
@@ -67,6 +68,8 @@ class Nodes(Topology):
     def _nobody(self, answers: Mapping[Place, list[Any] | Exception]) -> Exception:
         for place, answer in answers.items():
             if isinstance(answer, list):
+                if problem := denied(answer[0], self.address.url, ("CLUSTER SLOTS",)):
+                    return problem
                 return InvalidArgument(
                     f"the server at {place} is no node of a cluster ({answer[0]}): write "
                     f"redis://{place}"
