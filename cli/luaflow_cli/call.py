@@ -26,7 +26,8 @@ def call(ctx: click.Context, entry: str, arguments: tuple[str, ...]) -> None:
     is wrong in the app does not matter. A workflow is executed on the server, by the workers there.
     """
     from luaflow.client import Client
-    from luaflow.errors import WorkflowFailed
+    from luaflow.domain.ids import closest
+    from luaflow.errors import NotFound, WorkflowFailed
     from luaflow.registry import RegistryErrors
     from luaflow_cli.loglines import log_lines
     from luaflow_cli.output import show_failure, show_result
@@ -41,7 +42,12 @@ def call(ctx: click.Context, entry: str, arguments: tuple[str, ...]) -> None:
         if app is not None and function is not None:
             return await _call(app, function, args)
         async with await Client.connect(*place(app)) as client:
-            return await client.execute(entry, *args)
+            try:
+                return await client.execute(entry, *args)
+            except NotFound as error:
+                near = closest(entry, app.functions) if app else None
+                hint = f"; the app has a function {near!r}" if near else ""
+                raise NotFound(error.message + hint) from None
 
     try:
         with log_lines(lambda line: click.echo(line, err=True)):

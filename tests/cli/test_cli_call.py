@@ -50,6 +50,14 @@ def test_what_it_logs_is_shown(luaflow: Commands, app: Path) -> None:
     assert (answer.code, answer.out, answer.err) == (0, "2\n", "app:says:1: info: got 2\n")
 
 
+def test_a_function_that_is_misspelt_is_named(luaflow: Commands, app: Path) -> None:
+    """It is looked for among workflows, and the error speaks of functions, too."""
+    answer = luaflow("call", "app:sayz", "2")
+    assert answer.code == 4
+    assert "no workflow type 'app:sayz'" in answer.err
+    assert "; the app has a function 'app:says'" in answer.err
+
+
 @pytest.mark.parametrize(
     ("entry", "says"),
     [
