@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tools import figures
 
-from tests.simulation.mutations import MUTATIONS, hunt
+from tests.simulation.mutations import MUTATIONS, TRIES, hunt
 from tests.simulation.seeds import play, report, server_of_our_own, version
 from tests.simulation.wire import Server
 from tests.simulation.world import Outcome, World
@@ -75,7 +75,10 @@ def _hunt(word: str, server: Server) -> int:
             continue
         found = hunt(mutation, server)
         failed += found is None
-        how = f"seed {found.seed}: {found.problems[0][:120]!r}" if found else "NOT FOUND"
+        how = "NOT FOUND"
+        if found:
+            tried = [*mutation.seeds].index(found.seed) + 1
+            how = f"{tried} of {TRIES} seeds, {found.seed}: {found.problems[0][:120]!r}"
         print(f"{mutation.rule:<5} {mutation.name}: {how}", flush=True)
     return 1 if failed else 0
 

@@ -388,13 +388,13 @@ class Link:
         for task in self._tasks:
             if task is not current:
                 task.cancel()
-        self._buffer, self._shared = [], {}
         self._fail()
         self._tasks = [asyncio.create_task(close_connection(connection), name="luaflow-link-close")]
         for tell in self.on_change:
             tell()
 
     def _fail(self) -> None:
+        self._buffer, self._shared = [], {}
         while self._open:
             batch = self._open.popleft()
             if not batch.future.done():
