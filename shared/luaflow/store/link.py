@@ -174,10 +174,7 @@ class Link:
         return await open_connection(self.url, client_name=self._name)
 
     async def _prepare(self, connection: Connection) -> None:
-        """Learn the server's run id and how it syncs, load the scripts.
-
-        A user that may not load them runs none: it only reads (deploy/redis/users.acl).
-        """
+        """Learn the server's run id and how it syncs, load the scripts."""
         self.server = await self._server_id(connection)
         await connection.send_command(*FSYNC)
         try:
@@ -187,7 +184,7 @@ class Link:
         for name in names():
             await connection.send_command("SCRIPT", "LOAD", load(name).body)
         for _ in names():
-            with contextlib.suppress(NoPermissionError):
+            with contextlib.suppress(NoPermissionError):  # who may only read runs none
                 await connection.read_response(disable_decoding=True)
 
     async def _server_id(self, connection: Connection) -> str:
