@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import orjson
@@ -9,12 +10,15 @@ import orjson
 from luaflow.domain.sealed import SealedPayload
 from luaflow.errors import LuaflowError, Unavailable, Unknown
 from luaflow.lua.vm import ActivationFault, LoadError
+from luaflow.observe.logs import run_fields
 from luaflow.replay.decider import NonDeterminism
 from luaflow.store import transitions
 from luaflow.store.link import Call
 from luaflow.store.transitions import Route
 from luaflow_worker.engines import MissingBundle, NewerRuntime
 from luaflow_worker.metrics import Reason
+
+log = logging.getLogger(__name__)
 
 FAULTS = (NonDeterminism, ActivationFault, LoadError, MissingBundle, NewerRuntime, SealedPayload)
 """What fails a workflow task, never the run."""
@@ -35,6 +39,12 @@ class EngineFault(LuaflowError):
 
 class NoRoom(LuaflowError):
     """The server has no memory for another run."""
+
+
+def tell_stuck(route: Route, type: str, fault: LuaflowError) -> None:
+    """Say in the log that a run is stuck, and why."""
+    text, extra = "workflow %s (run %s) is stuck: %s", run_fields(route, workflow_type=type)
+    log.error(text, route.workflow_id, route.run_id, fault, extra=extra)
 
 
 def fault_of(error: Exception) -> LuaflowError:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from luaflow.domain.events import Event
 from luaflow.domain.failure import Failure
 from luaflow.errors import LuaflowError, Unavailable, Unknown
-from luaflow.observe.logs import log_fields, run_fields
+from luaflow.observe.logs import log_fields
 from luaflow.store.link import Call
 from luaflow.store.spread import by_partition
 from luaflow.store.store import Store
@@ -26,7 +25,7 @@ from luaflow_worker import spans
 from luaflow_worker.background import Background
 from luaflow_worker.children import Types
 from luaflow_worker.engines import Engines
-from luaflow_worker.faults import fail_call, fault_of, fault_of_commit, reason_of
+from luaflow_worker.faults import fail_call, fault_of, fault_of_commit, reason_of, tell_stuck
 from luaflow_worker.live import Cache, Clock, Live, Result
 from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.metrics import WorkerMetrics
@@ -34,8 +33,6 @@ from luaflow_worker.quarantine import Quarantine
 from luaflow_worker.refusals import Refusals
 from luaflow_worker.steps import Activities, Step, Sticky, names_in, news_behind, spell
 from luaflow_worker.taking import Entry, Taken, release, revive, take, taken_again, under_way
-
-log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 0.1
 """What the decisions of one round may take together, before they are committed."""
@@ -325,8 +322,8 @@ class WorkflowTasks:
             return None
         return Step(live, live.length, results)
 
-    async def _decide_again(self, live: Live) -> Step | None:
-        """The close was refused: messages came. Rebuild the run; the turn is still ours."""
+    async def _decide_again(self, live: Live) -> Step | None:  # the turn is still ours
+        """The close was refused: messages came. Rebuild the run."""
         task = await taken_again(self._store, live)
         self.taken[live.run_id] = (task.route, live.turn)
         return await self._step_of(task)
@@ -349,8 +346,6 @@ class WorkflowTasks:
         self.cache.drop(live)
         live.results = [*results, *live.results]
         self._report(live)
-
-    # -- activities that ended later -------------------------------------------------------------
 
     def _activity_done(self, live: Live, result: Result) -> None:
         live.results.append(result)
@@ -381,8 +376,6 @@ class WorkflowTasks:
         self.active += len(steps)
         self.spawn(self._run(steps))
 
-    # -- decisions that cannot be made -----------------------------------------------------------
-
     async def _decision_failed(self, step: Step, fault: LuaflowError) -> None:
         live, turn = step.live, step.live.turn
         if live.engine.broken:
@@ -398,8 +391,7 @@ class WorkflowTasks:
                 await self._fail(live.place.route, live.place.type, turn, fault)
 
     async def _fail(self, route: Route, type: str, turn: int, fault: LuaflowError) -> None:
-        text, extra = "workflow %s (run %s) is stuck: %s", run_fields(route, workflow_type=type)
-        log.error(text, route.workflow_id, route.run_id, fault, extra=extra)
+        tell_stuck(route, type, fault)
         self._metrics.task_failed(type, reason_of(fault))
         self._store.look_soon(fault)
         self.quarantine.note(type, fault)
