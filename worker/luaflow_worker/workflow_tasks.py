@@ -25,7 +25,14 @@ from luaflow_worker import spans
 from luaflow_worker.background import Background
 from luaflow_worker.children import Types
 from luaflow_worker.engines import Engines
-from luaflow_worker.faults import fail_call, fault_of, fault_of_commit, reason_of, tell_stuck
+from luaflow_worker.faults import (
+    fail_call,
+    fault_of,
+    fault_of_commit,
+    reason_of,
+    tell_broken,
+    tell_stuck,
+)
 from luaflow_worker.live import Cache, Clock, Live, Result
 from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.metrics import WorkerMetrics
@@ -205,8 +212,7 @@ class WorkflowTasks:
             except (Unavailable, Unknown):
                 raise
             except Exception:
-                text = "what follows a commit of the run %s failed"
-                log.exception(text, step.live.run_id, extra=step.live.place.log_fields)
+                tell_broken(step.live.run_id, step.live.place.log_fields)
                 self._abandon(step)
             steps.remove(step)
 
