@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -46,11 +45,6 @@ def tell_stuck(route: Route, type: str, fault: LuaflowError) -> None:
     """Say in the log that a run is stuck, and why."""
     text, extra = "workflow %s (run %s) is stuck: %s", run_fields(route, workflow_type=type)
     log.error(text, route.workflow_id, route.run_id, fault, extra=extra)
-
-
-def tell_broken(run_id: str, fields: Mapping[str, Any]) -> None:
-    """Say in the log that the present error came after a decision of a run was committed."""
-    log.exception("what follows a commit of the run %s failed", run_id, extra=fields)
 
 
 def fault_of(error: Exception) -> LuaflowError:

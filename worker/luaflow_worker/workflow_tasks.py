@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,18 +22,10 @@ from luaflow.store.link import Call
 from luaflow.store.spread import by_partition
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
-from luaflow_worker import spans
+from luaflow_worker import faults, spans
 from luaflow_worker.background import Background
 from luaflow_worker.children import Types
 from luaflow_worker.engines import Engines
-from luaflow_worker.faults import (
-    fail_call,
-    fault_of,
-    fault_of_commit,
-    reason_of,
-    tell_broken,
-    tell_stuck,
-)
 from luaflow_worker.live import Cache, Clock, Live, Result
 from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.metrics import WorkerMetrics
@@ -40,6 +33,8 @@ from luaflow_worker.quarantine import Quarantine
 from luaflow_worker.refusals import Refusals
 from luaflow_worker.steps import Activities, Step, Sticky, names_in, news_behind, spell
 from luaflow_worker.taking import Entry, Taken, release, revive, take, taken_again, under_way
+
+log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 0.1
 """What the decisions of one round may take together, before they are committed."""
@@ -168,7 +163,7 @@ class WorkflowTasks:
         try:
             live = await revive(self._store, engines, self._metrics, task, self._let_go)
         except Exception as error:  # noqa: BLE001 - a bad run hurts only itself
-            fault = fault_of(error)
+            fault = faults.fault_of(error)
             if task.cached:
                 self._let_go(task.cached)
             await self._fail(task.route, task.type, task.turn, fault)
@@ -206,13 +201,14 @@ class WorkflowTasks:
             answer = next(answers) if isinstance(call, Call) else call
             try:
                 if isinstance(answer, LuaflowError) or answer[0] == b"full":
-                    await self._decision_failed(step, fault_of_commit(answer))
+                    await self._decision_failed(step, faults.fault_of_commit(answer))
                 elif then := await self._settle(step, answer, at):
                     following.append(then)
             except (Unavailable, Unknown):
                 raise
             except Exception:
-                tell_broken(step.live.run_id, step.live.place.log_fields)
+                text = "what follows a commit of the run %s failed"
+                log.exception(text, step.live.run_id, extra=step.live.place.log_fields)
                 self._abandon(step)
             steps.remove(step)
 
@@ -249,7 +245,7 @@ class WorkflowTasks:
                     self._report(step.live)
                     await self.locals.run_all(step)
             except Exception as error:  # noqa: BLE001 - the same
-                await self._decision_failed(step, fault_of(error))
+                await self._decision_failed(step, faults.fault_of(error))
                 steps.remove(step)
             else:
                 ready.append(step)
@@ -260,7 +256,7 @@ class WorkflowTasks:
         try:
             return spell(step, self._worker, self._sticky, self._activities.keep, types)
         except Exception as error:  # noqa: BLE001 - the same
-            return fault_of(error)
+            return faults.fault_of(error)
 
     # -- what came back --------------------------------------------------------------------------
 
@@ -390,16 +386,16 @@ class WorkflowTasks:
             for other in self.cache:
                 if other.engine is live.engine and not other.busy:
                     self._let_go(other)
-        spans.task_ended(step, Failure(reason_of(fault), fault.message), committed=False)
+        spans.task_ended(step, Failure(faults.reason_of(fault), fault.message), committed=False)
         self._abandon(step)
         if not step.fused:
             with log_fields(**live.place.log_fields):
                 await self._fail(live.place.route, live.place.type, turn, fault)
 
     async def _fail(self, route: Route, type: str, turn: int, fault: LuaflowError) -> None:
-        tell_stuck(route, type, fault)
-        self._metrics.task_failed(type, reason_of(fault))
+        faults.tell_stuck(route, type, fault)
+        self._metrics.task_failed(type, faults.reason_of(fault))
         self._store.look_soon(fault)
         self.quarantine.note(type, fault)
         self._untake(route.run_id, turn)
-        await self._store.one(fail_call(route, turn, self._worker, fault))
+        await self._store.one(faults.fail_call(route, turn, self._worker, fault))
