@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import click
 from prometheus_client import CollectorRegistry
 
+from luaflow import loops
 from luaflow.errors import LuaflowError, exit_code
 from luaflow.observe.http import OpsServer
 from luaflow.observe.logs import setup_logging
@@ -125,7 +126,7 @@ def main(
         config = WorkerConfig(tuple(dict.fromkeys(queues)), role, app, cache, drain_timeout)
         if child is None and processes > 1:
             sys.exit(Supervisor(worker_command(), processes, hang_seconds=hang_timeout).run())
-        asyncio.run(_serve(config, redis, namespace, metrics_host, metrics_port))
+        loops.run(_serve(config, redis, namespace, metrics_host, metrics_port))
     except LuaflowError as error:
         _fail(error.message, exit_code(error))
     except MetricsAddressError as error:
