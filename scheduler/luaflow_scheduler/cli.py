@@ -10,6 +10,7 @@ from typing import Literal, NoReturn
 import click
 from prometheus_client import CollectorRegistry
 
+from luaflow import loops
 from luaflow.errors import LuaflowError, exit_code
 from luaflow.observe.http import OpsServer
 from luaflow.observe.logs import setup_logging
@@ -59,7 +60,7 @@ def main(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'--log-level'") from None
     try:
-        asyncio.run(_serve(redis, namespace, metrics_host, metrics_port))
+        loops.run(_serve(redis, namespace, metrics_host, metrics_port))
     except LuaflowError as error:
         _fail(str(error), exit_code(error))
     except OSError as error:

@@ -16,6 +16,7 @@ from typing import Any, Literal, NoReturn
 import click
 from prometheus_client import CollectorRegistry
 
+from luaflow import loops
 from luaflow.errors import LuaflowError, exit_code
 from luaflow.observe import tracing
 from luaflow.observe.http import OpsServer
@@ -137,7 +138,7 @@ def main(
         if child is None and processes > 1:
             sys.exit(Supervisor(worker_command(), processes, hang_seconds=hang_timeout).run())
         tracing.set_up("luaflow-worker")
-        asyncio.run(_serve(config, redis, namespace, metrics_host, metrics_port))
+        loops.run(_serve(config, redis, namespace, metrics_host, metrics_port))
     except LuaflowError as error:
         _fail(error.message, exit_code(error))
     except MetricsAddressError as error:

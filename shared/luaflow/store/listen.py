@@ -109,6 +109,7 @@ class Subscriber:
             future.cancel()
         self._confirmed.clear()
         self._listeners.clear()
+        self._words.clear()
         connection, self._connection = self._connection, None
         if connection:
             await close_connection(connection)
