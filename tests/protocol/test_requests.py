@@ -61,7 +61,7 @@ async def test_an_answered_number_is_a_repeat(hand: Hand) -> None:
 
 
 @proves(
-    mutant("includes/session", "tonumber(session[2] or low)", "low - 500"),
+    mutant("includes/session", "tonumber(v[2] or low)", "low - 500"),
     mutant("includes/session", "math.min(low, kept + 500)", "low"),
 )
 async def test_answered_numbers_go(hand: Hand) -> None:

@@ -9,11 +9,12 @@ local function repeated()
   return request < tonumber(session[1] or '0') or session[3]
 end
 
--- Of a request that was not `repeated`: what is below the lowest number goes, 500 at a time: many wait where one was answered late.
+-- What is below the lowest number goes, 500 at a time: many wait where one was answered late.
 local function remember()
   if request == 0 then return end
-  local low = math.max(tonumber(session[1] or '0'), lowest)
-  local kept = tonumber(session[2] or low)
+  local v = session or rcall('HMGET', sess_key, 'low', 'kept')
+  local low = math.max(tonumber(v[1] or '0'), lowest)
+  local kept = tonumber(v[2] or low)
   local upto = math.min(low, kept + 500)
   for n = kept, upto - 1 do rcall('HDEL', sess_key, n) end
   rcall('HSET', sess_key, request, 1, 'low', low, 'kept', upto)
