@@ -115,7 +115,12 @@ def _verdict(goal: Goal, value: float) -> str:
 
 
 def _spread(values: Sequence[float]) -> str:
-    return f"{median(values):,.3g} [{min(values):,.3g} .. {max(values):,.3g}]"
+    middle, low, high = map(_digits, (median(values), min(values), max(values)))
+    return f"{middle} [{low} .. {high}]"
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def growth(files: Sequence[File]) -> list[str]:

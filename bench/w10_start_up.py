@@ -35,7 +35,7 @@ def _help() -> float:
 def _dev(setup: Setup) -> float:
     setup.data.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=setup.data))
-    command = [*LUAFLOW, "dev", str(APP), "--data", str(folder / "data")]
+    command = [*LUAFLOW, "dev", str(APP), "--port", "0", "--data", str(folder / "data")]
     since = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
