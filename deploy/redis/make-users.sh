@@ -10,13 +10,15 @@ case $namespace in
   exit 2
   ;;
 esac
+sum=sha256sum
+command -v sha256sum >/dev/null || sum='shasum -a 256'
 umask 077
 mkdir -p "$folder"
 sed "s/NAMESPACE/$namespace/g" "$(dirname "$0")/users.acl" > "$folder/users.acl.new"
 for role in worker scheduler serve deployer reader metrics; do
   file=$folder/$role.password
   [ -s "$file" ] || od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > "$file"
-  hash=$(tr -d '\n' < "$file" | sha256sum | cut -d ' ' -f 1)
+  hash=$(tr -d '\n' < "$file" | $sum | cut -d ' ' -f 1)
   mark=$(echo "$role" | tr '[:lower:]' '[:upper:]')
   sed "s/ on #$mark / on #$hash /" "$folder/users.acl.new" > "$folder/users.acl"
   cp "$folder/users.acl" "$folder/users.acl.new"
