@@ -292,7 +292,7 @@ MUTATIONS = [
             "if false then",
         ),
         crowd=True,
-        seed=129,
+        seed=249,
     ),
     Mutation(
         "a lost attempt is run again under the same number",

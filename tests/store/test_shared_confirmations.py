@@ -12,6 +12,7 @@ from tests.support.mutants import proves, replaced
 from tests.support.replication import Replication
 from tests.support.runs import Runs
 
+from luaflow.store import link as link_module
 from luaflow.store import transitions
 from luaflow.store.link import Call, Link
 from luaflow.store.namespaces import Settings, create_namespace
@@ -79,5 +80,20 @@ async def test_one_that_gives_up_takes_nobody_along(tmp_path: Path) -> None:
                 await tasks[0]
             group.replicas[0].resume()
             assert [len(await within(task)) for task in tasks[1:]] == [1, 1]
+        finally:
+            await store.close()
+
+
+@proves(replaced(link_module, "HINTS", frozenset()))
+async def test_what_is_due_is_told_without_a_confirmation(tmp_path: Path) -> None:
+    """A scheduler need not wait a second to learn what it may do, and is confirmed in doing it."""
+    async with Replication(tmp_path) as group:
+        store = await _opened(group)
+        try:
+            call = transitions.due(partition=store.partitions[0], limit=1, latest=1000)
+            await store.one(call)
+            before = await _waits(store)
+            await store.one(call)
+            assert await _waits(store) == before
         finally:
             await store.close()

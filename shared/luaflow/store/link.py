@@ -62,6 +62,10 @@ class ScriptFailed(LuaflowError):
     """The keys of a transition make its script fail, whoever sends it and however often."""
 
 
+HINTS = frozenset({"due"})
+"""Scripts whose answer is only where to look: what is done about it is confirmed itself."""
+
+
 class Call(NamedTuple):
     """A script with its keys and arguments; the server's run id is put before the arguments."""
 
@@ -72,7 +76,7 @@ class Call(NamedTuple):
     @property
     def confirmed(self) -> bool:
         """Whether the durability level is waited for: of what changes the state of a partition."""
-        return self.script.keys[0] == "meta"
+        return self.script.keys[0] == "meta" and self.script.name not in HINTS
 
 
 def table(flat: Sequence[Any]) -> dict[str, bytes]:
