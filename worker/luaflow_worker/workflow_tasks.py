@@ -1,8 +1,8 @@
 """Workflow tasks: take, decide, commit; many runs a round trip (design 5.1, 6).
 
-A batch goes from the stream to its last commit: each round decides every run of it and sends all
-commits together. What comes back decides what goes on: news (the same task, a new decision),
-results of activities that ran at once (a fused step), a refusal (rebuild, or let go).
+A batch goes from the stream to its last commit: each round decides all its runs and commits them
+together. What comes back decides what goes on: news, results of eager activities (a fused step), a
+refusal (rebuild, or let go).
 """
 
 from __future__ import annotations
@@ -301,8 +301,7 @@ class WorkflowTasks:
             return None
         while proposal.eager:
             eager = proposal.eager.pop(0)
-            result = self._activities.start(live, eager, self._activity_done)
-            if result:
+            if result := self._activities.start(live, eager, self._activity_done):
                 live.results.append(result)
         if keep:
             # a run may go on like this for ever: what its activities returned takes the plain way
@@ -318,11 +317,11 @@ class WorkflowTasks:
 
     def _fuse(self, live: Live) -> Step | None:
         results, live.results = live.results, []
-        if live.run_id in self._plain_only or live.plain or live.rest:  # a task waits: it is behind
-            self._activities.finish(live, results)
-            live.release()
-            return None
-        return Step(live, live.length, results)
+        if not (live.run_id in self._plain_only or live.plain or live.rest):
+            return Step(live, live.length, results)
+        self._activities.finish(live, results)  # a task waits: it is behind
+        live.release()
+        return None
 
     async def _decide_again(self, live: Live) -> Step | None:  # the turn is still ours
         """The close was refused: messages came. Rebuild the run."""
@@ -358,8 +357,8 @@ class WorkflowTasks:
 
     def _report(self, live: Live) -> None:
         """Bring what its activities returned into the history the plain way."""
-        results, live.results = live.results, []
-        self._activities.finish(live, results)
+        self._activities.finish(live, live.results)
+        live.results = []
 
     def _free(self, live: Live) -> None:
         """No step of the run is under way: go on with what its activities returned, if anything."""
