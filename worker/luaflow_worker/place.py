@@ -28,8 +28,8 @@ class Place:
     """The place of a run in the world: what its commands need to know besides themselves.
 
     ``deadline`` is when the execution timeout of its chain is over (0: never), ``now`` the
-    namespace time of its present decision, both in ms. ``upgrades``: it moves to the newest code of
-    its type, at each of its tasks. ``headers`` is the trace that what it asks for belongs to.
+    namespace time of its present decision, both in ms; ``headers`` is the trace that what it asks
+    for belongs to.
     """
 
     route: Route
@@ -52,13 +52,17 @@ class Place:
     namespace: str = ""
     deadline: int = 0
     now: int = 0
-    upgrades: bool = False
     headers: Headers | None = None
 
     @property
     def pid(self) -> str:
         """Return the PID of the run, as its code and its parent know it."""
         return pid_of(self.started)
+
+    @property
+    def upgrades(self) -> bool:
+        """Whether the run moves to the newest code of its type, at each of its tasks."""
+        return self.started.get("versioning") == AUTO_UPGRADE
 
     @property
     def log_fields(self) -> dict[str, Any]:
@@ -116,6 +120,5 @@ def make_place(store: Store, route: Route, first: Event, parent: str, bundle: Bu
         memo=dict(started.get("memo") or {}),
         namespace=store.namespace,
         deadline=deadline_of(started, first.ts),
-        upgrades=started.get("versioning") == AUTO_UPGRADE,
         headers=read_headers(started.get("headers")),
     )
