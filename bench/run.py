@@ -7,6 +7,8 @@ import asyncio
 import json
 import os
 import shlex
+import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -150,6 +152,7 @@ def repeat(options: argparse.Namespace) -> str:
 
 def main() -> None:
     """Measure, print the table, write the JSON."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended
     options = parse()
     if options.profile:
         options.profile.mkdir(parents=True, exist_ok=True)
