@@ -43,6 +43,7 @@ EXTERNAL = {
     "cancel": "RequestCancelExternalWorkflowExecutionFailed",
     "terminate": "TerminateExternalWorkflowExecutionFailed",
 }
+CHILD_ENDS = frozenset({*CHILD_EVENT.values(), "StartChildWorkflowExecutionFailed"})
 Answer = tuple[str, Mapping[str, Any], bool]
 """An event, its body without ``seq``, and whether the request is over with it."""
 
@@ -216,6 +217,8 @@ class LostRequests:
         target: Mapping[str, Any],
     ) -> Answer | None:
         """What a parent did not hear of its child: that it began, how it ended, that it is lost."""
+        if told.keys() & CHILD_ENDS:
+            return None  # it has heard since its requests were read
         wid, run_id = str(request.record["workflow_id"]), str(target.get("run_id", ""))
         parent, begun = target.get("parent") or {}, told.get("ChildWorkflowExecutionStarted")
         me = (request.route.run_id, request.seq)

@@ -164,7 +164,7 @@ class Tap:
             while (command := parser.gets()) is not False:
                 name = self.name_of(command, only_scripts=only_scripts)
                 asked.append((name, len(pack(tuple(command)))))
-                if name.endswith("SUBSCRIBE"):  # each channel is answered
+                if command[0].upper().endswith(b"SUBSCRIBE"):  # each channel is answered
                     asked.extend([(name, 0)] * (len(command) - 2))
                 counted = counted or name not in BACKGROUND | POLLS
             if counted:
