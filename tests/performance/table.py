@@ -11,15 +11,15 @@ from tests.performance.scenes import Counts, Scene
 
 FILE = Path(__file__).parent / "counts.json"
 LIMITS = {
-    "round_trips": 0.02,
-    "commands": 0.01,
-    "sent_bytes": 0.01,
-    "received_bytes": 0.08,  # who waits for a run reads the event that is its last by then
+    "round_trips": 0.08,  # a run may end before its client listens: then its end is read
+    "commands": 0.03,
+    "sent_bytes": 0.03,
+    "received_bytes": 0.15,  # who waits for a run reads the event that is its last by then
     "lua_instructions": 0.02,  # where a table's keys lie differs from runtime to runtime
     "written_bytes": 0.01,
 }
 """By what share each may differ. What is done together is chance in scenes with slack."""
-CALLS = 0.1
+CALLS = 0.3
 """By how many calls a step each name may differ, or by a fiftieth."""
 INSIDE = 0.5
 """By how many commands a call: some are there now and then."""
@@ -55,7 +55,7 @@ def _of_name(name: str, slack: float, was: dict[str, Any], now: dict[str, Any]) 
     found = []
     if abs(calls - before) > max(CALLS, before / 50) * slack:
         found.append(_told(f"calls of {name}", before, calls))
-    if before and calls and abs(inside / calls - inside_before / before) > INSIDE:
+    if before and calls and abs(inside / calls - inside_before / before) > INSIDE * min(slack, 5.0):
         found.append(_told(f"commands in {name}", inside_before, inside))
     return found
 

