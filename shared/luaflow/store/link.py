@@ -251,9 +251,8 @@ class Link:
             if self._connection is not connection:
                 raise ConnectionLost  # the others were answered by what may be another server
             again = [commands[i] for i in missing]
-            for i, answer in zip(
-                missing, await self._send(again, body=True, asking=asking), strict=True
-            ):
+            found = await self._send(again, body=True, asking=asking)
+            for i, answer in zip(missing, found, strict=True):
                 answers[i] = answer
         if "READONLY" in refused.values() and connection:
             # it is a replica now: whoever comes next looks for the primary
@@ -313,7 +312,7 @@ class Link:
         """The confirmation that is sent behind all that waits to be written."""
         if confirm not in self._shared:
             future = asyncio.get_running_loop().create_future()
-            # (who waits hears of a broken connection from his own batch)
+            # who waits hears of a broken connection from his own batch
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._shared[confirm] = _Batch(1, future)
         return self._shared[confirm]
@@ -326,9 +325,8 @@ class Link:
         reached = answer if isinstance(answer, list) else [answer]
         wanted = [int(n) for n in confirm[1:-1]]
         if any(int(got) < want for got, want in zip(reached, wanted, strict=False)):
-            raise ConnectionLost(
-                f"written, but not confirmed ({reached} of {wanted}): repeating it"
-            )
+            told = f"{reached} of {wanted}"
+            raise ConnectionLost(f"written, but not confirmed ({told}): repeating it")
 
     def _spell(self, command: Call | tuple[Arg, ...], *, body: bool) -> tuple[Arg, ...]:
         if not isinstance(command, Call):
