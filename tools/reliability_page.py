@@ -82,6 +82,12 @@ def reached(entries: Sequence[Entry]) -> Iterator[str]:
         yield f"| {one.what} | {one.least:,} | {count:,} | {mark} |"
 
 
+def _cell(entries: Sequence[Entry], name: str) -> str:
+    """The sum of a count; a dash where the tool does not count it."""
+    counted = any(name in entry["counts"] for entry in entries)
+    return f"{total(entries, [name]):,}" if counted else "-"
+
+
 def harm(entries: Sequence[Entry]) -> Iterator[str]:
     """What came of it, by tool; and the times, at their worst."""
     tools = sorted({entry["tool"] for entry in entries})
@@ -94,8 +100,8 @@ def harm(entries: Sequence[Entry]) -> Iterator[str]:
     for tool in tools:
         own = [entry for entry in entries if entry["tool"] == tool]
         hours = sum(entry["seconds"] for entry in own) / 3600
-        cells = [total(own, [name]) for name in ("runs", "commits", *HARM)]
-        yield f"| {tool} | {len(own)} | {hours:.1f} | " + " | ".join(f"{n:,}" for n in cells) + " |"
+        cells = [_cell(own, name) for name in ("runs", "commits", *HARM)]
+        yield f"| {tool} | {len(own)} | {hours:.1f} | " + " | ".join(cells) + " |"
     yield ""
     yield "| time | worst of all runs |"
     yield "|---|---:|"
