@@ -55,15 +55,17 @@ CASES: dict[str, Case] = {
         "redis://few:{secret}@127.0.0.1:{port}", 3, "no permissions to run", programs=("luaflow",)
     ),
     "a user that may not see": Case(
-        "redis://blind:{secret}@127.0.0.1:{port}", 5, "may not read lf:namespaces"
+        "redis://blind:{secret}@127.0.0.1:{port}", 5, "let the user 'blind' run the command"
     ),
     "TLS to a server without": Case(
         "rediss://:{secret}@127.0.0.1:{port}",
         3,
-        "if it does not speak TLS on this port, write redis://",
+        "a port that does not speak TLS: is it redis://?",
     ),
     "no TLS to a server with it": Case(
-        "redis://:{secret}@127.0.0.1:{closing}", 3, "if it wants TLS on this port, write rediss://"
+        "redis://:{secret}@127.0.0.1:{closing}",
+        3,
+        "a server that speaks TLS alone: is it rediss://?",
     ),
     "more partitions than there are": Case(
         "redis://:{secret}@127.0.0.1:{port}", 5, "partitions must be 1-1024, not 5000", "many"

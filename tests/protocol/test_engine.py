@@ -16,7 +16,7 @@ from luaflow.domain.events import MESSAGES
 from luaflow.registry.bundle import Bundle
 from luaflow.replay.decider import Execution
 from luaflow.store import transitions
-from luaflow_worker import workflow_tasks
+from luaflow_worker import faults
 from luaflow_worker.activity_tasks import ActivityTasks
 from luaflow_worker.polling import Poller
 from luaflow_worker.workflow_tasks import WorkflowTasks
@@ -358,7 +358,7 @@ def _raised(error: Exception) -> None:
     raise error
 
 
-@proves(replaced(workflow_tasks, "fault_of", _raised))
+@proves(replaced(faults, "fault_of", _raised))
 async def test_a_bad_workflow_hurts_only_itself(engine: Engine) -> None:
     """One of a batch loops for ever: its task fails, the others complete (3.6)."""
     loop = "local function main() while true do end end"

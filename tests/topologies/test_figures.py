@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import orjson
 import pytest
 from tests.support.histories import History
 from tests.topologies.figures import Trial
@@ -19,9 +20,8 @@ def history(*signals: int, ended: bool = True) -> History:
     bodies = [{}, *({"name": "item", "input": [n]} for n in signals)]
     if ended:
         names, bodies = [*names, "WorkflowExecutionCompleted"], [*bodies, {}]
-    events = [Event(i, i, name, b"{}") for i, name in enumerate(names, 1)]
-    for event, body in zip(events, bodies, strict=True):
-        event.__dict__["body"] = body
+    told = zip(names, bodies, strict=True)
+    events = [Event(i, i, name, orjson.dumps(body)) for i, (name, body) in enumerate(told, 1)]
     return History("journey", "run", events)
 
 
@@ -68,9 +68,8 @@ def test_a_timer_is_never_early_and_a_fault_alone_excuses_a_late_one(
     fired: int, faults: list[tuple[int, int]], says: str
 ) -> None:
     """It was due while servers were away."""
-    events = [Event(1, 1000, "TimerStarted", b"{}"), Event(2, fired, "TimerFired", b"{}")]
-    events[0].__dict__["body"] = {"seq": 1, "ms": 500}
-    events[1].__dict__["body"] = {"seq": 1}
+    started = Event(1, 1000, "TimerStarted", b'{"seq": 1, "ms": 500}')
+    events = [started, Event(2, fired, "TimerFired", b'{"seq": 1}')]
     problems = early_or_late([History("journey", "run", events)], faults)
     assert bool(problems) == bool(says)
     assert not says or says in problems[0]
