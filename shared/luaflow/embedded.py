@@ -7,6 +7,7 @@ by this process *and* by the server, so the folder stays locked until both are g
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.util
@@ -158,6 +159,10 @@ class EmbeddedServer:
         if self._child is not None:
             self._child.stop()
             (self.data_dir / "server.json").unlink(missing_ok=True)
+            if (short := Path(self._socket)).parent != self.data_dir:
+                short.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # somebody put a file there
+                    short.parent.rmdir()
         self._release()
 
     def restart(self) -> None:

@@ -179,6 +179,8 @@ def test_long_path_gets_a_short_socket(
             assert server.url.startswith(f"unix://{short}/luaflow-")
             (folder,) = short.iterdir()
             assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert not folder.exists()
+        folder.mkdir()
         folder.chmod(0o755)
         with pytest.raises(Refused, match="belongs to somebody else"):
             server.start()
