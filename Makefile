@@ -44,10 +44,13 @@ test-all: test test-heavy test-acl test-second-server test-topologies ## Run all
 test-heavy: setup
 	$(PYTEST) -n $(WORKERS) -m heavy tests
 
+# What does not speak to a server, and the table of counts, which is the embedded one's, is not run again.
+AGAIN := --ignore=tests/lua --ignore=tests/unit --ignore=tests/performance
+
 test-second-server: setup
 ifneq ($(SECOND_SERVER),)
 	@$(SECOND_SERVER) --version
-	LUAFLOW_TEST_SERVER=$(SECOND_SERVER) LUAFLOW_TEST_TRUE_PROCESSES=1 $(PYTEST) -n $(WORKERS) -m "not heavy" tests
+	LUAFLOW_TEST_SERVER=$(SECOND_SERVER) LUAFLOW_TEST_TRUE_PROCESSES=1 $(PYTEST) -n $(WORKERS) -m "not heavy" $(AGAIN) tests
 else ifneq ($(CI),)
 	@echo "No redis-server on PATH: the tests on a second server cannot run." >&2; exit 1
 else

@@ -14,6 +14,7 @@ import pytest
 import redis.asyncio
 
 from luaflow.embedded import EmbeddedServer
+from luaflow_worker.modules import egress
 from tests.support import topology
 from tests.support.forking import FORKS, Forks
 from tests.support.keys import forget, leftover_keys
@@ -98,6 +99,13 @@ def _no_thread_left() -> Iterator[None]:
     for thread in set(threading.enumerate()) - before:
         thread.join(timeout=2)
         assert not thread.is_alive(), f"the thread {thread.name} still runs"
+
+
+@pytest.fixture(autouse=True)
+def _no_permission_left() -> Iterator[None]:
+    """What a command that ran in this process allows itself is no other test's business."""
+    yield
+    os.environ.pop(egress.VARIABLE, None)
 
 
 @pytest.fixture(autouse=True)
