@@ -235,6 +235,11 @@ class Verdict:
             # (its code never looks at them)
             yield f"I6 {run.name}: of {cancels} requests to cancel some are not in the next run"
 
+    def _tried_again(self) -> set[str]:
+        """The workflow ids with a run that failed or timed out, and was followed by another try."""
+        runs = self.runs.values()
+        return {r.workflow_id for r in runs if r.next and r.status != "continued_as_new"}
+
     def _chains(self) -> list[list[Run]]:
         """Runs that follow each other under one workflow id, in order."""
         found = []
@@ -267,13 +272,13 @@ class Verdict:
     def _of_chain(self, chain: Sequence[Run]) -> Iterator[str]:
         name = chain[0].name
         taken, left = self._taken(chain)
-        again = any(r.next and r.status != "continued_as_new" for r in chain)
-        # (what is tried again says to itself what it said before)
+        again = self._tried_again()
+        # (what is tried again says what it said before, to itself and to others)
         own = {
             e.body["input"][0]
             for r in chain
             for e in r.of("WorkflowExecutionSignaled")
-            if again and "from" in e.body
+            if e.body.get("from", "").rpartition("|")[2].rstrip("}") in again
         }
         if any(n > 1 and v not in own for v, n in Counter(taken + left).items()):
             yield f"I6 {name}: signals taken {taken}, left {left}: some twice"
