@@ -283,8 +283,8 @@ MUTATIONS = [
         crowd=True,
         seed=29,
     ),
-    # (that the tokens of a fused step count is found in tests/protocol/test_activities.py: no seed up
-    # to 2,000 plays it)
+    # (that the tokens of a fused step count is found in tests/protocol/test_activities.py: no seed
+    # up to 2,000 plays it)
     Mutation(
         "a lost attempt is run again under the same number",
         "5.4",
