@@ -247,7 +247,8 @@ async def activities_fail(start: Start) -> None:
 
 async def timers_late(start: Start) -> None:
     """The only scheduler is paused for longer than timers may be late."""
-    async with start() as stand:
+
+    async def pause(stand: Stand) -> None:
         stand.programs["scheduler"].send(signal.SIGSTOP)
         handles = [await stand.client.start("app:sleeps", "10ms") for _ in range(3)]
         end = time.monotonic() + 7
@@ -256,7 +257,14 @@ async def timers_late(start: Start) -> None:
         stand.programs["scheduler"].send(signal.SIGCONT)
         for handle in handles:
             await handle.result(timeout=30)
-        await stand.until_alert("LuaflowTimersLate")
+
+    async with start() as stand:
+        await pause(stand)
+        try:
+            await stand.until_alert("LuaflowTimersLate", within=30)
+        except AssertionError:  # on a busy machine the starts alone take seconds of the pause
+            await pause(stand)
+            await stand.until_alert("LuaflowTimersLate")
         await stand.until_alert("LuaflowTimersLate", fires=False)
 
 
