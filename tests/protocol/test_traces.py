@@ -201,6 +201,7 @@ def plain(history: list[Event]) -> list[tuple[str, Any]]:
     return [(event.type, without(event.body)) for event in history]
 
 
+@pytest.mark.heavy
 @needs_sdk
 @pytest.mark.parametrize("when", ["on_start", "on_end"])
 @proves(replaced(worker_spans, "_harmless", contextlib.nullcontext))

@@ -139,6 +139,7 @@ async def test_paths_that_lead_elsewhere(engine: Engine, hostile: Hostile, tmp_p
         assert await hostile.status(head) in (400, 404), path
 
 
+@pytest.mark.heavy
 async def test_a_body_without_an_end(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too much of it, or too little and too slowly."""
     monkeypatch.setattr(api, "BODY_BYTES", 10_000)
