@@ -106,6 +106,7 @@ class Session:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("LUAFLOW")}
         path = f"{programs}:{environment['PATH']}"
         self._environment = environment | {"PATH": path, "PYTHONUNBUFFERED": "1"}
+        self._environment["LUAFLOW_PORT"] = str(self._ports["8233"])
         self._state.write_text(f"cd {self.folder}\n")
 
     def filled(self, text: str) -> str:
