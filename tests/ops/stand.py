@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import os
 import re
 import shutil
 import threading
@@ -43,24 +42,6 @@ def needed(name: str) -> Path:
             pytest.fail(f"there is no {name}: .ci/run should have fetched it")
         pytest.skip(f"SKIPPED: no {name} on PATH; on Debian: apt-get install prometheus")
     return found
-
-
-class _Binary(Program):
-    """A program that is no module of Python."""
-
-    async def start(self, module: str, *arguments: str, **environment: str) -> Self:
-        """Start the program whose path is ``module``."""
-        self._process = await asyncio.create_subprocess_exec(
-            module,
-            *arguments,
-            env=os.environ | environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-        self._reader = asyncio.create_task(self._read(), name=f"read-{self.name}")
-        return self
 
 
 class _Server(ThreadingHTTPServer):
@@ -201,9 +182,9 @@ class Stand:
         }
         file = self._folder / "prometheus.yml"  # JSON is YAML
         file.write_text(json.dumps(config))
-        running = _Binary("prometheus", "ready")
+        running = Program("prometheus", "ready")
         self._programs.append(running)
-        await running.start(
+        await running.spawn(
             str(needed("prometheus")),
             f"--config.file={file}",
             f"--storage.tsdb.path={self._folder / 'tsdb'}",

@@ -105,8 +105,12 @@ class Session:
         (programs / "activate").write_text(f'PATH="{programs}:$PATH"\n')
         environment = {k: v for k, v in os.environ.items() if not k.startswith("LUAFLOW")}
         path = f"{programs}:{environment['PATH']}"
-        self._environment = environment | {"PATH": path, "PYTHONUNBUFFERED": "1"}
-        self._environment["LUAFLOW_PORT"] = str(self._ports["8233"])
+        port = str(self._ports["8233"])  # where a page says none, and luaflow would take that one
+        self._environment = environment | {
+            "PATH": path,
+            "PYTHONUNBUFFERED": "1",
+            "LUAFLOW_PORT": port,
+        }
         self._state.write_text(f"cd {self.folder}\n")
 
     def filled(self, text: str) -> str:

@@ -44,13 +44,13 @@ class Program:
 
     async def start(self, module: str, *arguments: str, **environment: str) -> Self:
         """Start it; returns at once."""
+        python = (sys.executable, "-c", _TRAMPOLINE, str(os.getpid()))
+        return await self.spawn(*python, module, *arguments, **environment)
+
+    async def spawn(self, *command: str, **environment: str) -> Self:
+        """Start any program, read as the others are."""
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            _TRAMPOLINE,
-            str(os.getpid()),
-            module,
-            *arguments,
+            *command,
             env=os.environ | environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

@@ -10,13 +10,13 @@ from luaflow.store import keys
 from luaflow.store.deployed import DeployedType
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg
+from luaflow.store.scanning import slices
 from luaflow.store.store import Store
 
 SLICE = 200
 """Runs, or messages of an outbox, looked at in one go."""
 BOXES = 64
 """Outboxes looked at in one go."""
-_KEYS = 1000
 _NAMED = re.compile(rb'"bundle":"([^"]+)"')
 
 
@@ -26,19 +26,8 @@ async def there_are(store: Store) -> AsyncGenerator[set[str], None]:
     One on a server that joins meanwhile may be left out.
     """
     start = keys.bundle(store.namespace, "")
-    ask: tuple[Arg, ...] = ("MATCH", f"{start}*", "COUNT", _KEYS)
-    cursors = dict.fromkeys(await store.each_server(("PING",)), b"0")
-    for address, first in cursors.items():
-        cursor = first
-        while True:
-            answers = await store.each_server(("SCAN", cursor, *ask))
-            answer = answers.get(address, [[b"0", []]])[0]
-            if isinstance(answer, Exception):
-                raise answer
-            cursor, found = answer
-            yield {bytes(key).decode().removeprefix(start) for key in found}
-            if cursor == b"0":
-                break
+    async for found in slices(store, f"{start}*"):
+        yield {bytes(key).decode().removeprefix(start) for key in found}
 
 
 async def named_by_tables(store: Store) -> set[str]:

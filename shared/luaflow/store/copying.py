@@ -125,7 +125,7 @@ async def _names(link: Linked, namespace: str) -> list[bytes]:
     found: set[bytes] = set()
     async with _servers(link) as servers:
         for server in servers:
-            for pattern in (f"lf:{namespace}:*", f"lf:{{{namespace}}}:*", f"lf:{{{namespace}:*"):
+            for pattern in keys.patterns(namespace):
                 found.update([name async for name in _scan(server, pattern)])
     return sorted(found)
 

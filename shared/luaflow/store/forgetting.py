@@ -5,14 +5,9 @@ For namespaces that nobody works in any more: those that a measurement made for 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from typing import Final
-
 from luaflow.store import keys
+from luaflow.store.scanning import slices
 from luaflow.store.store import Store
-
-PAGE: Final = 1000
-"""Keys that a server looks at in one go."""
 
 
 async def forget_namespace(store: Store) -> int:
@@ -23,25 +18,9 @@ async def forget_namespace(store: Store) -> int:
     """
     count = 0
     name = store.namespace
-    for pattern in (f"lf:{{{name}:*", f"lf:{{{name}}}:*", f"lf:{name}:*"):
-        async for found in _slices(store, pattern):
+    for pattern in keys.patterns(name):
+        async for found in slices(store, pattern):
             await store.read(*(("UNLINK", key) for key in found))
             count += len(found)
     await store.read(("HDEL", keys.NAMESPACES, name))
     return count
-
-
-async def _slices(store: Store, pattern: str) -> AsyncGenerator[list[bytes], None]:
-    """The keys of a pattern, server by server, some at a time."""
-    for address in await store.each_server(("PING",)):
-        cursor = b"0"
-        while True:
-            ask = ("SCAN", cursor, "MATCH", pattern, "COUNT", PAGE)
-            answer = (await store.each_server(ask)).get(address, [[b"0", []]])[0]
-            if isinstance(answer, Exception):
-                raise answer
-            cursor, found = answer
-            if found:
-                yield found
-            if cursor == b"0":
-                break

@@ -141,14 +141,14 @@ def explain(error: BaseException, connection: Connection) -> str:
     if found is None:
         secure = connection if isinstance(connection, SSLConnection) else None
         if secure and isinstance(error, (TimeoutError, redis.exceptions.TimeoutError)):
-            return f"so does {_PLAIN}"
+            return f"it answers like {_PLAIN}"
         if not any(words in str(error) for words in _CLOSED):
             return ""
         if not secure:
-            return "so does a server that speaks TLS alone: is it rediss://?"
+            return "it answers like a server that speaks TLS alone: is it rediss://?"
         if secure.certfile:
-            return "so does a server that does not accept our certificate"
-        return f"so does a server that wants a client's certificate: {_SHOW}"
+            return "it answers like a server that does not accept our certificate"
+        return f"it answers like a server that wants a client's certificate: {_SHOW}"
     if isinstance(found, ssl.SSLCertVerificationError):
         return _of_certificate(found)
     reason = (found.reason or "").upper()
