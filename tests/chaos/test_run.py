@@ -32,6 +32,7 @@ def test_a_fault_nobody_knows_is_refused() -> None:
     assert plan.parse("") == plan.parse("all") == dict.fromkeys(FAULTS)
 
 
+@pytest.mark.heavy
 async def test_a_short_run_is_well(tmp_path: Path, server_binary: Path | None) -> None:
     """Workers, a scheduler and the server are killed, replies get lost: nothing else does."""
     order = Order(

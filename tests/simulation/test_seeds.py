@@ -64,6 +64,7 @@ def test_more_seeds_hold(first: int, server: Server, server_binary: Path | None)
     )
 
 
+@pytest.mark.heavy
 @pytest.mark.timeout(120)
 def test_a_seed_is_the_same_in_every_process(server_binary: Path | None) -> None:
     """Calls, faults and histories are the same to the byte, whatever sets and hashes are."""

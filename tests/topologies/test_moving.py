@@ -38,6 +38,7 @@ async def orders_on(url: str, folder: Path, **settings: object) -> AsyncIterator
         await make.close()
 
 
+@pytest.mark.heavy
 async def test_an_ordered_failover_of_the_sentinels(tmp_path: Path) -> None:
     """SENTINEL FAILOVER: who was connected finds the new master, and nothing is lost."""
     async with (

@@ -275,6 +275,7 @@ def test_what_a_dockerfile_copies_is_there() -> None:
     ]
 
 
+@pytest.mark.heavy
 def test_hadolint_finds_a_fault(tmp_path: Path) -> None:
     """It is run by make check; here it is seen to refuse."""
     hadolint = shutil.which("hadolint") or str(ROOT / ".venv" / "bin" / "hadolint")

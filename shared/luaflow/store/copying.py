@@ -25,6 +25,7 @@ from luaflow.store.keys import NAMESPACES
 from luaflow.store.link import Arg
 from luaflow.store.links import Linked
 from luaflow.store.namespaces import read_settings
+from luaflow.store.scanning import patterns
 
 CHUNK = 100
 """Keys that are read and written together."""
@@ -125,7 +126,7 @@ async def _names(link: Linked, namespace: str) -> list[bytes]:
     found: set[bytes] = set()
     async with _servers(link) as servers:
         for server in servers:
-            for pattern in keys.patterns(namespace):
+            for pattern in patterns(namespace):
                 found.update([name async for name in _scan(server, pattern)])
     return sorted(found)
 

@@ -6,7 +6,7 @@ For namespaces that nobody works in any more: those that a measurement made for 
 from __future__ import annotations
 
 from luaflow.store import keys
-from luaflow.store.scanning import slices
+from luaflow.store.scanning import patterns, slices
 from luaflow.store.store import Store
 
 
@@ -18,7 +18,7 @@ async def forget_namespace(store: Store) -> int:
     """
     count = 0
     name = store.namespace
-    for pattern in keys.patterns(name):
+    for pattern in patterns(name):
         async for found in slices(store, pattern):
             await store.read(*(("UNLINK", key) for key in found))
             count += len(found)

@@ -52,11 +52,6 @@ JOB = "j:"
 """Where scripts of activities are told of a run, a job is told of by its id with this before it."""
 
 
-def patterns(namespace: str) -> tuple[str, ...]:
-    """What all keys of a namespace match; not its line in the hash of namespaces."""
-    return f"lf:{namespace}:*", f"lf:{{{namespace}}}:*", f"lf:{{{namespace}:*"
-
-
 class Partition:
     """The key names of one partition of one namespace."""
 

@@ -11,6 +11,11 @@ PAGE: Final = 1000
 """Keys that a server looks at in one go."""
 
 
+def patterns(namespace: str) -> tuple[str, ...]:
+    """What all keys of a namespace match; not its line in the hash of namespaces."""
+    return f"lf:{namespace}:*", f"lf:{{{namespace}}}:*", f"lf:{{{namespace}:*"
+
+
 async def slices(store: Store, pattern: str) -> AsyncGenerator[list[bytes], None]:
     """The keys that match, some at a time; those of a server that joins meanwhile may be left out.
 
