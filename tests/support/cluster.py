@@ -148,6 +148,12 @@ class Cluster(Group):
 
         ports = " or ".join(str(replica.port) for replica in replicas)
         heir = await eventually(promoted, f"port {ports} takes over", 30)
+        if primary.running:  # it serves on, by its own word, until it hears of its heir
+
+            async def stepped_down() -> bool:
+                return await self._role(primary) != "master"
+
+            await eventually(stepped_down, f"port {primary.port} steps down", 30)
         await self._all(self._is_ok, "cluster_state:ok")
         return heir
 

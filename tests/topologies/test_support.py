@@ -70,8 +70,10 @@ async def test_sentinels_fail_over(tmp_path: Path) -> None:
 @pytest.mark.heavy
 async def test_a_cluster_moves_slots_and_fails_over(tmp_path: Path) -> None:
     """3 + 3: a slot with keys moves, stops half way and ends; a primary is replaced three ways."""
-    async with Cluster(tmp_path) as group:
-        client = redis.asyncio.cluster.RedisCluster(host="127.0.0.1", port=group.nodes[0].port)
+    async with (
+        Cluster(tmp_path) as group,
+        redis.asyncio.cluster.RedisCluster(host="127.0.0.1", port=group.nodes[0].port) as client,
+    ):
         for i in range(20):
             await client.set(f"{{tag}}:{i}", i)
         slot = group.slot("{tag}:0")
@@ -94,4 +96,3 @@ async def test_a_cluster_moves_slots_and_fails_over(tmp_path: Path) -> None:
         assert await group.owner(slot) is newest
         await group.heal()
         assert await client.get("{tag}:7") == b"7"
-        await client.aclose()
