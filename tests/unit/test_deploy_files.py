@@ -133,6 +133,35 @@ def test_the_overlay_keeps_the_rules(prod: Objects) -> None:
     assert {"ScaledObject", "PodMonitor", "PrometheusRule"} <= {o["kind"] for o in prod}
 
 
+PARTS = {
+    "luaflow-scheduler": "scheduler",
+    "luaflow-serve": "serve",
+    "luaflow-worker-activity": "worker",
+    "luaflow-worker-workflow": "worker",
+    "luaflow-deploy": "deployer",
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_each_part_is_a_user_of_its_own(prod: Objects, name: str) -> None:
+    """Its name is one of users.acl, its password the file that make-users.sh writes, no other's."""
+    part = PARTS[name]
+    kind = "Job" if part == "deployer" else "Deployment"
+    pod = one(prod, kind, name)["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    given = {one["name"]: one.get("value", "") for one in container["env"]}
+    place = list(given)
+    assert place.index("LUAFLOW_NAMESPACE") < place.index("LUAFLOW_REDIS_USERNAME")
+    user = given["LUAFLOW_REDIS_USERNAME"].replace("$(LUAFLOW_NAMESPACE)", "NAMESPACE")
+    assert f"user {user} " in (ROOT / "deploy" / "redis" / "users.acl").read_text()
+    assert user == f"NAMESPACE-{part}"
+    (volume,) = [one["secret"] for one in pod["volumes"] if one["name"] == "redis-user"]
+    (item,) = volume["items"]
+    (mount,) = [one for one in container["volumeMounts"] if one["name"] == "redis-user"]
+    assert item["key"] == f"{part}.password"
+    assert given["LUAFLOW_REDIS_PASSWORD_FILE"] == f"{mount['mountPath']}/{item['path']}"
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_broken_rule_is_found(prod: Objects, name: str) -> None:
     plant, says = FAULTS[name]
@@ -181,8 +210,11 @@ def test_triggers_in_the_guide_are_good() -> None:
     assert [text for t in triggers for text in validate_custom.wrong_trigger(t)] == []
 
 
-def test_commands_of_operators_are_taken() -> None:
+def test_commands_of_operators_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages for operators need servers and clusters: their commands are parsed, and not run."""
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "users.acl").touch()
+    monkeypatch.chdir(tmp_path)
     pages = [path.read_text() for path in (ROOT / "docs" / "operators").glob("*.md")]
     blocks = [text for page in pages for text in re.findall(r"```sh\n(.*?)```", page, re.DOTALL)]
     lines = re.findall(r"^ *(?:kubectl .* -- )?(luaflow .*)$", "\n".join(blocks), re.MULTILINE)
