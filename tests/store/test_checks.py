@@ -122,6 +122,19 @@ async def test_missing_replicas_are_told(link: Link) -> None:
         assert (level, "0 are connected" in text) == ("warn", True)
 
 
+async def test_a_lease_too_short_for_disks_of_replicas_is_told(link: Link) -> None:
+    """Workers that wait for a confirmation would look dead; the default is long enough."""
+    await link.batch([("CONFIG", "SET", "appendfsync", "always")])
+    for settings, told in (
+        (Settings(durability="fsynced", synced_replicas=1, lease_ms=9_999), ["lease_ms is 9999"]),
+        (Settings(durability="fsynced", synced_replicas=1), []),
+        (Settings(durability="fsynced", lease_ms=9_999), []),
+        (Settings(synced_replicas=1, lease_ms=9_999), []),
+    ):
+        texts = [text for _, text in await found(link, settings)]
+        assert [text[:16] for text in texts if "lease" in text] == told
+
+
 async def test_hidden_config_is_not_guessed(link: Link) -> None:
     """An ACL that hides CONFIG leaves what INFO says; one that hides INFO is named."""
     await link.batch([("ACL", "SETUSER", "default", "-config")])

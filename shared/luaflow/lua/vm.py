@@ -28,7 +28,7 @@ ANSWERING_SECONDS: Final = 2.0
 # native empties the real globals, so it comes first; each file uses only those before it.
 ORDER: Final = """
 native budget guard stable order patterns matcher strings packing tables maths libs
-base errors decode shapes text codec run explain scheduler cancel queues channel mailbox
+base errors decode shapes text objects codec run explain scheduler cancel queues channel mailbox
 durations calendar zones layouts calls modules/logger modules/msgpack modules/json modules/time
 modules/os modules/uuid modules/funcs modules/process modules/spawn modules/linking modules/lock
 modules/saga modules/handlers modules/workflow load processes door

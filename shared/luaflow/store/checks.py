@@ -34,6 +34,8 @@ _SCRIPTING_FIXED: dict[str, dict[Version, Version]] = {
 }
 _OLDEST: Version = (7, 0)
 
+SYNCED_LEASE_MS = 10_000
+"""The shortest lease under which nobody who waits for the disks of replicas is taken for dead."""
 _CONFIG = ("maxmemory-policy", "appendonly", "appendfsync", "save")
 QUESTIONS: tuple[tuple[Arg, ...], ...] = (
     ("INFO", "everything"),
@@ -99,6 +101,7 @@ def judge(answers: Sequence[Any], settings: Settings, url: str) -> list[Finding]
         *_memory(info, config),
         *_persistence(info, config, settings),
         *_replicas(info, settings, chosen=parse_address(url).kind != "server"),
+        *_lease(settings),
         *condition.of_role(info),
         *condition.of_disk(info),
         *condition.of_room(info),
@@ -268,11 +271,26 @@ def _replicas(info: Mapping[str, str], settings: Settings, *, chosen: bool) -> I
             "more are, no write is confirmed and nothing goes on",
             check="replicas",
         )
-    elif chosen and settings.durability == "replicated" and there > replicas:
+    elif chosen and replicas and there > replicas:
+        option = "--replicas" if settings.durability == "replicated" else "--synced-replicas"
         yield Finding(
             "warn",
             f"{replicas} of {there} replicas confirm what is written: one that has not confirmed "
             "may take over, and what was acknowledged is lost then; let all confirm (luaflow "
-            f"namespace update NAME --replicas {there})",
+            f"namespace update NAME {option} {there})",
+            check="replicas",
+        )
+
+
+def _lease(settings: Settings) -> Iterator[Finding]:
+    """A worker that waits for the disks of replicas must not be taken for dead meanwhile."""
+    synced = settings.durability == "fsynced" and settings.synced_replicas
+    if synced and settings.lease_ms < SYNCED_LEASE_MS:
+        yield Finding(
+            "warn",
+            f"lease_ms is {settings.lease_ms}: replicas tell of their disks once a second, so that "
+            "workers, whose words wait for that, are taken for dead and their work is done again; "
+            f"make it {SYNCED_LEASE_MS} or more (luaflow namespace update NAME --lease "
+            f"{SYNCED_LEASE_MS // 1000}s)",
             check="replicas",
         )

@@ -90,6 +90,8 @@ end
 --- A string in quotes; `tagged`: bytes that are not UTF-8 travel as base64, else repaired.
 function X.quoted(s, tagged)
   if #s > CHUNK then return long_quoted(s, tagged) end
+  -- Most are letters: the set begins with those, and ends at the first match.
+  if find(s, "^[]-~#-[ !]*$") then return '"' .. s .. '"' end
   if find(s, '[\0-\31"\\\128-\255]') then
     if find(s, "[\128-\255]") and not utf8_len(s) then
       if tagged then return '{"$lf":"bytes","v":"' .. X.base64(s) .. '"}' end
@@ -108,13 +110,12 @@ function X.float(v, tagged)
     if not tagged then return "null" end
     return '{"$lf":"float","v":"' .. (v ~= v and "nan" or v > 0 and "inf" or "-inf") .. '"}'
   end
-  local text = format("%.14g", v)
+  local text = v .. "" -- as "%.14g", and a float always
+  if tonumber(text) == v then return text end
+  text = format("%.15g", v)
   if tonumber(text) ~= v then
-    text = format("%.15g", v)
-    if tonumber(text) ~= v then
-      text = format("%.16g", v)
-      if tonumber(text) ~= v then text = format("%.17g", v) end
-    end
+    text = format("%.16g", v)
+    if tonumber(text) ~= v then text = format("%.17g", v) end
   end
   if not find(text, "[.e]") then text = text .. ".0" end
   return text
