@@ -247,7 +247,7 @@ def test_garbage_is_collected_before_an_engine_is_judged() -> None:
 
 
 @proves(
-    kernel_mutant("codec", "MAX_KEY, MAX_KEYS = 64,", "MAX_KEY, MAX_KEYS = 1e9,"),
+    kernel_mutant("objects", "MAX_KEY, MAX_KEYS = 64,", "MAX_KEY, MAX_KEYS = 1e9,"),
 )
 async def test_long_keys_do_not_stay_in_the_engine() -> None:
     """What is kept across runs is bounded in bytes."""

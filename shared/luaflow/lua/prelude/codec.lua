@@ -215,7 +215,17 @@ local function begin(as_boundary, depth)
   tagged, limit, count = as_boundary, depth, 0
 end
 
+-- The text of a value that needs no joining; nil for any other.
+local function simple(v, as_boundary)
+  local kind = type(v)
+  if kind == "string" then return quoted(v, as_boundary) end
+  if kind == "number" and math_type(v) == "integer" then return v .. "" end
+  if v == nil then return "null" end
+end
+
 local function guarded(v, as_boundary, depth)
+  local text = simple(v, as_boundary)
+  if text then return text end
   begin(as_boundary, depth)
   local ok, wrong = pcall(put, v, 0)
   if ok then return written() end
@@ -248,6 +258,8 @@ end
 --- The tagged JSON array of `n` values, or nil and what is wrong.
 function C.encode_args(n, ...)
   if n == 0 then return "[]" end
+  local alone = n == 1 and simple((...), true)
+  if alone then return "[" .. alone .. "]" end
   begin(true, MAX_DEPTH)
   for i = 1, n do
     add(i == 1 and "[" or ",")
