@@ -5,8 +5,6 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 2
-# Long tests wait more than they compute.
-HEAVY_WORKERS ?= 3
 # What "make test-all" runs as a second server; any Redis >= 7.0 or Valkey >= 7.2.
 SECOND_SERVER ?= $(shell command -v redis-server)
 
@@ -44,10 +42,11 @@ test: setup ## Run the tests on the embedded server (a few minutes)
 test-all: test test-heavy test-acl test-second-server test-topologies ## Run all tests, also the long ones and on a second server
 
 test-heavy: setup
-	$(PYTEST) -n $(HEAVY_WORKERS) -m heavy tests
+	$(PYTEST) -n $(WORKERS) -m heavy tests
 
-# What does not speak to a server, and the table of counts, which is the embedded one's, is not run again.
-AGAIN := --ignore=tests/lua --ignore=tests/unit --ignore=tests/performance
+# What does not speak to a server, the table of counts, which is the embedded one's, and violations that
+# are planted to prove a test are not run again.
+AGAIN := --ignore=tests/lua --ignore=tests/unit --ignore=tests/performance -k "not planted"
 
 test-second-server: setup
 ifneq ($(SECOND_SERVER),)

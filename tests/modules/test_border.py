@@ -68,7 +68,9 @@ def test_through_lua(value: Any) -> None:
     assert same(through_lua(value, ONE)) == same(value)
 
 
-THREE_IS_AN_INTEGER = kernel_mutant("text", 'text = text .. ".0"', "text = text")
+THREE_IS_AN_INTEGER = kernel_mutant(
+    "text", 'local text = v .. ""', 'local text = format("%.14g", v)'
+)
 BYTES_ARE_REPAIRED = kernel_mutant(
     "text", 'if tagged then return \'{"$lf":"bytes"', 'if false then return \'{"$lf":"bytes"'
 )
