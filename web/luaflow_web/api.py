@@ -357,7 +357,8 @@ def _failure(error: WorkflowFailed) -> dict[str, Any]:
 def _problem(
     status: int, kind: str, message: str, headers: dict[str, str] | None = None
 ) -> web.Response:
-    return reply({"error": {"kind": kind, "message": message}}, status, **(headers or {}))
+    text = message.encode(errors="replace").decode()  # it may quote a header that is no UTF-8
+    return reply({"error": {"kind": kind, "message": text}}, status, **(headers or {}))
 
 
 def _problem_of(error: LuaflowError) -> web.Response:

@@ -111,15 +111,18 @@ class Listener:
             self.in_flight -= 1
 
 
+_NO_NEWS = (HttpProcessingError, ConnectionResetError)
+
+
 def _protocol_log() -> logging.Logger:
-    """Where the library tells of connections; not of every request that is none."""
+    """Where the library tells of connections; not of requests that are none, nor of who left."""
     found = logging.getLogger("luaflow_web.protocol")
     found.addFilter(_worth_telling)
     return found
 
 
 def _worth_telling(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    return not (record.exc_info and isinstance(record.exc_info[1], _NO_NEWS))
 
 
 async def _expect(request: web.BaseRequest) -> None:
