@@ -1,4 +1,4 @@
-"""Measures behind docs/decisions: python bench/decisions.py [engines|values|link|record]."""
+"""Measures behind docs: python bench/decisions.py [engines|order|values|link|record]."""
 
 from __future__ import annotations
 
@@ -53,6 +53,23 @@ def engines() -> None:
     shared = Engine(source)
     timed("a run in a shared engine, begun", 3000, lambda: begin(shared))
     timed("an engine and a run in it, begun", 300, lambda: begin(Engine(source)))
+
+
+def order() -> None:
+    """The Lua of an order's workflow: a run is opened, begins, and hears of three activities."""
+    source = (Path(__file__).parent / "app" / "src" / "order.lua").read_text()
+    engine = Engine(BundleSource("bench:order", source, "order.lua", modules=("funcs",)))
+    told = (b'{"reservation":"r-1"}', b'{"payment":"p-1"}', b'{"tracking":"t-1"}')
+
+    def play() -> None:
+        run = engine.open(INFO)
+        run.step(b"start", 1, 1, 0, [ORDER], {})
+        for seq, result in enumerate(told, 1):
+            run.fresh = True
+            run.step(b"resolve", 1, 2, 0, seq, True, result)
+        run.close()
+
+    timed("an order's workflow, its Lua alone", 3000, play)
 
 
 def values() -> None:
@@ -140,9 +157,11 @@ async def record(server: EmbeddedServer) -> None:
 
 
 if __name__ == "__main__":
-    wanted = sys.argv[1:] or ["engines", "values", "link", "record"]
+    wanted = sys.argv[1:] or ["engines", "order", "values", "link", "record"]
     if "engines" in wanted:
         engines()
+    if "order" in wanted:
+        order()
     if "values" in wanted:
         values()
     with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder)) as there:

@@ -49,7 +49,7 @@ WANTED = (
     Wanted("Sentinel failovers", 50, ("sentinel_failovers",)),
     Wanted("cluster failovers", 30, ("cluster_failovers",)),
     Wanted("slots moved under load", 200, ("slot_moves",)),
-    Wanted("jumps of a clock", 50, ("clock_jumps",)),
+    Wanted("jumps of a clock", 50, ("clock_jumps",), "runs"),  # of processes, not simulated
     Wanted("out-of-memory episodes", 30, ("oom_episodes",)),
     Wanted("fuzzed inputs", 1_000_000, ("fuzz_inputs",)),
     Wanted("seeds of the simulation", 2000, ("seeds",)),

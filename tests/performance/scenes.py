@@ -129,7 +129,7 @@ SCENES = {
     "query": Scene(_query, _listener),
     "update": Scene(_update, _listener),
     "plain job": Scene(_job),
-    "child": Scene(_execute("parent", 1), slack=5),
+    "child": Scene(_execute("parent", 1)),
 }
 
 

@@ -16,7 +16,7 @@ LIMITS = {
     "sent_bytes": 0.03,
     "received_bytes": 0.15,  # who waits for a run reads the event that is its last by then
     "lua_instructions": 0.02,  # where a table's keys lie differs from runtime to runtime
-    "written_bytes": 0.02,
+    "written_bytes": 0.01,
 }
 """By what share each may differ. What is done together is chance in scenes with slack."""
 CALLS = 0.3

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support.mutants import proves, replaced
@@ -16,21 +15,16 @@ from luaflow.store.links import make_link
 from luaflow.store.namespaces import Settings
 
 
-def asked(number: str, replicas: int) -> dict[str, Any]:
-    """How many replicas a namespace asks for, as settings."""
-    return {number: replicas}
-
-
 @pytest.mark.parametrize(
-    ("durability", "number", "option"),
+    ("asks_for", "option"),
     [
-        ("replicated", "replicas", "--replicas 2"),
-        ("fsynced", "synced_replicas", "--synced-replicas 2"),
+        (lambda n: Settings(durability="replicated", replicas=n), "--replicas 2"),
+        (lambda n: Settings(durability="fsynced", synced_replicas=n), "--synced-replicas 2"),
     ],
 )
 @proves(replaced(checks, "_replicas", lambda *_, **__: ()))
 async def test_fewer_confirm_than_may_take_over(
-    tmp_path: Path, durability: str, number: str, option: str
+    tmp_path: Path, asks_for: Callable[[int], Settings], option: str
 ) -> None:
     """One of two replicas confirms, and the other one may be promoted; said only where one may."""
     async with Sentinels(tmp_path, sentinels=1) as group:
@@ -41,8 +35,7 @@ async def test_fewer_confirm_than_may_take_over(
         ):
             link = make_link(url)
             try:
-                settings = replace(Settings(durability=durability), **asked(number, replicas))
-                told = await check_server(link, settings)
+                told = await check_server(link, asks_for(replicas))
             finally:
                 await link.close()
             found = [one for one in told if one.check == "replicas"]

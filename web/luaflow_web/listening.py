@@ -6,7 +6,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from luaflow.errors import LuaflowError
@@ -111,7 +111,7 @@ class Listener:
             self.in_flight -= 1
 
 
-_NO_NEWS = (HttpProcessingError, ConnectionResetError)
+_NO_NEWS = (HttpProcessingError, ClientConnectionResetError)
 
 
 def _protocol_log() -> logging.Logger:

@@ -76,7 +76,7 @@ local function put_list(t, n, depth)
 end
 
 local function put_object(t, keys, n, depth, bytes)
-  if bytes == 0 and n <= O.most then learn(keys, n) end
+  if bytes == 0 and n <= O.most then learn(keys, n) end -- all are known, and so plain and short
   if n > 8 or bytes > 65536 then
     sort_keys(keys, n, bytes)
   else
@@ -105,8 +105,7 @@ end
 local function put_known(t, plan, depth)
   local keys, texts = plan.keys, plan.texts
   for i = 1, plan.n do
-    count = count + 1
-    pieces[count] = texts[i]
+    add(texts[i])
     put(t[keys[i]], depth)
   end
   add("}")
