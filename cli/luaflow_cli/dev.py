@@ -124,13 +124,22 @@ async def _work(app: App, url: str, http: tuple[str, ...], children: list[Child]
         await store.close()
     children += _children(app, url, namespace, http)
     try:
-        for child in children:
-            await child.start()
+        await _start(children)
         async with contextlib.nullcontext() if http else _processes(app, url, namespace):
             _tell(url, namespace, types)
             return _tell_end(await _first_end(children))
     except ChildEnded as end:
         return _tell_end(end)
+
+
+async def _start(children: Sequence[Child]) -> None:
+    """Start all of them side by side: most of what they do at first is to load their code."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for child in children:
+                group.create_task(child.start())
+    except ExceptionGroup as ended:
+        raise ended.exceptions[0] from None
 
 
 @contextlib.asynccontextmanager

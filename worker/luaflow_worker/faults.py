@@ -41,6 +41,12 @@ class NoRoom(LuaflowError):
     """The server has no memory for another run."""
 
 
+def tell_broken(route: Route, fields: dict[str, Any], error: Exception) -> None:
+    """Log what failed behind a commit, which stands."""
+    text = "what follows a commit of the run %s failed"
+    log.error(text, route.run_id, extra=fields, exc_info=error)
+
+
 def tell_stuck(route: Route, type: str, fault: LuaflowError) -> None:
     """Say in the log that a run is stuck, and why."""
     text, extra = "workflow %s (run %s) is stuck: %s", run_fields(route, workflow_type=type)

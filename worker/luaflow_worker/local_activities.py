@@ -34,9 +34,15 @@ Ended = tuple[bool, Any, bytes]
 class LocalActivities:
     """Runs the local activities of decisions, ``slots`` of them at a time."""
 
-    def __init__(self, run: Run, slots: int, per_second: float = 0.0) -> None:
-        """``run`` runs one attempt to its end; ``per_second`` start at most (0: any number)."""
+    def __init__(
+        self, run: Run, begun: Callable[[], None], slots: int, per_second: float = 0.0
+    ) -> None:
+        """``run`` runs one attempt to its end; ``per_second`` start at most (0: any number).
+
+        ``begun`` is told that a decision waits: it uses the processor no more.
+        """
         self._run = run
+        self._begun = begun
         self._slots = asyncio.Semaphore(slots)
         self._rate = Rate(per_second)
         self.waiting: set[str] = set()
@@ -47,6 +53,7 @@ class LocalActivities:
         execution, running = step.live.execution, dict[asyncio.Task[Ended], Command]()
         if execution.locals:
             self.waiting.add(step.live.run_id)
+            self._begun()
         try:
             while execution.locals and step.decision and step.decision.status == "wait":
                 known = list(running.values())

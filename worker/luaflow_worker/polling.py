@@ -9,7 +9,7 @@ back, not taken.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from luaflow.service import Service
 from luaflow.store.reader import Reader
@@ -20,6 +20,8 @@ MAX_STREAMS = 64
 """Streams one blocked read may name; more take further connections."""
 MAX_COUNT = 100
 """Tasks taken from one stream at a time: a batch is decided in one go."""
+OTHERS_FIRST = 4
+"""While slots run short, the tasks of runs begun here come first, but for each fourth read."""
 
 
 class Poller(Service):
@@ -32,26 +34,31 @@ class Poller(Service):
         worker: str,
         groups: Sequence[Sequence[str]],
         *,
+        own: Collection[str] = (),
         free: Callable[[], int],
         freed: asyncio.Event,
         handle: Callable[[list[Found]], None],
     ) -> None:
         """``groups`` of streams: those of the first are looked at first.
 
+        ``own``: those of them that nobody else reads, of runs that this worker has begun.
         ``free()`` is the number of free slots, ``freed`` is set when one becomes free.
         """
         super().__init__(name)
         self._store = store
         self._worker = worker
-        self._groups = [list(group) for group in groups]
         self._streams = [stream for group in groups for stream in group]
+        self._own = [stream for stream in self._streams if stream in own]
+        self._groups = [list(group) for group in groups]
         self._free = free
         self._freed = freed
         self._handle = handle
         self._reader = Reader(store.url, f"luaflow-{name}")
-        self._turns = [0] * len(self._groups)
+        self._turns: dict[tuple[str, int], int] = {}
         self._held: list[Found] = []
         self._retired = False
+        self._short = False
+        self._reads = 0
 
     async def open(self) -> None:
         """Make the consumer groups."""
@@ -71,7 +78,9 @@ class Poller(Service):
             await self._reader.close()
             await self.idle()
             return
+        self._short = False
         while (free := self._free()) <= 0:
+            self._short = True
             self._freed.clear()
             if self._free() <= 0:
                 await self.unless_stopped(self._freed.wait())
@@ -86,25 +95,28 @@ class Poller(Service):
             self._handle(found)
 
     async def _read(self, free: int) -> list[Found]:
-        streams = self._streams
-        if free < len(streams) or len(self._groups) > 1:
-            for i in range(len(self._groups)):
-                if found := await self._look(i, free):
+        streams, groups = self._streams, self._groups
+        self._reads += 1
+        if self._short and self._own and len(groups) == 1 and self._reads % OTHERS_FIRST:
+            groups = [self._own, *groups]
+        if free < len(streams) or len(groups) > 1:
+            for group in groups:
+                if found := await self._look(group, free):
                     return found
         count = max(1, min(MAX_COUNT, free // len(streams)))
         return await read_tasks(self._store, self._reader, self._worker, streams, count)
 
-    async def _look(self, number: int, free: int) -> list[Found]:
+    async def _look(self, streams: Sequence[str], free: int) -> list[Found]:
         """Read a group without waiting: as many streams as there are slots, then the next ones.
 
         So nothing is over-read, and no stream is passed over for ever.
         """
-        streams = self._groups[number]
         step = min(free, len(streams))
         count = max(1, min(MAX_COUNT, free // len(streams)))
+        group = streams[0], len(streams)
         for _ in range(0, len(streams), step):
-            turn = self._turns[number] = (self._turns[number] + step) % len(streams)
-            part = (streams + streams)[turn : turn + step]
+            turn = self._turns[group] = (self._turns.get(group, 0) + step) % len(streams)
+            part = [*streams, *streams][turn : turn + step]
             found = await read_tasks(
                 self._store, self._reader, self._worker, part, count, block=False
             )

@@ -25,6 +25,7 @@ from luaflow.service import Service
 from luaflow.store.courier import Courier
 from luaflow.store.keys import Partition
 from luaflow.store.lanes import lanes_of
+from luaflow.store.spread import is_spread
 from luaflow.store.store import Store
 from luaflow.store.tasks import Found
 from luaflow.store.watch import ServerWatch
@@ -48,6 +49,11 @@ log = logging.getLogger(__name__)
 
 ROLES = ("all", "workflow", "activity")
 MAX_THREADS = 64
+MOST_READ = 64
+"""Workflow tasks read at a time."""
+MOST_BUSY = 128
+"""Workflow tasks that may be on their way while more are read; two batches use the processor and
+the server in turn."""
 DRAIN_SECONDS = 30.0
 SETTLE_SECONDS = 5.0
 """What the decisions on the last results may take at the end of a drain."""
@@ -206,7 +212,7 @@ class Worker:
                 Asks(self.store, self.config.queues, self._make_engines(), self.metrics)
             )
             self._kinds["workflow"] = {
-                "free": lambda: slots - self.workflows.active,
+                "free": lambda: self._workflow_tasks_to_read(slots),
                 "freed": self.workflows.freed,
                 "handle": self._workflow_tasks,
             }
@@ -224,6 +230,19 @@ class Worker:
         for service in self._services:
             await service.start()
 
+    def _workflow_tasks_to_read(self, slots: int) -> int:
+        """A part of the slots at a time, and few while decisions use the processor.
+
+        Those begun are over sooner, and others may have what this worker would only keep. Where a
+        commit waits for replicas or disks, or partitions for different servers, it is not the
+        processor that they wait for.
+        """
+        tasks, free = self.workflows, slots - self.workflows.active
+        if not self.store.confirms and not is_spread(self.store):
+            busy = tasks.active - len(tasks.locals.waiting)
+            free = min(free, MOST_BUSY - busy)
+        return min(free, MOST_READ)
+
     def _activities_to_read(self) -> int:
         """A part of the slots at a time: while some activities run, the next ones are taken."""
         return min(self.activities.free(), max(64, self.activities.slots // 4))
@@ -235,9 +254,9 @@ class Worker:
         self._label_of = {p.workflow_queue(q): base_of(q) for q in self._places for p in partitions}
         self._holding.serves = {(base_of(q), kind) for q in self._places for kind in self._kinds}
         found: list[Service] = []
+        own = [p.sticky(self.id) for p in partitions]
         for name, how in self._kinds.items():
             if name == "workflow":
-                own = [p.sticky(self.id) for p in partitions]
                 made = groups(
                     self._places, lambda q: [p.workflow_queue(q) for p in partitions], own
                 )
@@ -246,7 +265,7 @@ class Worker:
             parts = -(-sum(map(len, made)) // MAX_STREAMS)
             for i in range(parts):
                 mine = [part for group in made if (part := group[i::parts])]
-                found.append(Poller(f"{name}-{i}", self.store, self.id, mine, **how))
+                found.append(Poller(f"{name}-{i}", self.store, self.id, mine, own=own, **how))
         return found
 
     async def _serve_lanes(self, lanes: set[str]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,8 +32,6 @@ from luaflow_worker.quarantine import Quarantine
 from luaflow_worker.refusals import Refusals
 from luaflow_worker.steps import Activities, Step, Sticky, names_in, news_behind, spell
 from luaflow_worker.taking import Entry, Taken, release, revive, take, taken_again, under_way
-
-log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 0.1
 """What the decisions of one round may take together, before they are committed."""
@@ -65,7 +62,10 @@ class WorkflowTasks:
         self._worker = worker
         self._engines = engines
         self._activities = activities
-        self.locals = LocalActivities(activities.run_here, local_slots, local_per_second)
+        self.freed = asyncio.Event()
+        self.locals = LocalActivities(
+            activities.run_here, self.freed.set, local_slots, local_per_second
+        )
         self._metrics = metrics
         self._deliver = deliver
         self.quarantine = quarantine
@@ -73,7 +73,6 @@ class WorkflowTasks:
         self.cache = Cache(max(cache_size, 1), lambda _: metrics.evicted())
         self.taken: dict[str, tuple[Route, int]] = {}
         self.active = 0
-        self.freed = asyncio.Event()
         self._numbers = itertools.count(1)
         self._plain_only = Refusals()
         self._finished: list[Live] = []
@@ -206,9 +205,8 @@ class WorkflowTasks:
                     following.append(then)
             except (Unavailable, Unknown):
                 raise
-            except Exception:
-                text = "what follows a commit of the run %s failed"
-                log.exception(text, step.live.run_id, extra=step.live.place.log_fields)
+            except Exception as error:  # noqa: BLE001 - a bad run hurts only itself
+                faults.tell_broken(step.live.place.route, step.live.place.log_fields, error)
                 self._abandon(step)
             steps.remove(step)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import os
 from collections.abc import Iterable, Mapping
@@ -126,8 +125,7 @@ class Client:
             workflow_id, queue = request.route.workflow_id, request.route.queue
             sent.set(workflow_id=workflow_id, queue=base_of(queue))
             if ending:
-                await asyncio.sleep(0)  # what came with the answer before is heard
-                ending.settle()
+                await ending.settle()
             run_id = await starting.open_run(self.store, self._session, request)
             sent.set(run_id=run_id)
         return Handle(

@@ -10,6 +10,9 @@ import asyncio
 from luaflow.store.keys import Partition
 from luaflow.store.store import Store
 
+SOON_SECONDS = 0.02
+"""What is waited for the server's word that it listens, before a run is started."""
+
 
 class Ending:
     """What is told of the end of one run, as ``type newline body``; None: the past may be missed.
@@ -35,9 +38,17 @@ class Ending:
         self._channel = partition.done(run_id)
         self._confirmed = self._push.listen(self._channel, self.told.put_nowait)
 
-    def settle(self) -> None:
-        """The start is about to be sent: whether the server listens by now decides ``sure``."""
-        self.sure = self._confirmed is not None and self._confirmed.done()
+    async def settle(self) -> None:
+        """The start is about to be sent: whether the server listens by then decides ``sure``.
+
+        Its word is on the way. To wait for it costs less than to read the end later.
+        """
+        if self._confirmed is None:
+            return
+        await asyncio.sleep(0)  # what came with the answer before is heard
+        if not self._confirmed.done():
+            await asyncio.wait({self._confirmed}, timeout=SOON_SECONDS)
+        self.sure = self._confirmed.done()
 
     def close(self) -> None:
         """Listen no more."""
