@@ -6,10 +6,11 @@ A mutation that no seed finds means that the stories, the faults or the checks a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from luaflow.replay.decider import Execution
+from luaflow.replay.outcomes import Fed
 from tests.simulation.wire import Server
 from tests.simulation.world import Outcome, World, crowded
 from tests.support.mutants import Violation, mutant, replaced
@@ -61,12 +62,13 @@ def hunt(mutation: Mutation, server: Server, seeds: Iterable[int] | None = None)
 
 # -- violations that are more than another text ----------------------------------------------------
 
-_FEED, _REPLAY_LOCALS = Execution._feed_outcome, Execution._replay_locals
+_FEED, _REPLAY_LOCALS = Execution._feed, Execution._replay_locals
 
 
-def _locals_at_once(self: Execution, event: Any, size: int) -> None:
+def _locals_at_once(self: Execution, ends: Sequence[Fed]) -> None:
     """Feed the recorded results of local activities where they were asked for."""
-    _FEED(self, event, size)
+    for end in ends:
+        _FEED(self, [end])
     for past in self._past or ():
         command = next((c for c in self.locals if c.seq == past.seq), None)
         if past.op == "local_activity" and command is not None:
@@ -123,7 +125,7 @@ MUTATIONS = [
         "local results are fed before the batch",
         "5.2",
         _several(
-            replaced(Execution, "_feed_outcome", _locals_at_once),
+            replaced(Execution, "_feed", _locals_at_once),
             replaced(Execution, "_replay_locals", _rest_of_locals),
         ),
         light=True,

@@ -11,6 +11,7 @@ PREPARE: Final[dict[bytes, Callable[..., tuple[Any, ...]]]] = {
     b"start": lambda args, ctx: (to_json(args), to_json(ctx)),
     b"ahead": lambda rows: (to_json(rows),),
     b"resolve": lambda seq, ok, value: (seq, ok, to_json(value)),
+    b"outcomes": lambda *rows: tuple(one for row in rows for one in (*row[:5], to_json(row[5]))),
     b"child_started": lambda seq, pid, failure: (
         seq,
         pid.encode() if isinstance(pid, str) else pid,

@@ -84,9 +84,11 @@ class Command(NamedTuple):
 
 
 class Activation(NamedTuple):
-    """What one step did. `status`: wait | more | done | failed | continued | service | ended.
+    """What one step did.
 
+    `status`: wait | more | again | done | failed | continued | service | ended.
     `more`: the decision is full (500 commands); the code goes on in the next one, fed b"more".
+    `again`: of several outcomes some are left, to be fed by b"again".
 
     `result` (done) and `failure` (failed) are JSON; `service` is (name, values...) to be answered
     by `step(b"reply", ...)`; `ahead` counts the batch's messages not fed yet; `unread` the event
@@ -294,7 +296,7 @@ class Run:
     ) -> Activation:
         if status == b"fault":
             self._fault(text, unread)
-        if status in (b"wait", b"more"):
+        if status in (b"wait", b"more", b"again"):
             return Activation(_text(status), commands, None, None, None, ahead)
         ids = [int(part) for part in unread.split(b",")] if unread else []
         if status == b"failed":

@@ -17,6 +17,7 @@ from luaflow.domain.events import MESSAGES, NEWS, STARTED, Event
 from luaflow.domain.sealed import check_open
 from luaflow.errors import LuaflowError
 from luaflow.lua.vm import Activation, Command, Engine, Run
+from luaflow.replay.outcomes import Fed, together
 from luaflow.replay.recorded import Recorded, Turn, turns
 
 _KIND = {
@@ -184,50 +185,45 @@ class Execution:
                 ).ahead
         while left and self._decision.status == "wait":
             left = self._step(b"message").ahead
-        for event, size in batch:
+        ended = [one for one in batch if one[0].type not in MESSAGES and one[0].type != STARTED]
+        for ends in together(ended, self._waiting_children):
             if self._decision.status != "wait":
                 break
-            if event.type not in MESSAGES and event.type != STARTED:
-                self._clock(event)
-                self._feed_outcome(event, size)
+            self._feed(ends)
 
     def _clock(self, event: Event) -> None:
         self._now = max(self._now, event.ts)
         self._length = max(self._length, event.id)
 
-    def _feed_outcome(self, event: Event, size: int) -> None:
-        body = event.body
-        kind, seq = event.type, body["seq"]
-        if kind == "ActivityTaskCompleted":
-            self._step(b"resolve", seq, True, body.get("result"), size=size)
-        elif kind == "ChildWorkflowExecutionStarted":
-            self._step(b"child_started", seq, body["pid"], None, size=size)
-        elif kind == "StartChildWorkflowExecutionFailed":
-            self._waiting_children.discard(seq)
-            self._step(b"child_started", seq, None, body["failure"], size=size)
-        elif kind.startswith("ChildWorkflow"):
-            ok = "failure" not in body
-            value = body.get("result") if ok else body["failure"]
-            if seq in self._waiting_children:
-                self._waiting_children.discard(seq)
-                self._step(b"resolve", seq, ok, value, size=size)
-            else:
-                self._step(b"exit", body["pid"], ok, value, size=size)
-        elif "failure" in body:
-            self._step(b"resolve", seq, False, body["failure"], size=size)
-        else:
-            self._step(b"resolve", seq, True, None, size=size)
+    def _feed(self, ends: Sequence[Fed]) -> None:
+        if len(ends) == 1:
+            self._clock(ends[0].event)
+            self._step(ends[0].op, *ends[0].args, size=ends[0].size)
+            return
+        rows = []
+        for end in ends:
+            self._clock(end.event)
+            rows.append((self._now, self._length, end.size, *end.args))
+        self._take_all(self.run.step(b"outcomes", 0, 0, 0, *rows))
 
     def _step(self, op: bytes, *args: Any, size: int = 0) -> Activation:
-        """Feed one event and answer what the code asks on the way."""
-        out = self.run.step(op, self._now, self._length, size, *args)
+        """Feed one event."""
+        return self._take_all(self.run.step(op, self._now, self._length, size, *args))
+
+    def _take_all(self, out: Activation) -> Activation:
+        """Take what the code asks for, and answer what it asks on the way.
+
+        Time stands meanwhile: of events that are fed together each has its own.
+        """
         while True:
             self._take(out)
+            if out.status == "again":
+                out = self.run.step(b"again", 0, 0, 0)
+                continue
             if out.status != "service":
                 return out
             assert out.service is not None
-            answer = self._serve(*out.service)
-            out = self.run.step(b"reply", self._now, self._length, 0, *answer)
+            out = self.run.step(b"reply", 0, 0, 0, *self._serve(*out.service))
 
     def _take(self, out: Activation) -> None:
         decision = self._decision

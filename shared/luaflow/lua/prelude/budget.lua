@@ -16,6 +16,7 @@ K.guard = G
 -- hook and is read less often.
 local HOOK_EVERY, CLOSE_EVERY, LOOK_EVERY = 200, 40, 1000 -- instructions, those of the hook too
 local MUCH = 4 * 1024 * 1024 -- bytes that an activation added
+local WORN, SOME = 50, 1024 * 1024 -- looks and bytes after which an activation is worn
 local SLOW, ASK_AFTER = 0.005, 0.002 -- seconds
 local MAX_DEPTH, DEPTH_EVERY = 190000, 16 -- nested calls; in looks
 local OUT_OF_MEMORY = "not enough memory"
@@ -194,6 +195,11 @@ end
 function G.last_words(err, co)
   local text, placeless = place_free(err)
   return placeless and K.position_of(co) .. ": " .. text or text
+end
+
+--- Whether the activation has done so much that what comes next should have one of its own.
+function G.worn()
+  return looks >= WORN or used_bytes() - base > SOME
 end
 
 -- Memory ---------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ local N = K.native
 local S, mailbox, codec, load = K.scheduler, K.mailbox, K.codec, K.load
 local pcall, select, type, tostring, unpack = N.pcall, N.select, N.type, N.tostring, N.table.unpack
 local decode = codec.decode
-local begin, finish = K.guard.begin, K.guard.finish
+local begin, finish, worn = K.guard.begin, K.guard.finish, K.guard.worn
 local make_error = K.errors.make
 
 local cpu_seconds, memory_bytes
@@ -182,19 +182,40 @@ local function settle(run, op)
   if message then fail(run, make_error("Internal", message, false)) end
 end
 
-local function act(run, op, a, b, c)
-  ops[op](run, a, b, c)
+-- Feed outcomes that came together one after the other, just as if each had come alone: with its
+-- own time, and a budget that it does not share with much.
+function ops.again(run)
+  local rows, fed = run.rows, false
+  while rows and not run.ended and not run.service do
+    local i = run.row
+    if i == rows.n then run.rows = false return end
+    if fed and worn() then return end
+    fed, run.row, run.asked = true, i + 6, 0
+    K.advance(run, rows[i + 1], rows[i + 2], rows[i + 3])
+    ops.resolve(run, rows[i + 4], rows[i + 5], rows[i + 6])
+    settle(run, "resolve")
+  end
+end
+
+--- Several outcomes: of each the time, the length, the size, its number, how it ended, its value.
+function ops.outcomes(run, ...)
+  run.rows, run.row = {n = select("#", ...), ...}, 0
+  ops.again(run)
+end
+
+local function act(run, op, ...)
+  ops[op](run, ...)
   if not run.said then settle(run, op) end
 end
 
-local function step(run, op, now, length, size, replaying, fresh, a, b, c)
+local function step(run, op, now, length, size, replaying, fresh, ...)
   if run.ended and op ~= "query" and op ~= "validate" then return answer(run, "ended") end
   K.run, run.replaying = run, replaying
   if fresh then run.given = 0 end -- a decision begins
   if op ~= "reply" then run.asked = 0 end
   begin(cpu_seconds, memory_bytes, run.pure_env or run.env)
   K.advance(run, now, length, size)
-  local ok, e = pcall(act, run, op, a, b, c)
+  local ok, e = pcall(act, run, op, ...)
   local reason = finish(not ok and e or nil)
   K.run = nil
   if reason then
@@ -212,6 +233,7 @@ local function step(run, op, now, length, size, replaying, fresh, a, b, c)
   end
   if run.ended then return answer(run, run.status, run.answer, run.unread_ids) end
   if run.service then return answer(run, "service") end
+  if run.rows then return answer(run, "again") end
   return answer(run, run.paused[1] and "more" or "wait")
 end
 
@@ -248,10 +270,10 @@ function K.open(run_id, info, locals, trace, log_replay)
   run.fail, run.complete, run.finish = fail, complete, end_run
   if locals then K.keep_locals(run, locals) end
   load.environment(run)
-  return function(op, now, length, size, replaying, fresh, a, b, c)
+  return function(op, now, length, size, replaying, fresh, ...)
     local look = looks[op]
     if look then return look(run, now) end
-    return step(run, op, now, length, size, replaying, fresh, a, b, c)
+    return step(run, op, now, length, size, replaying, fresh, ...)
   end
 end
 

@@ -18,6 +18,7 @@ function K.new_run(run_id, info)
     queue = {}, head = 1, tail = 0, oldest = false, newest = false, last_task = 0, task = nil,
     main = false, pending = {}, npending = 0, awaiting = {}, progress = false, paused = {},
     service = nil, service_task = nil, asked = 0,
+    rows = false, row = 0, -- outcomes that were fed together; how many numbers of them are through
     interrupted = false, request = false, cancel_requested = false, pure = false, pure_env = false,
     -- commands
     seq = 0, out = {}, nout = 0, given = 0,

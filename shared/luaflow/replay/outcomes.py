@@ -1,0 +1,63 @@
+"""How the end of something is fed to the code; ends that come together are fed together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableSet, Sequence
+from typing import Any, NamedTuple
+
+from luaflow.domain.events import Event
+
+MOST = 64
+"""Outcomes that are fed in one call of the engine."""
+MOST_BYTES = 64 * 1024
+"""The bytes of their events, before the last one."""
+
+
+class Fed(NamedTuple):
+    """An event as it is fed: the size of the history up to it, the operation, its arguments."""
+
+    event: Event
+    size: int
+    op: bytes
+    args: tuple[Any, ...]
+
+
+def together(batch: Sequence[tuple[Event, int]], waiting: MutableSet[int]) -> Iterator[list[Fed]]:
+    """Yield the ends of a batch in their order: outcomes in groups, others by themselves.
+
+    ``waiting``: the numbers of children whose parents wait for their end; those that ended go.
+    """
+    group: list[Fed] = []
+    size = 0
+    for event, total in batch:
+        fed = Fed(event, total, *_step_of(event, waiting))
+        if group and (fed.op != b"resolve" or len(group) == MOST or size > MOST_BYTES):
+            yield group
+            group, size = [], 0
+        if fed.op == b"resolve":
+            group.append(fed)
+            size += len(event.raw)
+        else:
+            yield [fed]
+    if group:
+        yield group
+
+
+def _step_of(event: Event, waiting: MutableSet[int]) -> tuple[bytes, tuple[Any, ...]]:
+    body = event.body
+    kind, seq = event.type, body["seq"]
+    if kind == "ChildWorkflowExecutionStarted":
+        return b"child_started", (seq, body["pid"], None)
+    if kind == "StartChildWorkflowExecutionFailed":
+        waiting.discard(seq)
+        return b"child_started", (seq, None, body["failure"])
+    child = kind.startswith("ChildWorkflow")
+    if "failure" in body:
+        ok, value = False, body["failure"]
+    else:
+        ok, value = True, body.get("result") if child or kind == "ActivityTaskCompleted" else None
+    if child and seq not in waiting:
+        return b"exit", (body["pid"], ok, value)
+    if child:
+        waiting.discard(seq)
+    return b"resolve", (seq, ok, value)
