@@ -19,7 +19,7 @@ LEGENDS = 4
 """Lines of a panel that are named below it."""
 NOTE = (
     "A preview: drawn by a script of luaflow from real answers of Prometheus, by no Grafana."
-    " Two small workers, one scheduler, some things broken on purpose."
+    " Two small workers, one scheduler, one luaflow serve, some things broken on purpose."
 )
 
 

@@ -1,4 +1,4 @@
-"""The boards of what lies below workflows and activities: queues, workers, schedulers, Redis."""
+"""The boards of what lies below workflows and activities: queues, processes, Redis."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ WAIT = "luaflow_workflow_task_schedule_to_start_seconds"
 
 def queues_and_workers() -> Any:
     """Who waits for whom."""
+    rows = [_queues(), _workers(), _processes(), _http()]
+    text = "What waits in which queue, who works on it, how the processes are, how HTTP is served."
+    return board("luaflow-queues", "luaflow queues and workers", text, ("queue",), rows)
+
+
+def _queues() -> Row:
     by = "by (queue, kind)"
     legend = "{{queue}} {{kind}}"
-    queues = [
+    panels = [
         lines(
             "Backlog by queue",
             "short",
@@ -52,7 +58,11 @@ def queues_and_workers() -> Any:
             *quantiles(WAIT, "queue"),
         ),
     ]
-    slots = [
+    return Row("Queues", panels)
+
+
+def _workers() -> Row:
+    panels = [
         lines(
             "Slots used",
             "percentunit",
@@ -80,7 +90,11 @@ def queues_and_workers() -> Any:
             (rate("luaflow_tasks_requeued_total"), "tasks"),
         ),
     ]
-    process = [
+    return Row("Workers", panels, 6)
+
+
+def _processes() -> Row:
+    panels = [
         lines(
             "Event loop",
             "s",
@@ -121,9 +135,31 @@ def queues_and_workers() -> Any:
             ("sum by (job) (luaflow_redis_connected)", "{{job}}"),
         ),
     ]
-    rows = [Row("Queues", queues), Row("Workers", slots, 6), Row("Processes", process)]
-    text = "What waits in which queue, who works on it, and how the processes are."
-    return board("luaflow-queues", "luaflow queues and workers", text, ("queue",), rows)
+    return Row("Processes", panels)
+
+
+def _http() -> Row:
+    panels = [
+        lines(
+            "Requests",
+            "ops",
+            "That luaflow serve answered; only routers with the middleware metrics count them.",
+            (rate("luaflow_http_requests_total", "code"), "{{code}}"),
+        ),
+        lines(
+            "Request time",
+            "s",
+            "Of the same requests: from the head to the end of the response.",
+            *quantiles("luaflow_http_request_seconds", "route"),
+        ),
+        lines(
+            "Requests in flight",
+            "short",
+            "Those to the app's services that a process is answering now.",
+            ("sum by (instance) (luaflow_http_requests_in_flight)", "{{instance}}"),
+        ),
+    ]
+    return Row("HTTP", panels)
 
 
 def timers_and_scheduler() -> Any:

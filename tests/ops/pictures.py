@@ -72,7 +72,11 @@ async def load_it(stand: Stand, seconds: float) -> None:
         sleeping = await stand.client.start("app:sleeps", f"{chance.randint(1, 9000)}ms")
         with contextlib.suppress(LuaflowError):
             await sleeping.query("anything")
-        await stand.scrapes.next(chance.randint(1, 4))
+        paths = chance.choices(("/answers", "/fails"), (9, 1), k=chance.choice((1, 2, 2, 12)))
+        # At the same time, so that scrapes meet requests in flight.
+        await asyncio.gather(
+            stand.scrapes.next(chance.randint(1, 4)), *(stand.visit(path) for path in paths)
+        )
 
 
 async def draw(seconds: float, folder: Path) -> None:
@@ -81,7 +85,7 @@ async def draw(seconds: float, folder: Path) -> None:
         server = EmbeddedServer(Path(place) / "redis", extra=("--maxmemory", "256mb"))
         async with Stand(Path(place), server, FILE) as stand:
             worker = ("--cache", "20")
-            await asyncio.gather(stand.worker(*worker), stand.scheduler())
+            await asyncio.gather(stand.worker(*worker), stand.scheduler(), stand.serve())
             await stand.worker(*worker, name="spare")
             await load_it(stand, seconds)
             for name, board in load().items():

@@ -155,18 +155,38 @@ class Stand:
         """Start a scheduler."""
         return await self._process("scheduler", "luaflow_scheduler.cli", [], "looks after")
 
+    async def serve(self) -> Program:
+        """Start `luaflow serve`, which answers visits."""
+        arguments = ["serve", str(self.app), "--port", "0"]
+        program = await self._process("serve", "luaflow_cli.main", arguments, " serves ")
+        self._site = (await program.line(r"serves app:gateway on (http://[^\s,]+)"))[1]
+        return program
+
+    async def visit(self, path: str) -> int:
+        """The status code with which `luaflow serve` answers at a path of the app."""
+
+        def ask() -> int:
+            try:
+                with urllib.request.urlopen(self._site + path, timeout=30) as answer:
+                    return int(answer.status)
+            except urllib.error.HTTPError as error:
+                with error:
+                    return error.code
+
+        return await asyncio.to_thread(ask)
+
     async def _process(self, name: str, module: str, arguments: list[str], ready: str) -> Program:
         program = Program(name, ready)
         self._programs.append(program)
         self.programs[name] = program
         where = ["--redis", self.server.url, "--metrics-port", "0"]
-        await program.start(module, *where, *arguments)
+        await program.start(module, *arguments, *where)
         self.scrapes.ports[name] = int((await program.line(METRICS))[1])
         await program.line(ready)
         return program
 
     async def _prometheus(self) -> str:
-        """Start a Prometheus that asks for worker, scheduler and spare each second."""
+        """Start a Prometheus that asks for worker, scheduler, serve and spare each second."""
         target = f"127.0.0.1:{self.scrapes.server.server_address[1]}"
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
@@ -177,7 +197,7 @@ class Stand:
                     "metrics_path": f"/{name}",
                     "static_configs": [{"targets": [target], "labels": {"instance": name}}],
                 }
-                for name in ("worker", "scheduler", "spare")
+                for name in ("worker", "scheduler", "serve", "spare")
             ],
         }
         file = self._folder / "prometheus.yml"  # JSON is YAML

@@ -24,6 +24,8 @@ async def load_it(stand: Stand, turn: int) -> None:
         await client.start("app:stray")
     handles = [await client.start("app:busy") for _ in range(3)]
     await client.start("app:fails")
+    assert await stand.visit("/answers") == 200
+    assert await stand.visit("/fails") == 500
     sleeping = await client.start("app:sleeps", id=f"sleeps-{turn}")
     with pytest.raises(LuaflowError, match="no query"):
         await sleeping.query("anything")
@@ -36,7 +38,7 @@ async def test_every_query_has_an_answer(tmp_path: Path, server_binary: Path | N
     server = EmbeddedServer(tmp_path / "redis", binary=server_binary, extra=("--maxmemory", "1gb"))
     async with Stand(tmp_path, server, FILE) as stand:
         # A cache of one workflow: replays and evictions.
-        await asyncio.gather(stand.worker("--cache", "1"), stand.scheduler())
+        await asyncio.gather(stand.worker("--cache", "1"), stand.scheduler(), stand.serve())
         asked = {
             (f"{name}: {where}", query)
             for name, one in load().items()
