@@ -8,15 +8,12 @@ from typing import Any, NamedTuple
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 VARIABLES = {
-    "job": ("Job", "label_values(luaflow_redis_connected, job)"),
+    "job": ("Job", "label_values(luaflow_build_info, job)"),
     "queue": ("Queue", "label_values(luaflow_queue_backlog_tasks, queue)"),
     "workflow": ("Workflow", "label_values(luaflow_workflow_closed_total, workflow)"),
     "activity": ("Activity", "label_values(luaflow_activity_attempts_total, activity)"),
 }
-"""Name -> label and query. All boards have ``job``: it tells several luaflows apart.
-
-Its metric is one that all processes have: `luaflow serve` may be scraped as a job of its own.
-"""
+"""Name -> label and query. All boards have ``job``: it tells several luaflows apart."""
 _METRIC = re.compile(r"\b((?:luaflow|process|python)_\w+)(\{)?")
 
 

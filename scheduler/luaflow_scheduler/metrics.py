@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+from luaflow.observe.build import tell_build
 from luaflow.store.relay import Drained
 
 LATENESS = (
@@ -60,13 +59,7 @@ class SchedulerMetrics:
             registry=registry,
         )
         self._due: dict[int, tuple[int, ...]] = {}
-        build = Gauge(
-            "luaflow_build_info",
-            "Always 1; the labels name the version of luaflow and its Lua engine.",
-            ["version", "lua"],
-            registry=registry,
-        )
-        build.labels(_version(), lua).set(1)
+        tell_build(registry, lua)
         self._memory(registry)
         self._show_due()
 
@@ -155,10 +148,3 @@ class SchedulerMetrics:
     def _show_due(self) -> None:
         for i, name in enumerate(SETS):
             self._due_now.labels(name).set(sum(found[i] for found in self._due.values()))
-
-
-def _version() -> str:
-    try:
-        return version("luaflow")
-    except PackageNotFoundError:  # run from a checkout that was never installed
-        return "unknown"

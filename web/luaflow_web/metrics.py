@@ -12,6 +12,8 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from luaflow.observe.build import tell_build
+
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
@@ -21,15 +23,16 @@ class WebMetrics:
     def __init__(self, registry: CollectorRegistry, in_flight: Callable[[], int]) -> None:
         """``in_flight`` tells, at each scrape, how many requests are being answered."""
         disable_created_metrics()  # type: ignore[no-untyped-call] # rate() says it better
+        tell_build(registry)
         self._requests = Counter(
             "luaflow_http_requests",
-            "Requests that were answered, by route (method and path) and status code.",
+            "Requests to routers with the middleware metrics, by route (method and path) and code.",
             ["route", "code"],
             registry=registry,
         )
         self._seconds = Histogram(
             "luaflow_http_request_seconds",
-            "Time from the head of a request to the end of its response.",
+            "Of the same requests: from the head to the end of the response.",
             ["route"],
             buckets=SECONDS,
             registry=registry,

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
 
-import luaflow
+from luaflow.observe.build import tell_build
 from luaflow_worker.durations import Durations
 from luaflow_worker.tallies import Count, Counts, Measures
 
@@ -48,13 +48,7 @@ class WorkerMetrics:
         self._workflow_metrics(registry)
         self._activity_metrics(registry)
         self.durations = Durations(registry)
-        build = Gauge(
-            "luaflow_build_info",
-            "Always 1; the labels name the version of luaflow and its Lua engine.",
-            ["version", "lua"],
-            registry=registry,
-        )
-        build.labels(luaflow.__version__, lua).set(1)
+        tell_build(registry, lua)
 
     def _workflow_metrics(self, registry: CollectorRegistry) -> None:
         self._closed = Counts(
