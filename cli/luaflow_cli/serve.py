@@ -154,6 +154,7 @@ def _address(text: str | None) -> Address | None:
 async def _serve(config: WebConfig, metrics_host: str, metrics_port: int | None) -> None:
     from prometheus_client import CollectorRegistry
 
+    from luaflow import loops
     from luaflow.client.client import DEFAULT_NAMESPACE, DEFAULT_URL
     from luaflow.store.opening import open_store
     from luaflow_web.serving import WebServer
@@ -173,6 +174,7 @@ async def _serve(config: WebConfig, metrics_host: str, metrics_port: int | None)
     try:
         server = WebServer(store, config, registry)
         served = await server.start()
+        loops.settle()
         try:
             ops = _ops(server, registry, metrics_host, metrics_port)
             click.echo(f"luaflow serve (process {os.getpid()}) serves {', '.join(served)}")

@@ -86,6 +86,7 @@ async def _serve(redis: str, namespace: str, host: str, port: int) -> None:
         page = BacklogPage(store)
         with OpsServer(host, port, registry, scheduler.alive, scheduler.ready, page) as ops:
             await scheduler.start()
+            loops.settle()
             try:
                 click.echo(f"metrics on http://{host}:{ops.port}/metrics")
                 click.echo(f"luaflow-scheduler looks after the namespace '{namespace}'")

@@ -187,6 +187,7 @@ async def _serve(
         ops = _ops(worker, registry, host, port)
         pulse = _start_pulse(stop)  # from here on a supervisor takes our end for an accident
         await worker.start()
+        loops.settle()
         queues = ", ".join(config.queues)
         who = f"luaflow-worker {worker.id} (process {os.getpid()})"
         click.echo(f"{who} serves {queues} ({config.role})")
