@@ -271,13 +271,18 @@ class Worker:
     async def _serve_lanes(self, lanes: set[str]) -> None:
         """Read more lanes than before: the old readers make room for new ones."""
         self._places[:] = sorted({*self.config.queues, *lanes})
-        for service in self._services:
-            if isinstance(service, Poller):
-                service.retire()
+        old = [service for service in self._services if isinstance(service, Poller)]
         new = self._pollers()
+        try:
+            for poller in new:
+                await poller.start()
+        except BaseException:
+            # the old ones go on until it is tried again: the server may be away for long
+            await asyncio.gather(*(poller.stop() for poller in new))
+            raise
         self._services += new
-        for poller in new:
-            await poller.start()
+        for poller in old:
+            poller.retire()
 
     async def stop(self) -> None:
         """Drain: read nothing new, finish or hand back what is under way, say good-bye."""
