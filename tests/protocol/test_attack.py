@@ -4,15 +4,41 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
+import pytest
+from tests.protocol import gates
 from tests.support.engine import Engine, within
 from tests.support.mutants import proves, replaced
 
+from luaflow.client.handle import Handle
 from luaflow.errors import Unavailable
+from luaflow.store import transitions
+from luaflow.store.transitions import Route
+from luaflow_worker import worker as worker_module
 from luaflow_worker.lanes import Lanes
+from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.polling import Poller
 
+PYTHON = {"gate": "tests.protocol.gates:gate"}
 FINE = "local function main() return 1 end"
+HOLD = """
+local funcs = require("funcs")
+local function main(name) return funcs.call("app:gate", name) end
+"""
 URGENT = {"workflow.priority": {"priority_key": 1}}
+
+
+@pytest.fixture(autouse=True)
+def _gates() -> None:
+    gates.reset()
+
+
+async def lose(engine: Engine, handle: Handle) -> None:
+    """End the lease of a run's task: its worker was cut off for longer."""
+    p, run_id = engine.store.partition(handle.workflow_id), str(handle.run_id)
+    await engine.store.read(("ZADD", p.leases, 1, f"w|{run_id}"))
+    route = Route(p, handle.workflow_id, run_id, "q")
+    call = transitions.expire_task(route=route, score="1", reason=b"{}")
+    assert (await engine.store.one(call))[0] == b"ok"
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -44,3 +70,31 @@ async def test_a_lane_that_cannot_be_read_at_once_is_read_later(engine: Engine) 
         assert await within((await engine.start("fine")).result()) == 1
         assert await within(urgent.result()) == 1
     assert failed
+
+
+def _count_runs(self: LocalActivities, run_id: str, change: int) -> None:
+    self.waiting[run_id] = max(0, change)
+    self.many = sum(self.waiting.values())
+
+
+@proves(replaced(LocalActivities, "_count", _count_runs))
+async def test_runs_taken_again_while_their_local_activities_run_keep_nobody_waiting(
+    engine: Engine,
+) -> None:
+    """Both decisions of each wait, and neither uses the processor: others are decided."""
+    await engine.deploy({"hold": HOLD, "fine": FINE}, python=PYTHON, local=("gate",))
+    with patch.object(worker_module, "MOST_BUSY", 2):
+        worker = await engine.worker(drain_seconds=0.1)
+        held = [await engine.start("hold", f"h{n}") for n in range(2)]
+        for n, one in enumerate(held):
+            await within(gates.began[f"h{n}"].wait())
+            gates.began[f"h{n}"].clear()
+            await lose(engine, one)
+            await within(gates.began[f"h{n}"].wait())
+        assert await within((await engine.start("fine")).result()) == 1
+        for n, one in enumerate(held):
+            gates.open_[f"h{n}"].set()
+            assert await within(one.result()) == f"h{n}"
+        await within(worker.workflows.background.wait(60))
+        assert not worker.workflows.locals.waiting
+        assert (worker.workflows.locals.many, worker.workflows.active) == (0, 0)

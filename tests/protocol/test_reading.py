@@ -96,8 +96,7 @@ async def test_few_tasks_are_read_while_many_are_on_their_way(engine: Engine) ->
     tasks = one.workflows
 
     def to_read(active: int, waiting: int) -> int:
-        names = {str(n) for n in range(waiting)}
-        with patch.object(tasks, "active", active), patch.object(tasks.locals, "waiting", names):
+        with patch.object(tasks, "active", active), patch.object(tasks.locals, "many", waiting):
             return one._workflow_tasks_to_read(1000)
 
     assert to_read(0, 0) == MOST_READ

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -45,15 +46,19 @@ class LocalActivities:
         self._begun = begun
         self._slots = asyncio.Semaphore(slots)
         self._rate = Rate(per_second)
-        self.waiting: set[str] = set()
-        """The ids of runs whose decision waits for some."""
+        self.waiting: Counter[str] = Counter()
+        """The ids of runs whose decisions wait for some, and how many do: a lease may end while one
+        waits, and the run be taken again by the same worker."""
+        self.many = 0
+        """How many decisions wait."""
 
     async def run_all(self, step: Step) -> None:
         """Run what a decision asks for, and what it asks for when it has been fed with that."""
         execution, running = step.live.execution, dict[asyncio.Task[Ended], Command]()
-        if execution.locals:
-            self.waiting.add(step.live.run_id)
-            self._begun()
+        if not execution.locals:
+            return
+        self._count(step.live.run_id, 1)
+        self._begun()
         try:
             while execution.locals and step.decision and step.decision.status == "wait":
                 known = list(running.values())
@@ -68,10 +73,18 @@ class LocalActivities:
                     if step.decision.status != "wait":
                         return
         finally:
-            self.waiting.discard(step.live.run_id)
             for task in running:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            try:
+                await asyncio.gather(*running, return_exceptions=True)
+            finally:
+                self._count(step.live.run_id, -1)
+
+    def _count(self, run_id: str, change: int) -> None:
+        self.many += change
+        self.waiting[run_id] += change
+        if not self.waiting[run_id]:
+            del self.waiting[run_id]
 
     async def _one(self, live: Live, command: Command) -> Ended:
         """Run one, retries and all."""

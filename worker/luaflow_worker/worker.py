@@ -239,7 +239,7 @@ class Worker:
         """
         tasks, free = self.workflows, slots - self.workflows.active
         if not self.store.confirms and not is_spread(self.store):
-            busy = tasks.active - len(tasks.locals.waiting)
+            busy = tasks.active - tasks.locals.many
             free = min(free, MOST_BUSY - busy)
         return min(free, MOST_READ)
 
