@@ -6,15 +6,18 @@ from unittest.mock import patch
 
 import pytest
 from tests.protocol import gates
+from tests.protocol.hand import Hand
 from tests.support.engine import Engine, within
-from tests.support.mutants import proves, replaced
+from tests.support.mutants import mutant, proves, replaced
 
 from luaflow.client.handle import Handle
 from luaflow.errors import Unavailable
 from luaflow.store import transitions
+from luaflow.store.link import Call
 from luaflow.store.transitions import Route
 from luaflow_worker import worker as worker_module
 from luaflow_worker.lanes import Lanes
+from luaflow_worker.live import Live
 from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.polling import Poller
 
@@ -98,3 +101,45 @@ async def test_runs_taken_again_while_their_local_activities_run_keep_nobody_wai
         await within(worker.workflows.background.wait(60))
         assert not worker.workflows.locals.waiting
         assert (worker.workflows.locals.many, worker.workflows.active) == (0, 0)
+
+
+# -- leases ----------------------------------------------------------------------------------------
+
+
+async def _nothing(self: LocalActivities, live: Live) -> None:
+    """Leave the lease as the task began with it."""
+
+
+@proves(replaced(LocalActivities, "_keep", _nothing))
+async def test_what_a_task_may_take_is_not_the_time_of_its_local_activities(
+    engine: Engine,
+) -> None:
+    """A task that may take less than a third of a lease is not lost before it is renewed."""
+    await engine.deploy({"hold": HOLD}, python=PYTHON, local=("gate",))
+    await engine.worker(drain_seconds=0.1)
+    held = await engine.start("hold", "x", task_timeout="300ms")
+    await within(gates.began["x"].wait())
+    p = engine.store.partition(held.workflow_id)
+    ends, (seconds, _) = await engine.store.read(
+        ("ZSCORE", p.leases, f"w|{held.run_id}"), ("TIME",)
+    )
+    assert int(ends) > int(seconds) * 1000 + engine.store.settings.lease_ms / 2
+    gates.open_["x"].set()
+    assert await within(held.result()) == "x"
+
+
+@proves(mutant("renew_task", "if waits == 1 and v[6] then", "if false then"))
+async def test_a_task_is_not_lost_between_its_local_activities_and_its_commit(hand: Hand) -> None:
+    """They took longer than the task may; a renewal comes before the commit has arrived."""
+    route = await hand.start(limit=4_000)
+    task = await hand.take(route)
+
+    def renew(*, waits: bool) -> Call:
+        where = {"partition": route.partition, "run_id": route.run_id}
+        return transitions.renew_task(**where, turn=task.turn, worker="a", waits=waits)
+
+    assert (await hand.store.one(renew(waits=True)))[0] == b"ok"
+    await hand.shift(5_000)
+    assert (await hand.store.one(renew(waits=False)))[0] == b"ok"
+    assert (await hand.expire(route))[0] == b"early"
+    assert (await hand.commit(task))[0] == b"ok"

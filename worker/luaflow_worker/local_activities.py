@@ -18,6 +18,8 @@ from luaflow.domain.failure import SCHEDULE_TO_CLOSE, Invalid, canceled, timeout
 from luaflow.domain.options import ActivityOptions, parse_activity_options
 from luaflow.lua.vm import Command
 from luaflow.replay.decider import Decision
+from luaflow.store import transitions
+from luaflow.store.store import Store
 from luaflow_worker.attempt import Attempt, Outcome, Verdict, log_failure, verdict
 from luaflow_worker.live import Live
 from luaflow_worker.rate import Rate
@@ -36,12 +38,20 @@ class LocalActivities:
     """Runs the local activities of decisions, ``slots`` of them at a time."""
 
     def __init__(
-        self, run: Run, begun: Callable[[], None], slots: int, per_second: float = 0.0
+        self,
+        store: Store,
+        worker: str,
+        run: Run,
+        begun: Callable[[], None],
+        slots: int,
+        per_second: float = 0.0,
     ) -> None:
         """``run`` runs one attempt to its end; ``per_second`` start at most (0: any number).
 
         ``begun`` is told that a decision waits: it uses the processor no more.
         """
+        self._store = store
+        self._worker = worker
         self._run = run
         self._begun = begun
         self._slots = asyncio.Semaphore(slots)
@@ -60,6 +70,7 @@ class LocalActivities:
         self._count(step.live.run_id, 1)
         self._begun()
         try:
+            await self._keep(step.live)
             while execution.locals and step.decision and step.decision.status == "wait":
                 known = list(running.values())
                 for command in execution.locals:
@@ -85,6 +96,22 @@ class LocalActivities:
         self.waiting[run_id] += change
         if not self.waiting[run_id]:
             del self.waiting[run_id]
+
+    async def _keep(self, live: Live) -> None:
+        """What a task may take ends here: the time of local activities is their own.
+
+        Leases are renewed too seldom for that: the task would be lost, and they ran again.
+        """
+        if live.place.started.get("task_timeout_ms"):
+            await self._store.one(
+                transitions.renew_task(
+                    partition=live.place.route.partition,
+                    run_id=live.run_id,
+                    turn=live.turn,
+                    worker=self._worker,
+                    waits=True,
+                )
+            )
 
     async def _one(self, live: Live, command: Command) -> Ended:
         """Run one, retries and all."""

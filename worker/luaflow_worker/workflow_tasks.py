@@ -64,7 +64,7 @@ class WorkflowTasks:
         self._activities = activities
         self.freed = asyncio.Event()
         self.locals = LocalActivities(
-            activities.run_here, self.freed.set, local_slots, local_per_second
+            store, worker, activities.run_here, self.freed.set, local_slots, local_per_second
         )
         self._metrics = metrics
         self._deliver = deliver
