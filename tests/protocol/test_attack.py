@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from unittest.mock import patch
 
 import pytest
@@ -20,6 +23,7 @@ from luaflow_worker.lanes import Lanes
 from luaflow_worker.live import Live
 from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.polling import Poller
+from luaflow_worker.quarantine import Quarantine
 
 PYTHON = {"gate": "tests.protocol.gates:gate"}
 FINE = "local function main() return 1 end"
@@ -101,6 +105,42 @@ async def test_runs_taken_again_while_their_local_activities_run_keep_nobody_wai
         await within(worker.workflows.background.wait(60))
         assert not worker.workflows.locals.waiting
         assert (worker.workflows.locals.many, worker.workflows.active) == (0, 0)
+
+
+SUSPECT = """
+local funcs = require("funcs")
+local function main(how)
+  if how == "spin" then while true do end end
+  if how == "hold" then return funcs.call("app:gate", "x") end
+  return how
+end
+"""
+
+
+@asynccontextmanager
+async def _never_aside(self: Quarantine, live: Live) -> AsyncIterator[None]:
+    yield
+
+
+@proves(replaced(Quarantine, "aside", _never_aside))
+async def test_a_suspect_that_waits_for_a_local_activity_keeps_no_other_waiting(
+    engine: Engine,
+) -> None:
+    """They are decided one at a time; while one only waits, it is the next one's turn (3.6)."""
+    options = {"deadlock_detection_timeout": "100ms"}
+    await engine.deploy({"flow": SUSPECT}, python=PYTHON, local=("gate",), worker=options)
+    worker = await engine.worker(drain_seconds=0.1)
+    noted = asyncio.Event()
+    with patch.object(worker.workflows._metrics, "task_failed", lambda *_: noted.set()):
+        spins = await engine.start("flow", "spin")
+        await within(noted.wait())
+    held = await engine.start("flow", "hold")
+    await within(gates.began["x"].wait())
+    others = [await engine.start("flow", n) for n in range(3)]
+    assert [await within(one.result()) for one in others] == [0, 1, 2]
+    gates.open_["x"].set()
+    assert await within(held.result()) == "x"
+    await spins.terminate()
 
 
 # -- leases ----------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from luaflow.store import transitions
 from luaflow.store.store import Store
 from luaflow_worker.attempt import Attempt, Outcome, Verdict, log_failure, verdict
 from luaflow_worker.live import Live
+from luaflow_worker.quarantine import Quarantine
 from luaflow_worker.rate import Rate
 from luaflow_worker.steps import Step
 
@@ -62,7 +63,7 @@ class LocalActivities:
         self.many = 0
         """How many decisions wait."""
 
-    async def run_all(self, step: Step) -> None:
+    async def run_all(self, step: Step, quarantine: Quarantine) -> None:
         """Run what a decision asks for, and what it asks for when it has been fed with that."""
         execution, running = step.live.execution, dict[asyncio.Task[Ended], Command]()
         if not execution.locals:
@@ -77,7 +78,8 @@ class LocalActivities:
                     if command not in known:
                         running[asyncio.create_task(self._one(step.live, command))] = command
                 _cancel(step.decision, running)
-                done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                async with quarantine.aside(step.live):
+                    done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in sorted(done, key=lambda t: running[t].seq):
                     ended = _failed(canceled().to_json()) if task.cancelled() else task.result()
                     step.decision = execution.feed_local(running.pop(task), *ended)

@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from luaflow.errors import LuaflowError
 from luaflow_worker.engines import Engines
 from luaflow_worker.faults import COSTLY, reason_of
+from luaflow_worker.live import Live
 from luaflow_worker.steps import Step
 from luaflow_worker.taking import LONG_REPLAY, Taken
 
@@ -34,6 +35,7 @@ class Quarantine:
         self._engines = engines
         self._limit = HANG_FACTOR * cpu_seconds + 1.0
         self._turn = asyncio.Lock()
+        self._whose: asyncio.Task[object] | None = None
         self._types: dict[str, float] = {}
         self._thread: ThreadPoolExecutor | None = None
 
@@ -60,8 +62,31 @@ class Quarantine:
         if not self.suspects(task):
             yield None
             return
-        async with self._turn:
+        await self._have_turn()
+        try:
             yield self._engines
+        finally:
+            self._leave_turn()
+
+    @asynccontextmanager
+    async def aside(self, live: Live) -> AsyncIterator[None]:
+        """Others have their turn while a suspect only waits; what is fed then is decided again."""
+        if live.apart:
+            self._leave_turn()
+        try:
+            yield
+        finally:
+            if live.apart:
+                await self._have_turn()
+
+    async def _have_turn(self) -> None:
+        await self._turn.acquire()
+        self._whose = asyncio.current_task()
+
+    def _leave_turn(self) -> None:
+        if self._whose is asyncio.current_task():  # who is cancelled may wait for it again
+            self._whose = None
+            self._turn.release()
 
     async def decide(self, step: Step, *, standing: bool) -> None:
         """Make a suspect's decision, on the thread."""

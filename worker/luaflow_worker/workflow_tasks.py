@@ -241,7 +241,7 @@ class WorkflowTasks:
                     continue
                 if step.live.execution.locals:
                     self._report(step.live)
-                    await self.locals.run_all(step)
+                    await self.locals.run_all(step, self.quarantine)
             except Exception as error:  # noqa: BLE001 - the same
                 await self._decision_failed(step, faults.fault_of(error))
                 steps.remove(step)
