@@ -18,6 +18,7 @@ from luaflow.errors import Unavailable
 from luaflow.store import transitions
 from luaflow.store.link import Call
 from luaflow.store.transitions import Route
+from luaflow_worker import lasting
 from luaflow_worker import worker as worker_module
 from luaflow_worker.lanes import Lanes
 from luaflow_worker.live import Live
@@ -141,6 +142,47 @@ async def test_a_suspect_that_waits_for_a_local_activity_keeps_no_other_waiting(
     gates.open_["x"].set()
     assert await within(held.result()) == "x"
     await spins.terminate()
+
+
+LOOP = """
+local funcs = require("funcs")
+local function main()
+  for i = 1, 100000 do funcs.call("app:step", i) end
+end
+"""
+SELF = """
+local function main()
+  local inbox = process.inbox()
+  while true do
+    process.send(process.pid(), "again", 1)
+    inbox:receive()
+  end
+end
+"""
+
+
+@pytest.mark.parametrize("type_", ["loop", "self"])
+@proves(replaced(lasting, "LASTING_ROUNDS", 1_000_000))
+async def test_runs_that_go_on_without_end_keep_no_new_one_waiting(
+    engine: Engine, type_: str
+) -> None:
+    """As many as may be on their way while more tasks are read."""
+    await engine.deploy({"loop": LOOP, "self": SELF, "fine": FINE}, activities={"step": FINE})
+    with patch.object(worker_module, "MOST_BUSY", 2):
+        worker = await engine.worker(drain_seconds=0.1)
+        runs = [await engine.start(type_) for _ in range(3)]
+        for run in runs:
+            await engine.until(run, "WorkflowTaskCompleted")
+        fine = await engine.start("fine")
+        over = [asyncio.create_task(within(run.result())) for run in runs]
+        assert await within(fine.result()) == 1
+        assert not any(one.done() for one in over)
+        for one in over:
+            one.cancel()
+        for run in runs:
+            await run.terminate()
+        await within(worker.workflows.background.wait(60))
+        assert (worker.workflows.lasting.many, worker.workflows.active) == (0, 0)
 
 
 # -- leases ----------------------------------------------------------------------------------------

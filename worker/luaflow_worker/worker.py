@@ -233,13 +233,14 @@ class Worker:
     def _workflow_tasks_to_read(self, slots: int) -> int:
         """A part of the slots at a time, and few while decisions use the processor.
 
-        Those begun are over sooner, and others may have what this worker would only keep. Where a
+        Those begun are over sooner, and others may have what this worker would only keep; nobody
+        waits for those that go on and on. Where a
         commit waits for replicas or disks, or partitions for different servers, it is not the
         processor that they wait for.
         """
         tasks, free = self.workflows, slots - self.workflows.active
         if not self.store.confirms and not is_spread(self.store):
-            busy = tasks.active - tasks.locals.many
+            busy = tasks.active - tasks.locals.many - tasks.lasting.many
             free = min(free, MOST_BUSY - busy)
         return min(free, MOST_READ)
 
