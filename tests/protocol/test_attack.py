@@ -119,7 +119,7 @@ end
 
 
 @asynccontextmanager
-async def _never_aside(self: Quarantine, live: Live) -> AsyncIterator[None]:
+async def _never_aside(self: Quarantine) -> AsyncIterator[None]:
     yield
 
 
@@ -217,8 +217,13 @@ async def test_a_task_is_not_lost_between_its_local_activities_and_its_commit(ha
     task = await hand.take(route)
 
     def renew(*, waits: bool) -> Call:
-        where = {"partition": route.partition, "run_id": route.run_id}
-        return transitions.renew_task(**where, turn=task.turn, worker="a", waits=waits)
+        return transitions.renew_task(
+            partition=route.partition,
+            run_id=route.run_id,
+            turn=task.turn,
+            worker="a",
+            waits=waits,
+        )
 
     assert (await hand.store.one(renew(waits=True)))[0] == b"ok"
     await hand.shift(5_000)

@@ -78,7 +78,7 @@ class LocalActivities:
                     if command not in known:
                         running[asyncio.create_task(self._one(step.live, command))] = command
                 _cancel(step.decision, running)
-                async with quarantine.aside(step.live):
+                async with quarantine.aside():
                     done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in sorted(done, key=lambda t: running[t].seq):
                     ended = _failed(canceled().to_json()) if task.cancelled() else task.result()

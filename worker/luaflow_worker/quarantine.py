@@ -16,7 +16,6 @@ from contextlib import asynccontextmanager
 from luaflow.errors import LuaflowError
 from luaflow_worker.engines import Engines
 from luaflow_worker.faults import COSTLY, reason_of
-from luaflow_worker.live import Live
 from luaflow_worker.steps import Step
 from luaflow_worker.taking import LONG_REPLAY, Taken
 
@@ -69,14 +68,17 @@ class Quarantine:
             self._leave_turn()
 
     @asynccontextmanager
-    async def aside(self, live: Live) -> AsyncIterator[None]:
-        """Others have their turn while a suspect only waits; what is fed then is decided again."""
-        if live.apart:
-            self._leave_turn()
+    async def aside(self) -> AsyncIterator[None]:
+        """Others have their turn while a suspect only waits; what it is fed then is decided, too.
+
+        Nothing for a run that is none.
+        """
+        mine = self._whose is asyncio.current_task()
+        self._leave_turn()
         try:
             yield
         finally:
-            if live.apart:
+            if mine:
                 await self._have_turn()
 
     async def _have_turn(self) -> None:
