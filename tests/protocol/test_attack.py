@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -18,15 +21,16 @@ from luaflow.errors import Unavailable
 from luaflow.store import transitions
 from luaflow.store.link import Call
 from luaflow.store.transitions import Route
-from luaflow_worker import lasting
+from luaflow_worker import background, lasting
 from luaflow_worker import worker as worker_module
+from luaflow_worker.background import Background
 from luaflow_worker.lanes import Lanes
 from luaflow_worker.live import Live
 from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.polling import Poller
 from luaflow_worker.quarantine import Quarantine
 
-PYTHON = {"gate": "tests.protocol.gates:gate"}
+PYTHON = {"gate": "tests.protocol.gates:gate", "deaf": "tests.protocol.test_attack:deaf"}
 FINE = "local function main() return 1 end"
 HOLD = """
 local funcs = require("funcs")
@@ -230,3 +234,69 @@ async def test_a_task_is_not_lost_between_its_local_activities_and_its_commit(ha
     assert (await hand.store.one(renew(waits=False)))[0] == b"ok"
     assert (await hand.expire(route))[0] == b"early"
     assert (await hand.commit(task))[0] == b"ok"
+
+
+# -- draining --------------------------------------------------------------------------------------
+
+
+async def deaf(name: str) -> str:
+    """As ``gates.gate``, but it does not let itself be cancelled."""
+    gates.began[name].set()
+    while not gates.open_[name].is_set():
+        with contextlib.suppress(asyncio.CancelledError):
+            await gates.open_[name].wait()
+    return name
+
+
+async def _wait_for_all(self: Background) -> None:
+    for task in list(self.tasks):
+        task.cancel()
+    await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize("local", [False, True])
+@proves(replaced(Background, "cancel", _wait_for_all))
+async def test_a_drain_does_not_wait_for_code_that_catches_its_cancellation(
+    engine: Engine, *, local: bool
+) -> None:
+    """What it was at work on is handed back: another worker does it."""
+    hold = HOLD.replace("gate", "deaf")
+    await engine.deploy({"hold": hold}, python=PYTHON, local=("deaf",) if local else ())
+    worker = await engine.worker(drain_seconds=0.1)
+    held = await engine.start("hold", "x")
+    await within(gates.began["x"].wait())
+    stop = asyncio.create_task(engine.retire(worker))
+    try:
+        with patch.object(background, "CANCEL_SECONDS", 0.1):
+            await within(asyncio.shield(stop))
+        assert worker.deaf
+        if local:
+            gates.began["x"].clear()
+            await engine.worker(drain_seconds=0.1)
+            await within(gates.began["x"].wait())
+    finally:
+        gates.open_["x"].set()
+        await stop
+    await (within(held.result()) if local else held.terminate())
+
+
+async def test_a_process_ends_though_its_code_catches_its_cancellation(engine: Engine) -> None:
+    """The event loop of a program waits for what it has cancelled, however long that takes."""
+    hold = HOLD.replace("gate", "deaf")
+    await engine.deploy({"hold": hold}, python=PYTHON)
+    where = ("--redis", engine.store.url, "--namespace", engine.store.namespace)
+    how = ("--queue", "q", "--app", str(engine.folder), "--drain-timeout", "0")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "luaflow_worker.cli", *where, *how, cwd=Path(__file__).parents[2]
+    )
+    try:
+        held = await engine.start("hold", "x")
+        await engine.until(held, "ActivityTaskScheduled")
+        process.terminate()
+        async with asyncio.timeout(20):
+            assert await process.wait() == 0
+        await held.terminate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

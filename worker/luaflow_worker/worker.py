@@ -311,6 +311,11 @@ class Worker:
         log.info("worker %s has drained", self.id)
 
     @property
+    def deaf(self) -> bool:
+        """Whether code of the app goes on that was told to end; its tasks were handed back."""
+        return bool(self.workflows.background.deaf or self.activities.background.deaf)
+
+    @property
     def healthy(self) -> bool:
         """Return whether every part works."""
         return all(s.healthy for s in self._services)
