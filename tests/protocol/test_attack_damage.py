@@ -1,0 +1,63 @@
+"""A run whose state something else overwrote keeps no other from its leases and its dates (3.6)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tests.protocol import gates
+from tests.support.engine import Engine, Make, within
+from tests.support.mutants import proves, replaced
+
+from luaflow.client.handle import Handle
+from luaflow.store.store import Store
+
+LEASE_MS = 600
+PYTHON = {"gate": "tests.protocol.gates:gate"}
+HOLD = """
+local funcs = require("funcs")
+local function main(name) return funcs.call("app:gate", name) end
+"""
+
+
+@asynccontextmanager
+async def damaged(engine: Engine, handle: Handle) -> AsyncIterator[None]:
+    """Put something else in the place of a run's state for a while."""
+    key = engine.store.partition(handle.workflow_id).run(str(handle.run_id))
+    await engine.store.read(("RENAME", key, f"{key}-kept"), ("SET", key, "a text"))
+    try:
+        yield
+    finally:
+        await engine.store.read(("RENAME", f"{key}-kept", key))
+
+
+async def renewed(engine: Engine, handle: Handle, times: int) -> None:
+    """Wait until the lease of a run's task was renewed so often."""
+    p, ends = engine.store.partition(handle.workflow_id), set[bytes]()
+    while len(ends) <= times:
+        (end,) = await engine.store.read(("ZSCORE", p.leases, f"w|{handle.run_id}"))
+        assert end is not None, "its lease is over"
+        ends.add(bytes(end))
+
+
+async def _together(self: Store, *calls: Any) -> Sequence[Any]:
+    return await self.run(*calls)
+
+
+@proves(replaced(Store, "apart", _together))
+async def test_the_leases_of_others_are_renewed(make_engine: Make) -> None:
+    """A local activity of one takes long; the state of another run is not what was written."""
+    gates.reset()
+    engine = await make_engine(lease_ms=LEASE_MS)
+    await engine.deploy({"hold": HOLD}, python=PYTHON, local=("gate",))
+    await engine.worker(drain_seconds=0.1)
+    bad, good = await engine.start("hold", "bad"), await engine.start("hold", "good")
+    for name in ("bad", "good"):
+        await within(gates.began[name].wait())
+    async with damaged(engine, bad):
+        await within(renewed(engine, good, 4))
+    for name in ("bad", "good"):
+        gates.open_[name].set()
+    assert await within(good.result()) == "good"
+    await within(bad.result())
