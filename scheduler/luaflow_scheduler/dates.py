@@ -130,12 +130,15 @@ async def read_states(
     # what follows a run that is out of time stands in its first event
     ending = [d for d in found if d.kind == "x"]
     commands += [("XRANGE", p.hist(d.run_id), "1-0", "1-0") for d in ending]
-    answers = await store.read(*commands) if commands else []
+    answers = await store.ask(*commands) if commands else []
     more = dict(zip([*about, *ending], answers[len(found) :], strict=True))
     return [_understood(p, d, run, more.get(d)) for d, run in zip(found, answers, strict=False)]
 
 
 def _understood(p: Partition, date: Date, run: Any, more: Any) -> State | Exception | None:
+    for answer in (run, more):
+        if isinstance(answer, Exception):  # something else is in its place
+            return answer
     if run[0] is None:
         return None
     try:

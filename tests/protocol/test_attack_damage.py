@@ -8,13 +8,20 @@ from typing import Any
 
 from tests.protocol import gates
 from tests.support.engine import Engine, Make, within
-from tests.support.mutants import proves, replaced
+from tests.support.mutants import mutant, proves, replaced
 
 from luaflow.client.handle import Handle
+from luaflow.store.keys import Partition
 from luaflow.store.store import Store
+from luaflow_scheduler import partition
+from luaflow_scheduler.dates import Date, read_states
 
 LEASE_MS = 600
 PYTHON = {"gate": "tests.protocol.gates:gate"}
+SLEEP = """
+local time = require("time")
+local function main() time.sleep("100ms") return 1 end
+"""
 HOLD = """
 local funcs = require("funcs")
 local function main(name) return funcs.call("app:gate", name) end
@@ -61,3 +68,33 @@ async def test_the_leases_of_others_are_renewed(make_engine: Make) -> None:
         gates.open_[name].set()
     assert await within(good.result()) == "good"
     await within(bad.result())
+
+
+async def _all_or_none(store: Store, p: Partition, found: Sequence[Date]) -> list[Any]:
+    await store.read(*(("HGET", p.owner(d.run_id), "wid") for d in found))
+    return await read_states(store, p, found)
+
+
+@proves(
+    replaced(partition, "read_states", _all_or_none),
+    mutant("put_off", "redis.pcall('HGET'", "rcall('HGET'"),
+)
+async def test_the_dates_of_others_in_its_partition_are_acted_on(make_engine: Make) -> None:
+    """What is due for the damaged run is put off; it goes on when it is whole again."""
+    gates.reset()
+    engine = await make_engine(lease_ms=LEASE_MS)
+    await engine.deploy({"hold": HOLD, "sleep": SLEEP}, python=PYTHON, local=("gate",))
+    worker = await engine.worker(drain_seconds=0.1)
+    bad = await engine.start("hold", "bad", id=engine.id_in(3, "b"))
+    await within(gates.began["bad"].wait())
+    async with damaged(engine, bad):
+        p = engine.store.partition(bad.workflow_id)
+        await engine.store.read(("ZADD", p.leases, 1, f"w|{bad.run_id}"))
+        await engine.scheduler()
+        for n in range(2):
+            assert await within(engine.execute("sleep", id=engine.id_in(3, f"s{n}"))) == 1
+        (due,) = await engine.store.read(("ZSCORE", p.leases, f"w|{bad.run_id}"))
+        assert int(due) > 1, "it is looked at again and again, and for nothing else is time"
+    gates.open_["bad"].set()
+    await within(bad.result())
+    assert worker.healthy
