@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from tests.protocol import gates
 from tests.support.engine import Engine, Make, within
 from tests.support.mutants import mutant, proves, replaced
@@ -14,7 +15,7 @@ from luaflow.client.handle import Handle
 from luaflow.store.keys import Partition
 from luaflow.store.store import Store
 from luaflow_scheduler import partition
-from luaflow_scheduler.dates import Date, read_states
+from luaflow_scheduler.dates import Date, Work, read_states
 
 LEASE_MS = 600
 PYTHON = {"gate": "tests.protocol.gates:gate"}
@@ -29,14 +30,14 @@ local function main(name) return funcs.call("app:gate", name) end
 
 
 @asynccontextmanager
-async def damaged(engine: Engine, handle: Handle) -> AsyncIterator[None]:
-    """Put something else in the place of a run's state for a while."""
-    key = engine.store.partition(handle.workflow_id).run(str(handle.run_id))
-    await engine.store.read(("RENAME", key, f"{key}-kept"), ("SET", key, "a text"))
+async def damaged(engine: Engine, handle: Handle, part: str = "run") -> AsyncIterator[None]:
+    """Put something else in the place of a run's state (or of what it waits for) for a while."""
+    key = getattr(engine.store.partition(handle.workflow_id), part)(str(handle.run_id))
+    await engine.store.ask(("RENAME", key, f"{key}-kept"), ("SET", key, "a text"))
     try:
         yield
     finally:
-        await engine.store.read(("RENAME", f"{key}-kept", key))
+        await engine.store.ask(("DEL", key), ("RENAME", f"{key}-kept", key))
 
 
 async def renewed(engine: Engine, handle: Handle, times: int) -> None:
@@ -98,3 +99,40 @@ async def test_the_dates_of_others_in_its_partition_are_acted_on(make_engine: Ma
     gates.open_["bad"].set()
     await within(bad.result())
     assert worker.healthy
+
+
+async def _at_once(work: Work, due: Sequence[Date]) -> list[tuple[Date, int]]:
+    return await work(due)
+
+
+@pytest.mark.parametrize(
+    ("part", "where", "member"),
+    [
+        ("run", "gc", "{}"),
+        ("run", "gc", "p|{}"),
+        ("hist", "gc", "p|{}"),
+        ("pend", "leases", "z|{}"),
+        ("pend", "leases", "n|{}"),
+        ("run", "leases", "n|{}"),
+    ],
+)
+@proves(replaced(partition, "severally", _at_once))
+async def test_what_is_to_be_cleared_away_keeps_no_dates_waiting(
+    engine: Engine, part: str, where: str, member: str
+) -> None:
+    """A closed run of which something is damaged: its date is put off, others' are acted on."""
+    await engine.deploy({"sleep": SLEEP})
+    await engine.worker()
+    await engine.scheduler()
+    over = await engine.start("sleep", id=engine.id_in(3, "b"))
+    assert await within(over.result()) == 1
+    p = engine.store.partition(over.workflow_id)
+    date = getattr(p, where), member.format(over.run_id)
+    async with damaged(engine, over, part):
+        await engine.store.read(("ZADD", date[0], 1, date[1]))
+        for n in range(2):
+            assert await within(engine.execute("sleep", id=engine.id_in(3, f"s{n}"))) == 1
+        (due,) = await engine.store.read(("ZSCORE", *date))
+        assert due is None or int(due) > 1
+    if "|" in member:  # the date of its removal is its own
+        await engine.store.read(("ZREM", *date))
