@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from tests.protocol import gates
 from tests.support.engine import Engine, Make, within
 from tests.support.mutants import mutant, proves, replaced
@@ -14,8 +15,11 @@ from tests.support.mutants import mutant, proves, replaced
 from luaflow.client.handle import Handle
 from luaflow.store.keys import Partition
 from luaflow.store.store import Store
-from luaflow_scheduler import partition
+from luaflow_scheduler import partition, sweep
 from luaflow_scheduler.dates import Date, Work, read_states
+from luaflow_scheduler.metrics import SchedulerMetrics
+from luaflow_scheduler.queues import Queues
+from luaflow_scheduler.sweep import Sweep
 
 LEASE_MS = 600
 PYTHON = {"gate": "tests.protocol.gates:gate"}
@@ -136,3 +140,34 @@ async def test_what_is_to_be_cleared_away_keeps_no_dates_waiting(
         assert due is None or int(due) > 1
     if "|" in member:  # the date of its removal is its own
         await engine.store.read(("ZREM", *date))
+
+
+def _any(fields: Any) -> bool:
+    return True
+
+
+@pytest.mark.parametrize("damage", ["type", "queue", "turn", "len"])
+@proves(replaced(sweep, "_makes_sense", _any))
+async def test_lost_tasks_of_others_in_its_partition_are_found(engine: Engine, damage: str) -> None:
+    """The queue they were in is gone; the sweep looks at the damaged run before it."""
+    await engine.deploy({"sleep": SLEEP})
+    bad = await engine.start("sleep", id=engine.id_in(3, "b"))
+    good = await engine.start("sleep", id=engine.id_in(3, "g"))
+    p = engine.store.partition(good.workflow_id)
+    await engine.store.read(("DEL", p.workflow_queue("q")))
+    async with damaged(engine, bad):
+        if damage != "type":
+            run = p.run(str(bad.run_id))
+            await engine.store.read(("DEL", run), ("COPY", f"{run}-kept", run))
+            await engine.store.read(("HSET", run, damage, b"q\xb7"))
+        one = Sweep(engine.store, Queues(engine.store), SchedulerMetrics(CollectorRegistry()))
+        try:
+            found = await one.visit(p)
+        except (TypeError, ValueError) as error:
+            pytest.fail(str(error))
+        assert found == 1
+        (entries,) = await engine.store.read(("XRANGE", p.workflow_queue("q"), "-", "+"))
+        assert [bytes(fields[1]).decode() for _, fields in entries] == [good.run_id]
+    assert await one.visit(p) == 1
+    await bad.terminate()
+    await good.terminate()
