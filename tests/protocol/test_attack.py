@@ -13,7 +13,7 @@ from unittest.mock import patch
 import pytest
 from tests.protocol import gates
 from tests.protocol.hand import Hand
-from tests.support.engine import Engine, within
+from tests.support.engine import Engine, Make, within
 from tests.support.mutants import mutant, proves, replaced
 
 from luaflow.client.handle import Handle
@@ -300,3 +300,48 @@ async def test_a_process_ends_though_its_code_catches_its_cancellation(engine: E
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+# -- found, and not mended -------------------------------------------------------------------------
+
+
+@pytest.mark.xfail(strict=True, reason="a decision whose task is lost waits for its activities")
+async def test_local_activities_of_a_run_that_is_over_give_their_slot_back(
+    make_engine: Make,
+) -> None:
+    """A renewal is told that the task is lost; what it waits for is of no use any more."""
+    engine = await make_engine(lease_ms=300)
+    one = {"max_concurrent_workflow_task_execution_size": 1}
+    await engine.deploy({"hold": HOLD, "fine": FINE}, python=PYTHON, local=("gate",), worker=one)
+    await engine.worker(drain_seconds=0.1)
+    held = await engine.start("hold", "x")
+    await within(gates.began["x"].wait())
+    await held.terminate()
+    fine = await engine.start("fine")
+    try:
+        assert await fine.result(timeout=3) == 1
+    finally:
+        gates.open_["x"].set()
+        await within(fine.result())
+
+
+@pytest.mark.xfail(
+    strict=True, reason="endless runs give no slot back"
+)
+@pytest.mark.parametrize("type_", ["loop", "self"])
+async def test_endless_runs_in_all_slots_keep_nobody_waiting(engine: Engine, type_: str) -> None:
+    """As many of them as there are slots: the next one has to wait for their end."""
+    sources = {"loop": LOOP, "self": SELF, "fine": FINE}
+    one = {"max_concurrent_workflow_task_execution_size": 2}
+    await engine.deploy(sources, activities={"step": FINE}, worker=one)
+    await engine.worker(drain_seconds=0.1)
+    runs = [await engine.start(type_) for _ in range(2)]
+    for run in runs:
+        await engine.until(run, "WorkflowTaskCompleted")
+    fine = await engine.start("fine")
+    try:
+        assert await fine.result(timeout=2) == 1
+    finally:
+        for run in runs:
+            await run.terminate()
+        await within(fine.result())
