@@ -325,9 +325,7 @@ async def test_local_activities_of_a_run_that_is_over_give_their_slot_back(
         await within(fine.result())
 
 
-@pytest.mark.xfail(
-    strict=True, reason="endless runs give no slot back"
-)
+@pytest.mark.xfail(strict=True, reason="endless runs give no slot back")
 @pytest.mark.parametrize("type_", ["loop", "self"])
 async def test_endless_runs_in_all_slots_keep_nobody_waiting(engine: Engine, type_: str) -> None:
     """As many of them as there are slots: the next one has to wait for their end."""
