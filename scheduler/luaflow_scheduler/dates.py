@@ -11,13 +11,13 @@ run ids, and ``p|run`` for a closed one to be settled. The run of a plain job is
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from luaflow.domain.events import Event
-from luaflow.errors import LuaflowError
+from luaflow.errors import LuaflowError, Unavailable, Unknown
 from luaflow.observe.logs import run_fields
 from luaflow.store import transitions
 from luaflow.store.attempts import Proof, Record, parse_record
@@ -64,6 +64,10 @@ class Date(NamedTuple):
     def due(self) -> int:
         """When it was due, in ms."""
         return int(float(self.score))
+
+
+Work = Callable[[Sequence[Date]], Awaitable[list[tuple[Date, int]]]]
+"""What is done for dates of one kind; it answers with those to be put off, and for how many ms."""
 
 
 class State(NamedTuple):
@@ -130,12 +134,15 @@ async def read_states(
     # what follows a run that is out of time stands in its first event
     ending = [d for d in found if d.kind == "x"]
     commands += [("XRANGE", p.hist(d.run_id), "1-0", "1-0") for d in ending]
-    answers = await store.read(*commands) if commands else []
+    answers = await store.ask(*commands) if commands else []
     more = dict(zip([*about, *ending], answers[len(found) :], strict=True))
     return [_understood(p, d, run, more.get(d)) for d, run in zip(found, answers, strict=False)]
 
 
 def _understood(p: Partition, date: Date, run: Any, more: Any) -> State | Exception | None:
+    for answer in (run, more):
+        if isinstance(answer, Exception):  # something else is in its place
+            return answer
     if run[0] is None:
         return None
     try:
@@ -205,6 +212,24 @@ async def take_steps(store: Store, steps: Sequence[Step]) -> list[tuple[Date, in
 async def run_apart(store: Store, calls: Sequence[Call]) -> list[list[Any] | LuaflowError]:
     """Run transitions together; where one makes its script fail, that error is its answer."""
     return await store.apart(*calls)
+
+
+async def severally(work: Work, due: Sequence[Date]) -> list[tuple[Date, int]]:
+    """Do what dates ask for together; where something of one is damaged, one after the other.
+
+    Return those nobody could act on, with ms to put them off. Raises Unavailable and Unknown.
+    """
+    try:
+        return await work(due)
+    except (Unavailable, Unknown):
+        raise
+    except LuaflowError as error:
+        if len(due) == 1:
+            member = due[0].member
+            text, extra = "the date %s cannot be handled: %s", run_fields(member.rpartition("|")[2])
+            log.error(text, member, error, extra=extra)  # noqa: TRY400 - no news in where
+            return [(due[0], BROKEN_MS)]
+    return [one for date in due for one in await severally(work, [date])]
 
 
 async def put_off(store: Store, p: Partition, left: Sequence[tuple[Date, int]]) -> None:

@@ -19,9 +19,11 @@ from luaflow_scheduler.dates import (
     Date,
     State,
     Step,
+    Work,
     dates,
     put_off,
     read_states,
+    severally,
     take_steps,
 )
 from luaflow_scheduler.expiring import Expiring
@@ -102,11 +104,23 @@ class PartitionWatch(Service):
         ]
         left = await self._transitions(of_runs, now)
         left += await self._schedules.fire([d for d in timers if d.kind == "S"], now)
-        left += await carry_over(store, p, [d for d in leases if d.kind == "n"])
-        left += await close_out(store, p, [d for d in leases if d.kind == "z"], self._courier)
-        left += await self._settling.settle(p, [d for d in old if d.member.startswith("p|")])
-        over = [d for d in old if not d.member.startswith("p|")]
-        left += await remove(store, p, over, self._metrics, self._settling.rules)
+        kinds: list[tuple[Work, list[Date]]] = [
+            (lambda due: carry_over(store, p, due), [d for d in leases if d.kind == "n"]),
+            (
+                lambda due: close_out(store, p, due, self._courier),
+                [d for d in leases if d.kind == "z"],
+            ),
+            (
+                lambda due: self._settling.settle(p, due),
+                [d for d in old if d.member.startswith("p|")],
+            ),
+            (
+                lambda due: remove(store, p, due, self._metrics, self._settling.rules),
+                [d for d in old if not d.member.startswith("p|")],
+            ),
+        ]
+        for work, due in kinds:
+            left += await severally(work, due)
         if left:
             await put_off(store, p, left)
 

@@ -210,7 +210,10 @@ class Sweep(Service):
             self.stuck.seen(p.number, (), last=True)
             self.long.seen(p.number, (), last=True)
             return []
-        hashes = await self._store.read(*(("HMGET", p.run(i), *_READ) for i in ids))
+        read = await self._store.ask(*(("HMGET", p.run(i), *_READ) for i in ids))
+        # (what is damaged of one run keeps nobody from the tasks of the others)
+        there = [(i, fields) for i, fields in zip(ids, read, strict=True) if _makes_sense(fields)]
+        ids, hashes = [i for i, _ in there], [fields for _, fields in there]
         signs = [Sign(p, run, *fields[5:7]) for run, fields in zip(ids, hashes, strict=True)]
         self.stuck.seen(p.number, await reasons(self._store, signs), last=not full)
         sizes = [(int(fields[7] or 0), int(fields[8] or 0)) for fields in hashes]
@@ -284,6 +287,15 @@ class Sweep(Service):
             await self._store.read(("ZREM", keys.workers(self._store.namespace), *done))
             self._metrics.workers_removed(len(done))
         self._buried = {w: rid for w, rid in self._buried.items() if w in gone and w not in done}
+
+
+def _makes_sense(fields: Any) -> bool:
+    """Whether what was read of a run (``_READ``, or an error) can be what was written of it."""
+    try:
+        _, numbers = [bytes(f or b"").decode() for f in fields[:4]], [*fields[4:5], *fields[7:]]
+        return all(int(n or 0) >= 0 for n in numbers)
+    except (TypeError, ValueError):
+        return False
 
 
 def _requeue(

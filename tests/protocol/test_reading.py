@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from unittest.mock import patch
 
 import pytest
@@ -13,7 +13,7 @@ from tests.support.engine import Engine
 from tests.support.mutants import patience, proves, replaced
 
 from luaflow.store.store import Store
-from luaflow.store.tasks import Found
+from luaflow.store.tasks import Found, read_tasks
 from luaflow_worker import polling
 from luaflow_worker.polling import Poller
 from luaflow_worker.worker import MOST_BUSY, MOST_READ, Worker
@@ -85,6 +85,38 @@ async def test_while_slots_run_short_begun_runs_come_first_but_not_for_ever(
     assert sorted(found[7]) == sorted([own, shared])
 
 
+async def _skips(self: Poller, streams: Sequence[str], free: int) -> list[Found]:
+    step, group = min(free, len(streams)), (streams[0], len(streams))
+    turn = self._turns[group] = (self._turns.get(group, 0) + step) % len(streams)
+    part = [*streams, *streams][turn : turn + step]
+    return await read_tasks(self._store, self._reader, "w", part, 1, block=False)
+
+
+@proves(replaced(Poller, "_look", _skips))
+async def test_no_stream_is_passed_over_whatever_is_free(hand: Hand) -> None:
+    """Eight streams, all of them full; six slots are free, then two, then six …"""
+    hand.excused = True
+    streams = [p.workflow_queue("q") for p in hand.store.partitions[:8]]
+    free, found = [6, 2] * 8, list[str]()
+    poller = Poller(
+        "test",
+        hand.store,
+        "w",
+        [streams],
+        free=lambda: free[0],
+        freed=asyncio.Event(),
+        handle=lambda tasks: found.extend(stream for stream, _, _ in tasks),
+    )
+    await poller.open()
+    for stream in streams:
+        await hand.store.ask(*(("XADD", stream, "*", "r", n) for n in range(40)))
+    while free:
+        await poller.round()
+        free.pop(0)
+    await poller.close()
+    assert sorted(set(found)) == sorted(streams)
+
+
 async def test_with_slots_to_spare_all_are_read_alike(reading: Reading) -> None:
     for _ in range(3):
         assert sorted(await reading.read(short=False)) == sorted([reading.own, reading.shared])
@@ -96,8 +128,7 @@ async def test_few_tasks_are_read_while_many_are_on_their_way(engine: Engine) ->
     tasks = one.workflows
 
     def to_read(active: int, waiting: int) -> int:
-        names = {str(n) for n in range(waiting)}
-        with patch.object(tasks, "active", active), patch.object(tasks.locals, "waiting", names):
+        with patch.object(tasks, "active", active), patch.object(tasks.locals, "many", waiting):
             return one._workflow_tasks_to_read(1000)
 
     assert to_read(0, 0) == MOST_READ

@@ -340,9 +340,11 @@ class ActivityTasks:
             # the scheduler decides over the attempt; this one is only left alone
             outcome = Outcome(failure=timeout("start_to_close"))
         finally:
-            self.running.pop(attempt.token, None)
+            ours = self.running.pop(attempt.token, None) or not attempt.token
             self._renewals.stop(attempt)
             self.freed.set()
+        if not ours:  # it was handed back, and went on though it was cancelled
+            return
         spans.attempt_ended(attempt, outcome)
         ended(attempt, outcome)
 
@@ -365,6 +367,7 @@ class ActivityTasks:
         for attempt in list(self.running.values()):
             spans.attempt_ended(attempt, lost)
             await self._report(attempt, verdict(attempt, lost))
+            self.running.pop(attempt.token, None)
         await self.background.cancel()
         self._renewals.close()
 

@@ -10,12 +10,18 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 
+CANCEL_SECONDS = 2.0
+"""What a task may take to end when it is told to."""
+
+
 class Background:
     """Coroutines that run beside each other; a failure is logged, and its tasks' leases end."""
 
     def __init__(self, name: str, what: str) -> None:
         """``what`` failed, as the log says of one that did: "a batch of workflow tasks"."""
         self.tasks: set[asyncio.Task[Any]] = set()
+        self.deaf: set[asyncio.Task[Any]] = set()
+        """What was ended and goes on: it caught its cancellation."""
         self._name = name
         self._what = what
 
@@ -34,12 +40,17 @@ class Background:
         await asyncio.sleep(0)
 
     async def cancel(self) -> None:
-        """End what still runs."""
-        for task in list(self.tasks):
+        """End what still runs; a handler that does not let itself be ended is left alone."""
+        if not (tasks := set(self.tasks)):
+            return
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        _, deaf = await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
+        self.tasks -= deaf
+        self.deaf |= deaf
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self.tasks.discard(task)
+        self.deaf.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("%s failed: %s", self._what, error, exc_info=error)

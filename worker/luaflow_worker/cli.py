@@ -164,11 +164,15 @@ def _leave_handlers() -> None:
             continue
         thread.join(max(0, end - time.monotonic()))
         if thread.is_alive():
-            log.warning("%s still runs an activity that was handed back: leaving it", thread.name)
-            logging.shutdown()
-            tracing.flush()
-            sys.stdout.flush()
-            os._exit(0)
+            _leave(thread.name)
+
+
+def _leave(what: str) -> NoReturn:
+    log.warning("%s still runs an activity that was handed back: leaving it", what)
+    logging.shutdown()
+    tracing.flush()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 async def _serve(
@@ -199,6 +203,8 @@ async def _serve(
             pulse.cancel()
     finally:
         await store.close()
+    if worker.deaf:  # the end of the event loop would wait for it, too
+        _leave("a coroutine that caught its cancellation")
 
 
 def _ops(

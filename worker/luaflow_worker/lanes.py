@@ -42,8 +42,8 @@ class Lanes(Service):
         """Look, then wait until there is another one."""
         found = await lanes_of(self._store, self._queues)
         if not found <= self._known:
-            self._known |= found
-            await self._serve(set(self._known))
+            await self._serve(self._known | found)
+            self._known |= found  # now they are read: what fails is tried again
         await self.idle(60)
 
     def _told(self, _: bytes | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -17,8 +18,11 @@ from luaflow.domain.failure import SCHEDULE_TO_CLOSE, Invalid, canceled, timeout
 from luaflow.domain.options import ActivityOptions, parse_activity_options
 from luaflow.lua.vm import Command
 from luaflow.replay.decider import Decision
+from luaflow.store import transitions
+from luaflow.store.store import Store
 from luaflow_worker.attempt import Attempt, Outcome, Verdict, log_failure, verdict
 from luaflow_worker.live import Live
+from luaflow_worker.quarantine import Quarantine
 from luaflow_worker.rate import Rate
 from luaflow_worker.steps import Step
 
@@ -35,43 +39,81 @@ class LocalActivities:
     """Runs the local activities of decisions, ``slots`` of them at a time."""
 
     def __init__(
-        self, run: Run, begun: Callable[[], None], slots: int, per_second: float = 0.0
+        self,
+        store: Store,
+        worker: str,
+        run: Run,
+        begun: Callable[[], None],
+        slots: int,
+        per_second: float = 0.0,
     ) -> None:
         """``run`` runs one attempt to its end; ``per_second`` start at most (0: any number).
 
         ``begun`` is told that a decision waits: it uses the processor no more.
         """
+        self._store = store
+        self._worker = worker
         self._run = run
         self._begun = begun
         self._slots = asyncio.Semaphore(slots)
         self._rate = Rate(per_second)
-        self.waiting: set[str] = set()
-        """The ids of runs whose decision waits for some."""
+        self.waiting: Counter[str] = Counter()
+        """The ids of runs whose decisions wait for some, and how many do: a lease may end while one
+        waits, and the run be taken again by the same worker."""
+        self.many = 0
+        """How many decisions wait."""
 
-    async def run_all(self, step: Step) -> None:
+    async def run_all(self, step: Step, quarantine: Quarantine) -> None:
         """Run what a decision asks for, and what it asks for when it has been fed with that."""
         execution, running = step.live.execution, dict[asyncio.Task[Ended], Command]()
-        if execution.locals:
-            self.waiting.add(step.live.run_id)
-            self._begun()
+        if not execution.locals:
+            return
+        self._count(step.live.run_id, 1)
+        self._begun()
         try:
+            await self._keep(step.live)
             while execution.locals and step.decision and step.decision.status == "wait":
                 known = list(running.values())
                 for command in execution.locals:
                     if command not in known:
                         running[asyncio.create_task(self._one(step.live, command))] = command
                 _cancel(step.decision, running)
-                done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                async with quarantine.aside():
+                    done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in sorted(done, key=lambda t: running[t].seq):
                     ended = _failed(canceled().to_json()) if task.cancelled() else task.result()
                     step.decision = execution.feed_local(running.pop(task), *ended)
                     if step.decision.status != "wait":
                         return
         finally:
-            self.waiting.discard(step.live.run_id)
             for task in running:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            try:
+                await asyncio.gather(*running, return_exceptions=True)
+            finally:
+                self._count(step.live.run_id, -1)
+
+    def _count(self, run_id: str, change: int) -> None:
+        self.many += change
+        self.waiting[run_id] += change
+        if not self.waiting[run_id]:
+            del self.waiting[run_id]
+
+    async def _keep(self, live: Live) -> None:
+        """What a task may take ends here: the time of local activities is their own.
+
+        Leases are renewed too seldom for that: the task would be lost, and they ran again.
+        """
+        if live.place.started.get("task_timeout_ms"):
+            await self._store.one(
+                transitions.renew_task(
+                    partition=live.place.route.partition,
+                    run_id=live.run_id,
+                    turn=live.turn,
+                    worker=self._worker,
+                    waits=True,
+                )
+            )
 
     async def _one(self, live: Live, command: Command) -> Ended:
         """Run one, retries and all."""

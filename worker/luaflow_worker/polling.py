@@ -115,8 +115,10 @@ class Poller(Service):
         count = max(1, min(MAX_COUNT, free // len(streams)))
         group = streams[0], len(streams)
         for _ in range(0, len(streams), step):
-            turn = self._turns[group] = (self._turns.get(group, 0) + step) % len(streams)
+            turn = self._turns.get(group, 0)
             part = [*streams, *streams][turn : turn + step]
+            # where this part ends the next one begins, however many slots are free then
+            self._turns[group] = (turn + step) % len(streams)
             found = await read_tasks(
                 self._store, self._reader, self._worker, part, count, block=False
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -11,12 +12,15 @@ from typing import Any
 import orjson
 
 from luaflow.domain import packing
+from luaflow.errors import LuaflowError
 from luaflow.service import Service
 from luaflow.store import keys, liveness, transitions
 from luaflow.store.leaving import drop_workers
 from luaflow.store.spread import by_partition, severally
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
+
+log = logging.getLogger(__name__)
 
 _Held = tuple[str, tuple[Route, int]]
 """A run id, its route and its turn."""
@@ -109,7 +113,8 @@ class Leases(Service):
         await severally(parts, self._renew, within=self._store.settings.lease_ms / 6000)
 
     async def _renew(self, held: Sequence[_Held]) -> None:
-        answers = await self._store.run(
+        # (a run that something else has changed fails alone: the leases of the others go on)
+        answers = await self._store.apart(
             *(
                 transitions.renew_task(
                     partition=route.partition,
@@ -122,5 +127,7 @@ class Leases(Service):
             )
         )
         for (run, at), answer in zip(held, answers, strict=True):
-            if answer[0] != b"ok" and self._taken.get(run) == at:
+            if isinstance(answer, LuaflowError):
+                log.error("the task of the run %s cannot be kept: %s", run, answer)
+            elif answer[0] != b"ok" and self._taken.get(run) == at:
                 del self._taken[run]

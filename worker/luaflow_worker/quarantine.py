@@ -34,6 +34,7 @@ class Quarantine:
         self._engines = engines
         self._limit = HANG_FACTOR * cpu_seconds + 1.0
         self._turn = asyncio.Lock()
+        self._whose: asyncio.Task[object] | None = None
         self._types: dict[str, float] = {}
         self._thread: ThreadPoolExecutor | None = None
 
@@ -60,8 +61,34 @@ class Quarantine:
         if not self.suspects(task):
             yield None
             return
-        async with self._turn:
+        await self._have_turn()
+        try:
             yield self._engines
+        finally:
+            self._leave_turn()
+
+    @asynccontextmanager
+    async def aside(self) -> AsyncIterator[None]:
+        """Others have their turn while a suspect only waits; what it is fed then is decided, too.
+
+        Nothing for a run that is none.
+        """
+        mine = self._whose is asyncio.current_task()
+        self._leave_turn()
+        try:
+            yield
+        finally:
+            if mine:
+                await self._have_turn()
+
+    async def _have_turn(self) -> None:
+        await self._turn.acquire()
+        self._whose = asyncio.current_task()
+
+    def _leave_turn(self) -> None:
+        if self._whose is asyncio.current_task():  # who is cancelled may wait for it again
+            self._whose = None
+            self._turn.release()
 
     async def decide(self, step: Step, *, standing: bool) -> None:
         """Make a suspect's decision, on the thread."""

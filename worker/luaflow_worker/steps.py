@@ -11,6 +11,7 @@ import orjson
 
 from luaflow.domain.events import Event
 from luaflow.domain.options import ActivityOptions
+from luaflow.errors import LuaflowError
 from luaflow.replay.decider import Decision
 from luaflow.store import transitions
 from luaflow.store.link import Call
@@ -20,7 +21,7 @@ from luaflow_worker.attempt import Attempt, Outcome
 from luaflow_worker.children import Types
 from luaflow_worker.continuing import continue_call
 from luaflow_worker.ending import ends, how_it_ends, needs_task, next_run_call
-from luaflow_worker.faults import EngineFault
+from luaflow_worker.faults import EngineFault, fault_of
 from luaflow_worker.live import Live, Result
 from luaflow_worker.proposal import Eager, Proposal
 from luaflow_worker.stretches import parse_events, read_events
@@ -182,6 +183,20 @@ def _said(live: Live, decision: Decision, worker: str, *, ended: bool, anchors: 
         # where many messages pass on, the closing event comes later: replay must know of it here
         said["ended"] = decision.status
     return orjson.dumps(said)
+
+
+def spelled(
+    step: Step,
+    worker: str,
+    sticky: Sticky,
+    keep: Callable[[str, ActivityOptions], str | None],
+    types: Types,
+) -> Call | LuaflowError:
+    """The same as ``spell``, or what keeps the decision from being spelled out."""
+    try:
+        return spell(step, worker, sticky, keep, types)
+    except Exception as error:  # noqa: BLE001 - a bad run hurts only itself
+        return fault_of(error)
 
 
 def spell(

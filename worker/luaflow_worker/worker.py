@@ -233,13 +233,14 @@ class Worker:
     def _workflow_tasks_to_read(self, slots: int) -> int:
         """A part of the slots at a time, and few while decisions use the processor.
 
-        Those begun are over sooner, and others may have what this worker would only keep. Where a
+        Those begun are over sooner, and others may have what this worker would only keep; nobody
+        waits for those that go on and on. Where a
         commit waits for replicas or disks, or partitions for different servers, it is not the
         processor that they wait for.
         """
         tasks, free = self.workflows, slots - self.workflows.active
         if not self.store.confirms and not is_spread(self.store):
-            busy = tasks.active - len(tasks.locals.waiting)
+            busy = tasks.active - tasks.locals.many - tasks.lasting.many
             free = min(free, MOST_BUSY - busy)
         return min(free, MOST_READ)
 
@@ -271,13 +272,18 @@ class Worker:
     async def _serve_lanes(self, lanes: set[str]) -> None:
         """Read more lanes than before: the old readers make room for new ones."""
         self._places[:] = sorted({*self.config.queues, *lanes})
-        for service in self._services:
-            if isinstance(service, Poller):
-                service.retire()
+        old = [service for service in self._services if isinstance(service, Poller)]
         new = self._pollers()
+        try:
+            for poller in new:
+                await poller.start()
+        except BaseException:
+            # the old ones go on until it is tried again: the server may be away for long
+            await asyncio.gather(*(poller.stop() for poller in new))
+            raise
         self._services += new
-        for poller in new:
-            await poller.start()
+        for poller in old:
+            poller.retire()
 
     async def stop(self) -> None:
         """Drain: read nothing new, finish or hand back what is under way, say good-bye."""
@@ -303,6 +309,11 @@ class Worker:
         await self.node.close()
         self._turning.stop()
         log.info("worker %s has drained", self.id)
+
+    @property
+    def deaf(self) -> bool:
+        """Whether code of the app goes on that was told to end; its tasks were handed back."""
+        return bool(self.workflows.background.deaf or self.activities.background.deaf)
 
     @property
     def healthy(self) -> bool:

@@ -25,12 +25,13 @@ from luaflow_worker import faults, spans
 from luaflow_worker.background import Background
 from luaflow_worker.children import Types
 from luaflow_worker.engines import Engines
+from luaflow_worker.lasting import Lasting
 from luaflow_worker.live import Cache, Clock, Live, Result
 from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.metrics import WorkerMetrics
 from luaflow_worker.quarantine import Quarantine
 from luaflow_worker.refusals import Refusals
-from luaflow_worker.steps import Activities, Step, Sticky, names_in, news_behind, spell
+from luaflow_worker.steps import Activities, Step, Sticky, names_in, news_behind, spelled
 from luaflow_worker.taking import Entry, Taken, release, revive, take, taken_again, under_way
 
 ROUND_SECONDS = 0.1
@@ -63,8 +64,9 @@ class WorkflowTasks:
         self._engines = engines
         self._activities = activities
         self.freed = asyncio.Event()
+        self.lasting = Lasting(self.freed)
         self.locals = LocalActivities(
-            activities.run_here, self.freed.set, local_slots, local_per_second
+            store, worker, activities.run_here, self.freed.set, local_slots, local_per_second
         )
         self._metrics = metrics
         self._deliver = deliver
@@ -171,18 +173,20 @@ class WorkflowTasks:
 
     async def _run(self, steps: list[Step]) -> None:
         """Decide and commit until nothing follows at once; each run holds a slot until then."""
-        while steps:
-            slots, following = len(steps), list[Step]()
-            try:
-                await self._round(steps, following)
-            except BaseException:
-                # what became of them is not known; if kept, their leases were renewed for ever
-                for step in (*steps, *following):
-                    self._abandon(step)
-                self._give_back(slots)
-                raise
-            self._give_back(slots - len(following))
-            steps = following
+        with self.lasting.batch() as goes_on:
+            while steps:
+                slots, following = len(steps), list[Step]()
+                goes_on(slots)
+                try:
+                    await self._round(steps, following)
+                except BaseException:
+                    # what became of them is not known; if kept, their leases were renewed for ever
+                    for step in (*steps, *following):
+                        self._abandon(step)
+                    self._give_back(slots)
+                    raise
+                self._give_back(slots - len(following))
+                steps = following
 
     async def _round(self, steps: list[Step], following: list[Step]) -> None:
         """Decide and commit what fits into a round; ``following`` gets what follows at once.
@@ -241,7 +245,7 @@ class WorkflowTasks:
                     continue
                 if step.live.execution.locals:
                     self._report(step.live)
-                    await self.locals.run_all(step)
+                    await self.locals.run_all(step, self.quarantine)
             except Exception as error:  # noqa: BLE001 - the same
                 await self._decision_failed(step, faults.fault_of(error))
                 steps.remove(step)
@@ -251,10 +255,7 @@ class WorkflowTasks:
 
     def _call(self, step: Step, types: Types) -> Call | LuaflowError:
         step.cid = f"{self._worker}.{next(self._numbers)}"
-        try:
-            return spell(step, self._worker, self._sticky, self._activities.keep, types)
-        except Exception as error:  # noqa: BLE001 - the same
-            return faults.fault_of(error)
+        return spelled(step, self._worker, self._sticky, self._activities.keep, types)
 
     # -- what came back --------------------------------------------------------------------------
 

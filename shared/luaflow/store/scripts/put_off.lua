@@ -3,12 +3,15 @@
 -- KEYS meta run set
 -- ARGV server member score delay:int bound:int namespace_time:int
 -- bound 1: the date is void once its run is closed; 0: it is not (outboxes, closing tasks, retention)
+-- TYPES set
 -- Returns {'ok'} | {'void'} | {'moved'}
 --- include partition
 
 if rcall('ZSCORE', set_key, member) ~= score then return { 'moved' } end
 touch()
-if bound == 1 and rcall('HGET', run_key, 'status') ~= 'running' then
+-- (what cannot be read is not known to be over)
+local status = bound == 1 and redis.pcall('HGET', run_key, 'status')
+if bound == 1 and status ~= 'running' and not (type(status) == 'table' and status.err) then
   rcall('ZREM', set_key, member)
   return { 'void' }
 end

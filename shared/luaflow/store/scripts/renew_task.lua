@@ -12,7 +12,8 @@ touch()
 -- and for how long nobody knows; the next refusal shuts it again at once
 if waits == 1 and v[5] == '1' then rcall('HSET', run_key, 'shut', '0') end
 local due = server_now + lease_ms
--- (the time of local activities is their own)
+-- the time of local activities is their own; what follows them has a lease like any task
+if waits == 1 and v[6] then rcall('HDEL', run_key, 'due_task') end
 if v[6] and waits == 0 then due = math.min(due, tonumber(v[6])) end
 set_lease('w|' .. run_id, due)
 return { 'ok' }
