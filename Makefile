@@ -41,8 +41,9 @@ test: setup ## Run the tests on the embedded server (a few minutes)
 
 test-all: test test-heavy test-acl test-second-server test-topologies ## Run all tests, also the long ones and on a second server
 
+# Most of them wait most of the time; the long ones may come last.
 test-heavy: setup
-	$(PYTEST) -n $(WORKERS) -m heavy tests
+	$(PYTEST) -n $$(($(WORKERS) + 1)) --dist worksteal -m heavy tests
 
 # What does not speak to a server, the table of counts, which is the embedded one's, and violations that
 # are planted to prove a test are not run again.

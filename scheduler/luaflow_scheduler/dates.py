@@ -214,7 +214,7 @@ async def run_apart(store: Store, calls: Sequence[Call]) -> list[list[Any] | Lua
     return await store.apart(*calls)
 
 
-async def severally(work: Work, due: Sequence[Date]) -> list[tuple[Date, int]]:
+async def together_or_alone(work: Work, due: Sequence[Date]) -> list[tuple[Date, int]]:
     """Do what dates ask for together; where something of one is damaged, one after the other.
 
     Return those nobody could act on, with ms to put them off. Raises Unavailable and Unknown.
@@ -229,7 +229,7 @@ async def severally(work: Work, due: Sequence[Date]) -> list[tuple[Date, int]]:
             text, extra = "the date %s cannot be handled: %s", run_fields(member.rpartition("|")[2])
             log.error(text, member, error, extra=extra)  # noqa: TRY400 - no news in where
             return [(due[0], BROKEN_MS)]
-    return [one for date in due for one in await severally(work, [date])]
+    return [one for date in due for one in await together_or_alone(work, [date])]
 
 
 async def put_off(store: Store, p: Partition, left: Sequence[tuple[Date, int]]) -> None:

@@ -23,8 +23,8 @@ from luaflow_scheduler.dates import (
     dates,
     put_off,
     read_states,
-    severally,
     take_steps,
+    together_or_alone,
 )
 from luaflow_scheduler.expiring import Expiring
 from luaflow_scheduler.firing import Firing
@@ -120,7 +120,7 @@ class PartitionWatch(Service):
             ),
         ]
         for work, due in kinds:
-            left += await severally(work, due)
+            left += await together_or_alone(work, due)
         if left:
             await put_off(store, p, left)
 

@@ -292,8 +292,9 @@ class Sweep(Service):
 def _makes_sense(fields: Any) -> bool:
     """Whether what was read of a run (``_READ``, or an error) can be what was written of it."""
     try:
-        _, numbers = [bytes(f or b"").decode() for f in fields[:4]], [*fields[4:5], *fields[7:]]
-        return all(int(n or 0) >= 0 for n in numbers)
+        for text in fields[:4]:
+            bytes(text or b"").decode()
+        return all(int(number or 0) >= 0 for number in (*fields[4:5], *fields[7:]))
     except (TypeError, ValueError):
         return False
 

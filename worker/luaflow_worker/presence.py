@@ -13,6 +13,7 @@ import orjson
 
 from luaflow.domain import packing
 from luaflow.errors import LuaflowError
+from luaflow.observe.logs import run_fields
 from luaflow.service import Service
 from luaflow.store import keys, liveness, transitions
 from luaflow.store.leaving import drop_workers
@@ -128,6 +129,7 @@ class Leases(Service):
         )
         for (run, at), answer in zip(held, answers, strict=True):
             if isinstance(answer, LuaflowError):
-                log.error("the task of the run %s cannot be kept: %s", run, answer)
+                text, extra = "the task of the run %s cannot be kept: %s", run_fields(at[0])
+                log.error(text, run, answer, extra=extra)
             elif answer[0] != b"ok" and self._taken.get(run) == at:
                 del self._taken[run]

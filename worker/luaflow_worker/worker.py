@@ -234,9 +234,8 @@ class Worker:
         """A part of the slots at a time, and few while decisions use the processor.
 
         Those begun are over sooner, and others may have what this worker would only keep; nobody
-        waits for those that go on and on. Where a
-        commit waits for replicas or disks, or partitions for different servers, it is not the
-        processor that they wait for.
+        waits for those that go on and on. Where a commit waits for replicas or disks, or partitions
+        for different servers, it is not the processor that they wait for.
         """
         tasks, free = self.workflows, slots - self.workflows.active
         if not self.store.confirms and not is_spread(self.store):

@@ -120,7 +120,7 @@ async def _at_once(work: Work, due: Sequence[Date]) -> list[tuple[Date, int]]:
         ("run", "leases", "n|{}"),
     ],
 )
-@proves(replaced(partition, "severally", _at_once))
+@proves(replaced(partition, "together_or_alone", _at_once))
 async def test_what_is_to_be_cleared_away_keeps_no_dates_waiting(
     engine: Engine, part: str, where: str, member: str
 ) -> None:
