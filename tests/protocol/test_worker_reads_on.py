@@ -30,7 +30,7 @@ from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.polling import Poller
 from luaflow_worker.quarantine import Quarantine
 
-PYTHON = {"gate": "tests.protocol.gates:gate", "deaf": "tests.protocol.test_attack:deaf"}
+PYTHON = {"gate": "tests.protocol.gates:gate", "deaf": "tests.protocol.test_worker_reads_on:deaf"}
 FINE = "local function main() return 1 end"
 HOLD = """
 local funcs = require("funcs")
