@@ -128,7 +128,8 @@ async def test_few_tasks_are_read_while_many_are_on_their_way(engine: Engine) ->
     tasks = one.workflows
 
     def to_read(active: int, waiting: int) -> int:
-        with patch.object(tasks, "active", active), patch.object(tasks.locals, "many", waiting):
+        wait = {str(n): [None] for n in range(waiting)}
+        with patch.object(tasks, "active", active), patch.object(tasks.locals, "waiting", wait):
             return one._workflow_tasks_to_read(1000)
 
     assert to_read(0, 0) == MOST_READ

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -57,18 +57,28 @@ class LocalActivities:
         self._begun = begun
         self._slots = asyncio.Semaphore(slots)
         self._rate = Rate(per_second)
-        self.waiting: Counter[str] = Counter()
-        """The ids of runs whose decisions wait for some, and how many do: a lease may end while one
-        waits, and the run be taken again by the same worker."""
-        self.many = 0
+        self.waiting: defaultdict[str, list[asyncio.Task[Any] | None]] = defaultdict(list)
+        """The ids of runs whose decisions wait for some, and who makes these: a lease may end while
+        one waits, and the run be taken again by the same worker."""
+
+    @property
+    def many(self) -> int:
         """How many decisions wait."""
+        return sum(map(len, self.waiting.values()))
+
+    def lost(self, run_id: str) -> None:
+        """The task of a run is not ours any more: nobody has a use for what it waits for."""
+        for decision in self.waiting.get(run_id, ()):
+            if decision:
+                decision.cancel()
 
     async def run_all(self, step: Step, quarantine: Quarantine) -> None:
         """Run what a decision asks for, and what it asks for when it has been fed with that."""
         execution, running = step.live.execution, dict[asyncio.Task[Ended], Command]()
         if not execution.locals:
             return
-        self._count(step.live.run_id, 1)
+        decision = asyncio.current_task()
+        self.waiting[step.live.run_id].append(decision)
         self._begun()
         try:
             await self._keep(step.live)
@@ -91,11 +101,10 @@ class LocalActivities:
             try:
                 await asyncio.gather(*running, return_exceptions=True)
             finally:
-                self._count(step.live.run_id, -1)
+                self._over(step.live.run_id, decision)
 
-    def _count(self, run_id: str, change: int) -> None:
-        self.many += change
-        self.waiting[run_id] += change
+    def _over(self, run_id: str, decision: asyncio.Task[Any] | None) -> None:
+        self.waiting[run_id].remove(decision)
         if not self.waiting[run_id]:
             del self.waiting[run_id]
 

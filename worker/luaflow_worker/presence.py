@@ -91,16 +91,19 @@ class Leases(Service):
         worker: str,
         taken: MutableMapping[str, tuple[Route, int]],
         local: Container[str],
+        lost: Callable[[str], None] = lambda _: None,
     ) -> None:
         """``taken``: run id -> route and turn, kept by ``WorkflowTasks``.
 
-        ``local``: the ids of runs whose decisions wait for local activities.
+        ``local``: the ids of runs whose decisions wait for local activities; ``lost`` is told of
+        those whose task is somebody else's now, or nobody's.
         """
         super().__init__("leases")
         self._store = store
         self._worker = worker
         self._taken = taken
         self._local = local
+        self._lost = lost
 
     async def round(self) -> None:
         """Wait a third of a lease, then renew what is still held from before."""
@@ -133,3 +136,4 @@ class Leases(Service):
                 log.error(text, run, answer, extra=extra)
             elif answer[0] != b"ok" and self._taken.get(run) == at:
                 del self._taken[run]
+                self._lost(run)

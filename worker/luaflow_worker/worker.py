@@ -205,8 +205,9 @@ class Worker:
         if role != "activity" and not options.disable_workflow_worker:
             slots = options.max_concurrent_workflow_task_execution_size
             self.metrics.slots("workflow", slots)
+            local = self.workflows.locals
             self._services.append(
-                Leases(self.store, self.id, self.workflows.taken, self.workflows.locals.waiting)
+                Leases(self.store, self.id, self.workflows.taken, local.waiting, local.lost)
             )
             self._services.append(
                 Asks(self.store, self.config.queues, self._make_engines(), self.metrics)
