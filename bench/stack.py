@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import resource
@@ -72,6 +73,15 @@ class Stack:
             values = [int(line.split(":")[1]) for line in lines if line.startswith(f"{name}:")]
             found.append(sum(values))
         return found[0], found[1]
+
+    async def rewritten(self) -> None:
+        """Wait until no append-only file is being rewritten: that takes a core of its own."""
+        while True:
+            told = await self.client.store.each_server(("INFO", "persistence"))
+            texts = [bytes(text) for (text,) in told.values()]
+            if not any(b"aof_rewrite_in_progress:1" in text for text in texts):
+                return
+            await asyncio.sleep(0.2)
 
     def resident(self, role: str = "worker") -> int:
         """Bytes of memory that a process has now; 0 where there is no /proc."""

@@ -12,13 +12,15 @@ from measuring import ORDER, closed_loop, latency, one_by_one, settled, start_ma
 from stack import Setup, Stack, running
 from w6_replay import grown
 
+from luaflow import loops
+
 N = 10_000
 """The most open runs, and events of a history, that are tried; 300,000 takes some minutes."""
 EVENTS = 50_000
 PARTITIONS = (1, 16, 64)
 QUEUES = 200
 POLLED = 10
-ORDERS = 600
+ORDERS = 2000
 TICKS = 400
 
 Row = dict[str, Any]
@@ -46,6 +48,9 @@ async def _runs(setup: Setup, n: int) -> AsyncIterator[Row]:
             more = await start_many(stack.client, runs - there, "bench:listener", 1)
             await settled(stack.client, more)
             there = runs
+            del more
+            loops.settle()  # what the client holds of them is not looked through meanwhile
+            await stack.rewritten()
             yield {"work": f"W9 open runs {runs}", **await _orders(stack, n)}
 
 

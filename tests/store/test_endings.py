@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from tests.support.mutants import proves, replaced
 from tests.support.player import Player, watch_starts
 
-from luaflow.client import Client
+from luaflow.client import Client, ending
 from luaflow.client.ending import Ending
 from luaflow.client.handle import Handle
 from luaflow.store.links import make_link
@@ -62,7 +63,50 @@ async def test_not_sure_to_have_listened_it_reads(
     client: Client, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the server has not said by the start that it listens, the end may have been missed."""
-    monkeypatch.setattr(Ending, "settle", lambda _self: None)
+
+    async def unsure(_: Ending) -> None: ...
+
+    monkeypatch.setattr(Ending, "settle", unsure)
+    assert await executed(client) == 7
+    assert reads
+
+
+def word_after(client: Client, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """The server says so late that it listens; what is asked after that is as usual."""
+    loop, listen = asyncio.get_running_loop(), client.store.push.listen
+
+    def say(word: asyncio.Future[None]) -> None:
+        if not word.done():
+            word.set_result(None)
+
+    def late(channel: str, listener: Any) -> asyncio.Future[None]:
+        listen(channel, listener)
+        monkeypatch.setattr(client.store.push, "listen", listen)
+        word: asyncio.Future[None] = loop.create_future()
+        loop.call_later(seconds, say, word)
+        return word
+
+    monkeypatch.setattr(client.store.push, "listen", late)
+
+
+@proves(replaced(ending, "SOON_SECONDS", 0))
+async def test_the_word_that_it_listens_is_waited_for(
+    client: Client, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is on the way when the start could be sent."""
+    await client.store.push.open()
+    monkeypatch.setattr(ending, "SOON_SECONDS", 100 * ending.SOON_SECONDS)
+    word_after(client, monkeypatch, 0.05)
+    assert await executed(client) == 7
+    assert reads == []
+
+
+async def test_the_word_is_not_waited_for_for_long(
+    client: Client, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it does not come soon the run is started all the same, and its end is read."""
+    await client.store.push.open()
+    word_after(client, monkeypatch, 60)
     assert await executed(client) == 7
     assert reads
 
