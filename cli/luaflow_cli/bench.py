@@ -278,7 +278,7 @@ async def _workers_that_live(store: Store) -> bool:
 async def _processes(client: Client, where: Place, workers: int) -> AsyncIterator[None]:
     """A scheduler and workers, each a process; they have done something when this is entered."""
     from luaflow_cli.load import QUEUE
-    from luaflow_cli.processes import Child
+    from luaflow_cli.processes import Child, start_all
 
     at = ("--redis", where.url, "--namespace", where.namespace)
     words = (*at, "--queue", QUEUE, "--app", str(app_folder()))
@@ -288,7 +288,7 @@ async def _processes(client: Client, where: Place, workers: int) -> AsyncIterato
         Child(f"worker {n}", "luaflow_worker.cli", words, quiet=True) for n in range(1, workers + 1)
     ]
     try:
-        await asyncio.gather(*(child.start() for child in children))
+        await start_all(children)
         if not workers:
             command = shlex.join(("luaflow-worker", *words))
             click.echo(f"start workers now, as many as you like:\n  {command}\n", err=True)

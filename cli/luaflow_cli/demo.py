@@ -100,7 +100,7 @@ async def _play(app: App, url: str) -> None:
 
 
 async def _start(app: App, url: str) -> list[Child]:
-    from luaflow_cli.processes import Child
+    from luaflow_cli.processes import Child, start_all
 
     scheduler = ("--redis", url, "--metrics-port", "0")
     worker = ("--redis", url, "--queue", QUEUE, "--app", str(app.root), "--role")
@@ -109,7 +109,7 @@ async def _start(app: App, url: str) -> list[Child]:
         Child("workflow worker", "luaflow_worker.cli", (*worker, "workflow"), quiet=True),
         Child("activity worker", "luaflow_worker.cli", (*worker, "activity"), quiet=True),
     ]
-    await asyncio.gather(*(child.start() for child in children))
+    await start_all(children)
     _say("A scheduler, a workflow worker and an activity worker run, each a process.")
     return children
 

@@ -112,7 +112,7 @@ async def _work(app: App, url: str, http: tuple[str, ...], children: list[Child]
     from luaflow.deploy_schedules import deploy_schedules
     from luaflow.store.checks import check_at_start
     from luaflow_cli.local import open_namespace
-    from luaflow_cli.processes import ChildEnded
+    from luaflow_cli.processes import ChildEnded, start_all
 
     namespace = place(app)[1] or "default"
     store = await open_namespace(url, namespace)
@@ -124,22 +124,12 @@ async def _work(app: App, url: str, http: tuple[str, ...], children: list[Child]
         await store.close()
     children += _children(app, url, namespace, http)
     try:
-        await _start(children)
+        await start_all(children)
         async with contextlib.nullcontext() if http else _processes(app, url, namespace):
             _tell(url, namespace, types)
             return _tell_end(await _first_end(children))
     except ChildEnded as end:
         return _tell_end(end)
-
-
-async def _start(children: Sequence[Child]) -> None:
-    """Start all of them side by side: most of what they do at first is to load their code."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for child in children:
-                group.create_task(child.start())
-    except ExceptionGroup as ended:
-        raise ended.exceptions[0] from None
 
 
 @contextlib.asynccontextmanager

@@ -183,8 +183,6 @@ async def test_the_same_comes_of_it_as_one_by_one(seed: int) -> None:
 
 @proves(replaced(outcomes, "MOST", 1))
 async def test_what_is_fed_together_is_bounded() -> None:
-    from luaflow.domain.events import Event
-
     def end(n: int, size: int = 10) -> tuple[Event, int]:
         raw = b'{"seq":%d,"result":"%s"}' % (n, b"x" * size)
         return Event(n, n, "ActivityTaskCompleted", raw), n
