@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ from luaflow.errors import NotFound, Unknown
 from luaflow.registry.app import App
 from luaflow.registry.bundle import Bundle, Deployment, make_bundles
 from luaflow.store import keys
-from luaflow.store.deployed import DeployedType, build_field
+from luaflow.store.deployed import KNOWN_SECONDS, DeployedType, build_field
 from luaflow.store.link import Arg
 from luaflow.store.store import Store
 
@@ -22,27 +23,37 @@ CONFIRM_MS = 10_000
 async def deploy(store: Store, app: App) -> list[DeployedType]:
     """Store the bundles and types of all workflows of an app that a worker runs.
 
-    When this returns, every replica the server had has them. Repeating it changes nothing; types
-    that the app no longer has stay known. Raises Unknown when a replica did not confirm in time.
+    When this returns, every replica the server had has them, and nobody starts a run with what they
+    were before. Repeating it changes nothing; types that the app no longer has stay known. Raises
+    Unknown when a replica did not confirm in time.
     """
     deployments = make_bundles(app)
     types = [_deployed(one) for one in deployments]
     commands = _commands(store.namespace, app, deployments, types)
-    for command in commands:
-        await _keep(store, command)
+    known = await _known(store, types)
+    try:
+        for command in commands:
+            await _keep(store, command)
+    finally:
+        if any(old not in (None, one.to_bytes()) for one, old in zip(types, known, strict=True)):
+            await asyncio.sleep(KNOWN_SECONDS)  # who starts runs may go by the old ones as long
     return types if commands else []
 
 
 async def compare(store: Store, app: App) -> list[tuple[DeployedType, str]]:
     """What ``deploy`` would store: each type, and how it is: ``new``, ``changed`` or ``same``."""
     types = [_deployed(one) for one in make_bundles(app)]
-    table = keys.types(store.namespace)
-    known = await store.read(*(("HGET", table, one.type) for one in types)) if types else []
     found = []
-    for one, text in zip(types, known, strict=True):
+    for one, text in zip(types, await _known(store, types), strict=True):
         old = None if text is None else DeployedType.from_bytes(text)
         found.append((one, "new" if old is None else "same" if old == one else "changed"))
     return found
+
+
+async def _known(store: Store, types: list[DeployedType]) -> list[bytes | None]:
+    """What is deployed under the names of these types, as it stands in the table."""
+    table = keys.types(store.namespace)
+    return await store.read(*(("HGET", table, one.type) for one in types)) if types else []
 
 
 def _commands(

@@ -485,6 +485,7 @@ async def test_a_workflow_that_is_not_deployed_waits(
     types = f"lf:{played.engine.store.namespace}:types"
     (before,) = await played.engine.store.read(("HGETALL", types))
     await played.engine.store.read(("DEL", types))
+    played.engine.store.types.clear()
     await played.look(20_000)
     assert "no workflow type 'app:turn'" in (await handle.describe())["problem"]
     assert "the schedule s waits for a minute" in caplog.text

@@ -10,8 +10,10 @@ import pytest
 from tests.support.engine import Engine, until, within
 from tests.support.mutants import patience, proves, replaced
 
+import luaflow.deploy
 from luaflow.client.handle import Handle
 from luaflow.errors import NotFound
+from luaflow.store import deployed
 from luaflow_worker import taking
 from luaflow_worker.engines import Engines
 from luaflow_worker.place import Place
@@ -120,6 +122,23 @@ async def test_a_run_upgrades_at_its_next_task(engine: Engine) -> None:
     # the first call of version stands in the past: the change did not exist there
     assert await within(handle.result()) == ["new, as before"] * 4
     assert bundles(await engine.history(handle)) == [old, old, new, new, new]
+
+
+@proves(replaced(luaflow.deploy, "KNOWN_SECONDS", 0), replaced(deployed, "KNOWN_SECONDS", 60))
+async def test_a_run_started_after_a_deploy_has_its_code(engine: Engine) -> None:
+    """Who starts runs goes by what it read of a type for a moment; a deploy waits for that."""
+    old = await deploy(engine, OLD)
+    started = asyncio.create_task(_starting(engine))
+    assert await started == old
+    started = asyncio.create_task(_starting(engine))
+    new = await deploy(engine, NEW)
+    assert await started in {old, new}  # (beside a deploy it is either)
+    assert await _starting(engine) == new
+
+
+async def _starting(engine: Engine) -> str:
+    handle = await engine.start("words")
+    return str((await handle.describe())["bundle"])
 
 
 async def test_a_new_place_in_the_code_gets_the_newest_version(engine: Engine) -> None:

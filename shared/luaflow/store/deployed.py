@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -11,6 +12,9 @@ from luaflow.domain.ids import closest
 from luaflow.errors import NotFound
 from luaflow.store import keys
 from luaflow.store.store import Store
+
+KNOWN_SECONDS: Final = 0.2
+"""How long a process may go by what it read of a type; a deploy that changes one waits as long."""
 
 
 class DeployedType(NamedTuple):
@@ -70,10 +74,20 @@ async def host_of(store: Store, host: str) -> tuple[str, str]:
 
 
 async def resolve(store: Store, name: str) -> DeployedType:
-    """The deployed type of a type name or entry id; NotFound, saying what there is, without one."""
+    """The deployed type of a type name or entry id; NotFound, saying what there is, without one.
+
+    It may be ``KNOWN_SECONDS`` old, counted from before it was asked for: so long a deploy takes
+    back nothing, and a client that starts many runs of a type asks for it a few times a second.
+    """
+    now = asyncio.get_running_loop().time()
+    text, until = store.types.get(name, (b"", 0.0))
+    if now < until:
+        return _deployed(text)
     (found,) = await store.read(("HGET", keys.types(store.namespace), name))
     if found is not None:
-        return _deployed(bytes(found))
+        text = bytes(found)
+        store.types[name] = text, now + KNOWN_SECONDS
+        return _deployed(text)
     (pairs,) = await store.read(("HGETALL", keys.types(store.namespace)))
     names = sorted({DeployedType.from_bytes(text).type for text in pairs[1::2]})
     hint = _hint(name, names)

@@ -77,6 +77,8 @@ class Store:
         """Where large payloads are."""
         self.lanes: set[str] = set()
         """Lanes that are known to be noted (``luaflow.store.lanes``)."""
+        self.types: dict[str, tuple[bytes, float]] = {}
+        """Of workflow types what was read, and until when it holds (``luaflow.store.deployed``)."""
 
     @classmethod
     async def open(cls, url: str, namespace: str, *, name: str = "luaflow") -> Store:
