@@ -2,6 +2,7 @@
 
     .venv/bin/python bench/server_cost.py                  # microseconds of CPU
     .venv/bin/python bench/server_cost.py --instructions   # thousands of instructions, by valgrind
+    .venv/bin/python bench/server_cost.py --separate       # activities through their own tasks
 
 The calls are those of W1 (``w1_orders.py``), made by hand: no worker shares what is measured.
 Instructions are the same whatever else the machine does.
@@ -27,7 +28,8 @@ from stack import ROOT
 
 from luaflow.client import Client
 from luaflow.embedded import EmbeddedServer, find_server
-from luaflow.store import transitions
+from luaflow.store import attempts, transitions
+from luaflow.store.attempts import Proof
 from luaflow.store.keys import GROUP
 from luaflow.store.link import Call
 from luaflow.store.store import Store
@@ -80,33 +82,40 @@ def start(route: Route, number: int) -> Call:
     )
 
 
-def commit(route: Route, step: int, last: Sequence[Any]) -> Call:
+def outcome(step: int) -> bytes:
+    """How the activity of a step ended."""
+    return orjson.dumps({"seq": step, "result": STEPS[step - 1][1], "attempt": 1})
+
+
+def commit(route: Route, step: int, last: Sequence[Any], *, separate: bool = False) -> Call:
     """A decision, 1 to 4: the result of the activity before it, and the next one or the end."""
     results: list[tuple[int, str, str, bytes, int]] = []
     operations: list[Any]
-    seen = 3 * (step - 1) or 1
-    if step > 1:
-        body = {"seq": step - 1, "result": STEPS[step - 2][1], "attempt": 1}
+    seen = 3 * (step - 1) + separate or 1
+    if step > 1 and not separate:
         token = f"{WORKER}.{step - 1}"
-        results = [(step - 1, token, "ActivityTaskCompleted", orjson.dumps(body), last[4])]
+        results = [(step - 1, token, "ActivityTaskCompleted", outcome(step - 1), last[4])]
+    queue = [route.partition.activity_queue("bench")] if separate and step <= len(STEPS) else []
     if step <= len(STEPS):
         asked = orjson.dumps({"seq": step, "activity": STEPS[step - 1][0], "input": [ORDER]})
         operations = ["L", step, asked, b"", f"{WORKER}.{step}", WORKER, 600_000, 0, 0]
+        if separate:
+            operations = ["A", step, asked, b"", transitions.COMMIT_KEYS + 1, 600_000, 0, 0, 0]
     else:
         end = ("completed", "WorkflowExecutionCompleted", orjson.dumps(RESULT))
         operations = ["Z", *end, 0, 0, b"", "close"]
     return transitions.commit(
         route=route,
         cid=f"{WORKER}.{route.run_id[:4]}{step}",
-        turn=2,
+        turn=2 * step if separate else 2,
         seen=seen,
         worker=WORKER,
-        fused=step > 1,
+        fused=step > 1 and not separate,
         sticky=WORKER,
         decision=orjson.dumps({"seen": seen + len(results), "worker": WORKER}),
         results=results,
         operations=operations,
-        others=(),
+        others=queue,
     )
 
 
@@ -120,9 +129,8 @@ async def send(store: Store, calls: Sequence[Call]) -> list[list[Any]]:
     return found
 
 
-async def take(store: Store) -> list[tuple[str, str, str]]:
+async def take(store: Store, streams: Sequence[str]) -> list[tuple[str, str, str]]:
     """Read all tasks, as a worker does: stream, entry, run id."""
-    streams = [p.workflow_queue("bench") for p in store.partitions]
     command = ("XREADGROUP", "GROUP", GROUP, WORKER, "STREAMS", *streams, *(">" for _ in streams))
     (answer,) = await store.read(command)
     texts = [(stream, entry, fields[1]) for stream, entries in answer for entry, fields in entries]
@@ -183,37 +191,102 @@ def server(folder: Path, binary: Path, *, instructions: bool) -> EmbeddedServer:
     return EmbeddedServer(folder / "data", appendfsync="everysec", binary=binary)
 
 
-async def play(store: Store, meter: Meter, n: int) -> None:
-    """The life of ``n`` orders, all of them in step."""
-    ids = [uuid.uuid4().hex for _ in range(n)]
-    routes = [Route(store.partition(i), i, uuid.uuid4().hex, "bench") for i in ids]
-    by_run = {route.run_id: route for route in routes}
-    await store.run(*(groups([p.workflow_queue("bench")]) for p in store.partitions))
-    await meter.phase("before")
-    numbers = [count(1) for _ in store.partitions]  # dense for each partition, as in a client
-    await send(store, [start(r, next(numbers[r.partition.number])) for r in routes])
-    await meter.phase("start")
-    found = await take(store)
-    taken = [by_run[run] for _, _, run in found]
-    calls = [
-        transitions.take_workflow(
-            partition=route.partition,
-            run_id=route.run_id,
-            stream=stream,
-            turn=1,
-            worker=WORKER,
-            entry=entry,
-        )
-        for route, (stream, entry, _) in zip(taken, found, strict=True)
-    ]
-    await meter.phase("xreadgroup")
-    answers = await send(store, calls)
-    await meter.phase("take_workflow")
-    answers = [[0, 0, 0, 0, answer[3]] for answer in answers]
-    for step in range(1, len(STEPS) + 2):
-        calls = [commit(*pair) for pair in zip(taken, [step] * n, answers, strict=True)]
-        answers = await send(store, calls)
-        await meter.phase(f"commit {step}")
+class Play:
+    """The life of ``n`` orders, all of them in step; each kind of call is a phase."""
+
+    def __init__(self, store: Store, meter: Meter, n: int) -> None:
+        self._store, self._meter = store, meter
+        ids = [uuid.uuid4().hex for _ in range(n)]
+        self._routes = [Route(store.partition(i), i, uuid.uuid4().hex, "bench") for i in ids]
+        self._by_run = {route.run_id: route for route in self._routes}
+
+    async def begin(self) -> None:
+        """The orders are started."""
+        store = self._store
+        for p in store.partitions:
+            await store.run(groups([p.workflow_queue("bench"), p.sticky(WORKER)]))
+            await store.run(groups([p.activity_queue("bench")]))
+        await self._meter.phase("before")
+        numbers = [count(1) for _ in store.partitions]  # dense for each partition, as in a client
+        routes = self._routes
+        await send(store, [start(r, next(numbers[r.partition.number])) for r in routes])
+        await self._meter.phase("start")
+
+    async def take(self, step: int = 1) -> list[tuple[Route, list[Any]]]:
+        """Their tasks are read and taken; what the server answered."""
+        p = self._store.partitions
+        own = [one.sticky(WORKER) for one in p] if step > 1 else []
+        found = await take(self._store, [*own, *(one.workflow_queue("bench") for one in p)])
+        told = (f"{WORKER}.{{}}{step - 1}", 3 * (step - 1)) if step > 1 else ("", 0)
+        calls = [
+            transitions.take_workflow(
+                partition=self._by_run[run].partition,
+                run_id=run,
+                stream=stream,
+                turn=2 * step - 1,
+                worker=WORKER,
+                entry=entry,
+                cached_cid=told[0].format(run[:4]),
+                cached=told[1],
+            )
+            for stream, entry, run in found
+        ]
+        await self._meter.phase(f"xreadgroup {step}")
+        answers = await send(self._store, calls)
+        await self._meter.phase(f"take {step}")
+        routes = [self._by_run[run] for _, _, run in found]
+        return list(zip(routes, answers, strict=True))
+
+    async def fused(self) -> None:
+        """One worker decides and runs the activities."""
+        taken = [(route, [0, 0, 0, 0, answer[3]]) for route, answer in await self.take()]
+        for step in range(1, len(STEPS) + 2):
+            answers = await send(self._store, [commit(r, step, last) for r, last in taken])
+            taken = [(r, last) for (r, _), last in zip(taken, answers, strict=True)]
+            await self._meter.phase(f"commit {step}")
+
+    async def separate(self) -> None:
+        """One worker decides, another one runs the activities."""
+        for step in range(1, len(STEPS) + 2):
+            taken = await self.take(step)
+            calls = [commit(r, step, (), separate=True) for r, _ in taken]
+            await send(self._store, calls)
+            await self._meter.phase(f"commit {step}")
+            if step <= len(STEPS):
+                await self._activities(step)
+
+    async def _activities(self, step: int) -> None:
+        queues = [p.activity_queue("bench") for p in self._store.partitions]
+        found = await take(self._store, queues)
+        await self._meter.phase(f"xreadgroup a{step}")
+        tasks = [(self._by_run[run], entry, f"{WORKER}.{step}") for _, entry, run in found]
+        calls = [
+            attempts.take_activity(
+                partition=route.partition,
+                run_id=route.run_id,
+                queue="bench",
+                seq=str(step),
+                attempt=1,
+                worker=WORKER,
+                token=token,
+                entry=entry,
+            )
+            for route, entry, token in tasks
+        ]
+        await send(self._store, calls)
+        await self._meter.phase(f"take a{step}")
+        calls = [
+            attempts.finish_activity(
+                route=route._replace(sticky=WORKER),
+                seq=str(step),
+                proof=Proof(token=token),
+                type="ActivityTaskCompleted",
+                body=outcome(step),
+            )
+            for route, _, token in tasks
+        ]
+        await send(self._store, calls)
+        await self._meter.phase(f"finish a{step}")
 
 
 def report(rows: dict[str, dict[str, float]], n: int, unit: str) -> str:
@@ -240,7 +313,9 @@ async def measure(options: argparse.Namespace, folder: Path) -> str:
         client = await Client.connect(running.url, "default")
         try:
             meter = Meter(client.store, running.pid, folder, instructions=options.instructions)
-            await play(client.store, meter, options.n)
+            play = Play(client.store, meter, options.n)
+            await play.begin()
+            await (play.separate() if options.separate else play.fused())
             return report(meter.rows, options.n, "ki" if options.instructions else "us")
         finally:
             await client.close()
@@ -253,6 +328,7 @@ def main() -> None:
     add("--n", type=int, default=2000, help="orders (default: %(default)s)")
     add("--server", type=Path, help="a server binary instead of the embedded one")
     add("--instructions", action="store_true", help="count instructions (needs valgrind; slow)")
+    add("--separate", action="store_true", help="activities are tasks that another worker takes")
     add("--keep", type=Path, metavar="FOLDER", help="keep what valgrind wrote")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cost-", dir=ROOT / ".luaflow") as name:
