@@ -23,7 +23,7 @@ PAGE = 500
 """Events read from a stream at once."""
 FIRST_PIECES = 16
 """Pieces of a packed history that are read with its head: most have no more."""
-_HEAD = ("past", "wid", *(f"past:{i}" for i in range(FIRST_PIECES)))
+_HEAD = ("past", *packing.STATED, *packing.names(packing.FORMAT, FIRST_PIECES))
 Place = tuple[Partition, str]
 
 
@@ -39,19 +39,20 @@ async def packed(store: Store, places: Sequence[Place]) -> list[list[Event]]:
     commands: list[tuple[Arg, ...]] = [("HMGET", p.run(run_id), *_HEAD) for p, run_id in places]
     answers = await store.read(*commands) if commands else []
     found: list[list[Event]] = []
-    for (p, run_id), (head, wid, *some) in zip(places, answers, strict=True):
+    for (p, run_id), (head, *some) in zip(places, answers, strict=True):
         if head is None:
             found.append([])
             continue
-        count = packing.parse_head(head)
-        parts = some[:count]
-        if count > FIRST_PIECES:
-            rest = (f"past:{i}" for i in range(FIRST_PIECES, count))
+        format_, count = packing.parse_head(head)
+        known = len(packing.STATED)
+        about = packing.about(run_id, some[:known])
+        parts = some[known : known + count] if format_ == packing.FORMAT else []
+        if rest := packing.names(format_, count, len(parts)):
             (more,) = await store.read(("HMGET", p.run(run_id), *rest))
             parts += more
         # (removed between the two reads: there is nothing any more)
-        events = [] if None in parts else packing.unpack(b"".join(parts))
-        found.append(await opened(store, bytes(wid).decode(), events))
+        events = [] if None in parts else packing.unpack(b"".join(parts), about, format_)
+        found.append(await opened(store, about.wid.decode(), events))
     return found
 
 
@@ -97,9 +98,10 @@ async def first_events(
     ]
 
 
-def compact_run(*, partition: Partition, run_id: str, events: int, packed: bytes) -> Call:
+def compact_run(*, partition: Partition, about: packing.About, events: int, packed: bytes) -> Call:
     """Put the packed history of a closed run in the place of its stream."""
-    p = partition
-    keys = [p.meta, p.run(run_id), p.hist(run_id), p.pend(run_id), p.gc]
+    p, run_id = partition, about.run_id.decode()
+    keys = [p.meta, p.wf(about.wid.decode()), p.run(run_id), p.hist(run_id), p.pend(run_id), p.gc]
     parts = packing.pieces(packed)
-    return Call(load("compact_run"), keys, [run_id, events, packing.head(parts, events), *parts])
+    args: list[Arg] = [run_id, events, about.cid, packing.head(parts, events), *parts]
+    return Call(load("compact_run"), keys, args)
