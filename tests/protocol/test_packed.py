@@ -294,6 +294,19 @@ async def test_a_history_of_the_release_before_is_read(hand: Hand) -> None:
     assert plain(await hand.events(route)) == plain(events)
 
 
+async def test_a_damaged_workflow_id_keeps_no_other_run_from_being_packed(hand: Hand) -> None:
+    """What stands there is no text any more; the next run of the partition is packed."""
+    damaged, _ = await hand.idle("w")
+    whole, _ = await hand.idle(hand.id_in(damaged.partition.number, but="w"))
+    for route in (damaged, whole):
+        await hand.end(route)
+    p = damaged.partition
+    await hand.store.read(("HSET", p.run(damaged.run_id), "wid", b"\xff"))
+    hand.excused = True
+    assert not await settle(hand.store)
+    assert await hand.store.read(("EXISTS", p.hist(whole.run_id))) == [0]
+
+
 @proves(
     mutant("includes/decide", "a[3] or r.len", "a[3] or 0"),
     mutant("includes/decide", "a[4] or tonumber(v[2])", "a[4] or 0"),

@@ -38,22 +38,31 @@ async def packed(store: Store, places: Sequence[Place]) -> list[list[Event]]:
     """The packed histories of runs; an empty list for a run that has none."""
     commands: list[tuple[Arg, ...]] = [("HMGET", p.run(run_id), *_HEAD) for p, run_id in places]
     answers = await store.read(*commands) if commands else []
+    rest = [_rest(answer[0]) for answer in answers]
+    both = zip(places, rest, strict=True)
+    commands = [("HMGET", p.run(run_id), *names) for (p, run_id), names in both if names]
+    more = iter(await store.read(*commands) if commands else ())
     found: list[list[Event]] = []
-    for (p, run_id), (head, *some) in zip(places, answers, strict=True):
+    known = len(packing.STATED)
+    for (_, run_id), (head, *some), names in zip(places, answers, rest, strict=True):
         if head is None:
             found.append([])
             continue
         format_, count = packing.parse_head(head)
-        known = len(packing.STATED)
         about = packing.about(run_id, some[:known])
-        parts = some[known : known + count] if format_ == packing.FORMAT else []
-        if rest := packing.names(format_, count, len(parts)):
-            (more,) = await store.read(("HMGET", p.run(run_id), *rest))
-            parts += more
+        parts = some[known : known + count - len(names)] + (next(more) if names else [])
         # (removed between the two reads: there is nothing any more)
         events = [] if None in parts else packing.unpack(b"".join(parts), about, format_)
         found.append(await opened(store, about.wid.decode(), events))
     return found
+
+
+def _rest(head: bytes | None) -> list[str]:
+    """The fields that have pieces which were not read with the head."""
+    if head is None:
+        return []
+    format_, count = packing.parse_head(head)
+    return packing.names(format_, count, FIRST_PIECES if format_ == packing.FORMAT else 0)
 
 
 async def opened(store: Store, workflow_id: str, events: list[Event]) -> list[Event]:
@@ -101,7 +110,9 @@ async def first_events(
 def compact_run(*, partition: Partition, about: packing.About, events: int, packed: bytes) -> Call:
     """Put the packed history of a closed run in the place of its stream."""
     p, run_id = partition, about.run_id.decode()
-    keys = [p.meta, p.wf(about.wid.decode()), p.run(run_id), p.hist(run_id), p.pend(run_id), p.gc]
+    # (where the workflow id is damaged, that of nobody)
+    wf = p.wf(about.wid.decode(errors="replace"))
+    keys = [p.meta, wf, p.run(run_id), p.hist(run_id), p.pend(run_id), p.gc]
     parts = packing.pieces(packed)
     args: list[Arg] = [run_id, events, about.cid, packing.head(parts, events), *parts]
     return Call(load("compact_run"), keys, args)

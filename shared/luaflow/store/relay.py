@@ -233,7 +233,7 @@ def _read(text: bytes) -> dict[str, Any]:
 
 def _target(fields: Sequence[bytes | None]) -> _Target:
     run, queue, sticky, status, first = (bytes(f or b"").decode(errors="replace") for f in fields)
-    return _Target(run, queue, sticky, running=status == "running", first=first or run)
+    return _Target(run, queue, sticky, running=status == "running", first=first)
 
 
 async def _find(
