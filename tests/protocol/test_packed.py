@@ -19,7 +19,7 @@ from luaflow.client.handle import Handle
 from luaflow.client.messages import present
 from luaflow.domain import packing
 from luaflow.domain.events import Event
-from luaflow.errors import AlreadyExists, Refused
+from luaflow.errors import AlreadyExists, Damaged, Refused
 from luaflow.store import keys, past, transitions
 from luaflow.store.link import table
 from luaflow.store.past import packed
@@ -292,6 +292,40 @@ async def test_a_history_of_the_release_before_is_read(hand: Hand) -> None:
         ("HSET", p.run(route.run_id), "past", head, *fields), ("DEL", p.hist(route.run_id))
     )
     assert plain(await hand.events(route)) == plain(events)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (("HSET", "queue", "other"), "not what was packed"),
+        (("HSET", "0", "x"), "cannot be read"),
+        (("HSET", "past", "3 1 1"), "update luaflow"),
+        (("HSET", "past", "x"), "invalid literal"),
+    ],
+    ids=lambda damage: "-".join(damage[1:]) if isinstance(damage, tuple) else None,
+)
+async def test_a_packed_run_that_cannot_be_read_is_named(
+    engine: Engine, damage: tuple[str, ...], told: str
+) -> None:
+    """Also one whose state is not the one it was packed beside; lists show the others."""
+    broken, whole = await order(engine), await engine.start("order", {"id": 8})
+    await whole.result(timeout=10)
+    assert not await settle(engine.store)
+    p, run_id = engine.store.partition(broken.workflow_id), str(broken.run_id)
+    await engine.store.read((damage[0], p.run(run_id), *damage[1:]))
+    engine.excused = True
+    listed = await engine.client.list()
+    assert [run["run_id"] for run in listed["workflows"]] == [whole.run_id]
+    assert [run["run_id"] for run in listed["damaged"]] == [run_id]
+    for message in (listed["damaged"][0]["message"], str(await _problem(broken))):
+        assert told in message
+        assert run_id in message
+
+
+async def _problem(handle: Handle) -> Damaged:
+    with pytest.raises(Damaged) as caught:
+        await handle.describe()
+    return caught.value
 
 
 async def test_a_damaged_workflow_id_keeps_no_other_run_from_being_packed(hand: Hand) -> None:

@@ -6,11 +6,13 @@ Every reader of a history that may be a closed run's goes through ``read_events`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from luaflow.domain import packing
 from luaflow.domain.events import Event
+from luaflow.errors import Damaged
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg, Call
 from luaflow.store.reader import Reader
@@ -35,10 +37,10 @@ def event_of(entry: Any) -> Event:
 
 
 async def packed(store: Store, places: Sequence[Place]) -> list[list[Event]]:
-    """The packed histories of runs; an empty list for a run that has none."""
+    """The packed histories of runs; an empty list for a run that has none. Raises Damaged."""
     commands: list[tuple[Arg, ...]] = [("HMGET", p.run(run_id), *_HEAD) for p, run_id in places]
     answers = await store.read(*commands) if commands else []
-    rest = [_rest(answer[0]) for answer in answers]
+    rest = [_rest(run_id, answer[0]) for (_, run_id), answer in zip(places, answers, strict=True)]
     both = zip(places, rest, strict=True)
     commands = [("HMGET", p.run(run_id), *names) for (p, run_id), names in both if names]
     more = iter(await store.read(*commands) if commands else ())
@@ -52,17 +54,29 @@ async def packed(store: Store, places: Sequence[Place]) -> list[list[Event]]:
         about = packing.about(run_id, some[:known])
         parts = some[known : known + count - len(names)] + (next(more) if names else [])
         # (removed between the two reads: there is nothing any more)
-        events = [] if None in parts else packing.unpack(b"".join(parts), about, format_)
-        found.append(await opened(store, about.wid.decode(), events))
+        with _told(run_id):
+            events = [] if None in parts else packing.unpack(b"".join(parts), about, format_)
+            workflow_id = about.wid.decode()
+        found.append(await opened(store, workflow_id, events))
     return found
 
 
-def _rest(head: bytes | None) -> list[str]:
+def _rest(run_id: str, head: bytes | None) -> list[str]:
     """The fields that have pieces which were not read with the head."""
     if head is None:
         return []
-    format_, count = packing.parse_head(head)
+    with _told(run_id):
+        format_, count = packing.parse_head(head)
     return packing.names(format_, count, FIRST_PIECES if format_ == packing.FORMAT else 0)
+
+
+@contextmanager
+def _told(run_id: str) -> Iterator[None]:
+    """Whose history it is that cannot be read."""
+    try:
+        yield
+    except ValueError as error:
+        raise Damaged(f"the history of the run {run_id}: {error}") from error
 
 
 async def opened(store: Store, workflow_id: str, events: list[Event]) -> list[Event]:
