@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import orjson
 
@@ -35,6 +36,12 @@ AT_ONCE = 1024 * 1024
 """Bytes of histories that are read in one go."""
 LOOK_SECONDS = 10.0
 """How long it is believed that all workers read packed histories, or that one does not."""
+_READ = ("status", "len", "size", "past")
+
+
+class _Closed(NamedTuple):
+    date: Date
+    about: packing.About
 
 
 class Settling:
@@ -55,12 +62,12 @@ class Settling:
         if not await self.readable():
             return [(date, BROKEN_MS) for date in due]
         states = await self._store.read(
-            *(("HMGET", p.run(d.run_id), "status", "len", "size", "past") for d in due)
+            *(("HMGET", p.run(d.run_id), *_READ, *packing.STATED) for d in due)
         )
         left: list[tuple[Date, int]] = []
-        group: list[Date] = []
+        group: list[_Closed] = []
         size = 0
-        for date, (status, length, bytes_, packed) in zip(due, states, strict=True):
+        for date, (status, length, bytes_, packed, *rest) in zip(due, states, strict=True):
             large = int(length or 0) > MOST_EVENTS or int(bytes_ or 0) > MOST_BYTES
             if status is None or packed is not None or (status != b"running" and large):
                 await self._forget(p, [date])
@@ -68,7 +75,7 @@ class Settling:
             if status == b"running":
                 left.append((date, SOON_MS))
                 continue
-            group.append(date)
+            group.append(_Closed(date, packing.about(date.run_id, rest)))
             size += int(bytes_)
             if size >= AT_ONCE:
                 left += await self._pack(p, group)
@@ -93,16 +100,23 @@ class Settling:
             self._looked = now
         return self._readable
 
-    async def _pack(self, p: Partition, group: Sequence[Date]) -> list[tuple[Date, int]]:
+    async def _pack(self, p: Partition, group: Sequence[_Closed]) -> list[tuple[Date, int]]:
         if not group:
             return []
         assert self._store.border is None, "what was opened is not to be packed"
-        streams = await self._store.read(*(("XRANGE", p.hist(d.run_id), "-", "+") for d in group))
+        streams = await self._store.read(
+            *(("XRANGE", p.hist(run.date.run_id), "-", "+") for run in group)
+        )
         histories = [[event_of(entry) for entry in entries] for entries in streams]
-        packs = await asyncio.to_thread(lambda: [packing.pack(events) for events in histories])
+        packs = await asyncio.to_thread(
+            lambda: [
+                packing.pack(events, run.about)
+                for events, run in zip(histories, group, strict=True)
+            ]
+        )
         calls, dates, large = list[Call](), list[Date](), list[Date]()
         left = list[tuple[Date, int]]()
-        for date, events, pack in zip(group, histories, packs, strict=True):
+        for (date, about), events, pack in zip(group, histories, packs, strict=True):
             if not events or events[-1].id != len(events):
                 text = "the history of the run %s is not whole: it is not packed"
                 log.error(text, date.run_id, extra=run_fields(date.run_id))
@@ -113,7 +127,7 @@ class Settling:
                 continue
             dates.append(date)
             calls.append(
-                past.compact_run(partition=p, run_id=date.run_id, events=len(events), packed=pack)
+                past.compact_run(partition=p, about=about, events=len(events), packed=pack)
             )
         await self._forget(p, large)
         for date, answer in zip(dates, await run_apart(self._store, calls), strict=True):

@@ -8,6 +8,7 @@ import random
 import shutil
 import tempfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,34 +28,44 @@ EVENTS = (
     Event(3, 1_700_000_001_100, "TimerFired", b'{"seq":1}'),
     Event(4, 1_700_000_001_101, "WorkflowExecutionCompleted", b'{"result":{"a":"b"}}'),
 )
+STATE = packing.About(b"r1", b"order-1", b"app:x", b"q", b"b1", b"1700000000000", b"w1.1")
 RUN = Archived("order-1", "r1", {"status": "completed", "start": "1700000000000"}, list(EVENTS))
 
 
-def deflated(text: bytes) -> bytes:
+def deflated(text: bytes, dictionary: bytes) -> bytes:
     """Text compressed as a packed history is."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, packing.DICTIONARY)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, dictionary)
     return packer.compress(text) + packer.flush()
 
 
 class Packed(Target):
-    """Packed histories, and their heads."""
+    """Packed histories of both formats, and their heads."""
 
     name = "packed"
     rate = 18000.0
     TEXT = b"".join(b"%d %s %d\n%s" % (e.ts, e.type.encode(), len(e.raw), e.raw) for e in EVENTS)
-    WORDS = (b" ", b"\n", b"-1", b"-40", b"0", b"0 A 0\n", b"1 1 4", b"_", b"99999999999999999999")
+    LINES = b"".join(b"%d %s %s\n" % (e.ts, e.type.encode(), e.raw) for e in EVENTS)
+    WORDS = (b" ", b"\n", b"-1", b"-40", b"0", b"0 A 0\n", b"0 A:9 ", b"1 1 4", b"_", b"9" * 20)
 
     def make(self, chance: random.Random) -> bytes:
         """Damage before compression, or after it."""
         if chance.randrange(3):
-            return deflated(mutated(chance, (self.TEXT,), self.WORDS))
-        return mutated(chance, (packing.pack(EVENTS), b"1 3 4"), self.WORDS)
+            return deflated(mutated(chance, (self.TEXT,), self.WORDS), packing.DICTIONARY)
+        if chance.randrange(2):
+            text = mutated(chance, (self.LINES,), self.WORDS)
+            return deflated(text, packing.dictionary(STATE)) + zlib.crc32(text).to_bytes(4)
+        return mutated(chance, (packing.pack(EVENTS, STATE), b"2 3 4"), self.WORDS)
 
     def run(self, data: bytes) -> None:
         """Read it: ValueError says that it cannot be."""
-        for read in (packing.unpack, packing.parse_head):
+        reads: tuple[Callable[[], object], ...] = (
+            lambda: packing.unpack(data, STATE, 1),
+            lambda: packing.unpack(data, STATE),
+            lambda: packing.parse_head(data),
+        )
+        for read in reads:
             try:
-                read(data)
+                read()
             except ValueError:
                 continue
 

@@ -13,13 +13,14 @@ import orjson
 from tests.protocol.invariants import problems_of
 from tests.support.clock import shift
 
+from luaflow.domain import packing
 from luaflow.domain.events import CLOSING_EVENT, Event
 from luaflow.domain.ids import new_run_id, partition_of
 from luaflow.store import attempts, transitions
 from luaflow.store.attempts import Proof
 from luaflow.store.chains import continue_slice
 from luaflow.store.link import Arg, Call
-from luaflow.store.past import read_events
+from luaflow.store.past import compact_run, read_events
 from luaflow.store.store import Store
 from luaflow.store.transitions import COMMIT_KEYS, NO_REQUEST, RequestId, Route
 
@@ -275,6 +276,13 @@ class Hand:
             route, lambda r: transitions.fire_timer(route=r, seq=str(seq), body=body)
         )
         return answer
+
+    async def packing(self, route: Route) -> Call:
+        """The call that packs the history as it is now."""
+        state, events = await self.state(route), await self.events(route)
+        about = packing.about(route.run_id, [state[name].encode() for name in packing.STATED])
+        data = packing.pack(events, about)
+        return compact_run(partition=route.partition, about=about, events=len(events), packed=data)
 
     # -- looking ---------------------------------------------------------------------------------
 

@@ -22,7 +22,6 @@ from tests.support.keys import keys_like
 from tests.support.topology import pretend_server
 
 from luaflow.domain.events import CLOSING_EVENT
-from luaflow.domain.packing import pack
 from luaflow.domain.schedules import Plan, State
 from luaflow.store import (
     asking,
@@ -42,7 +41,6 @@ from luaflow.store.delivery import Stamp
 from luaflow.store.keeping import keep_run
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call
-from luaflow.store.past import compact_run
 from luaflow.store.schedules import Schedule, change_schedule, parent_of, tell_schedule
 from luaflow.store.transitions import Indexed, RequestId, Route
 
@@ -302,10 +300,7 @@ async def _remove(hand: Hand) -> Call:
 async def _compact(hand: Hand) -> Call:
     route, _ = await hand.idle()
     await hand.end(route)
-    events = await hand.events(route)
-    return compact_run(
-        partition=route.partition, run_id=route.run_id, events=len(events), packed=pack(events)
-    )
+    return await hand.packing(route)
 
 
 async def _keep(hand: Hand) -> Call:

@@ -124,7 +124,8 @@ async def present(store: Store, route: Route) -> Route | None:
         ("HMGET", p.wf(workflow_id), "run", "queue", "sticky", "first"),
         ("HGET", p.run(route.run_id), "first"),
     )
-    if found[0] is None or (found[3] or b"") != (first or b""):
+    # (a packed run that is the first and last one of its chain does not say so)
+    if found[0] is None or (found[3] or found[0]) != (first or route.run_id.encode()):
         return None
     run, queue, sticky = (bytes(f or b"").decode() for f in found[:3])
     return Route(p, workflow_id, run, queue, sticky)

@@ -189,7 +189,7 @@ async def _known(store: Store, route: Route, update_id: str) -> _Known:
     mine, first, decided, status, task, validators = (bytes(f or b"").decode() for f in found)
     # (an update does not wait for a start delay: it ends it)
     fresh = status == "running" and decided == "0" and task != "delayed"
-    asked = f"q:update:{first}:{update_id}"
+    asked = f"q:update:{first or run_id}:{update_id}"
     (got,) = await store.read(("HGET", p.wf(route.workflow_id), asked))
     known = run_id if mine else bytes(got or b"").decode().partition("|")[2]
     return _Known(known, fresh, orjson.loads(validators or "[]"))

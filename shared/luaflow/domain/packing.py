@@ -1,22 +1,29 @@
 """Packed histories: the whole history of a closed run as one compressed value.
 
-A packed history is raw deflate (zlib, window 15) over one record an event: a line
-``<ms since the event before> <type> <bytes of the body>`` and the body. Ids are 1..n, so none is
-written. The compressor begins with ``DICTIONARY``, which makes a short history half as large; that
-text is a part of format 1 and never changes.
+Format 2 is raw deflate (zlib, window 15) over one line an event, and behind it the CRC-32 of that
+text, 4 bytes. A line is ``<ms since the event before> <type> <body>``; where the body has a line
+break itself, ``<type>:<bytes of the body>`` stands in the place of the type. Ids are 1..n, so none
+is written. The compressor begins with ``dictionary(about)``: shapes of events, with what the state
+of the run says anyway filled in, so that a short history need not repeat it. That text is a part of
+the format and never changes.
+
+Format 1 has a line ``<ms> <type> <bytes of the body>`` before each body, no CRC, and begins with
+``DICTIONARY`` whatever the run.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from luaflow.domain.events import Event
 
-FORMAT = 1
+FORMAT = 2
 """The format that is written; all up to it are read."""
-SMALL = 64
-"""Bytes of a piece of a small one: the server keeps a hash of values up to this size compact."""
+SMALL = 63
+"""Bytes of a piece of a small one: the server keeps a hash of values up to 64 bytes compact, and
+notes the length of one of 64 in a byte more."""
 SMALL_PIECES = 48
 LARGE = 256 * 1024
 """Bytes of a piece of one that is larger than ``SMALL_PIECES`` small pieces."""
@@ -49,34 +56,112 @@ DICTIONARY = (
 )
 
 
-def pack(events: Iterable[Event]) -> bytes:
+_RARE = DICTIONARY[: DICTIONARY.index(b"1795896955451")]
+_USUAL = (
+    b'{"cron_schedule":"","memo":{},"retry_policy":{},"search_attributes":{},"options":{"start_to'
+    b'_close":}}\n0 ActivityTaskCompleted {"seq":3,"result":{"id":"ok":true},"attempt":1}\n1 Workf'
+    b'lowTaskCompleted {"seen":10,"worker":"%(worker)s"}\n0 ActivityTaskScheduled {"seq":2,"activit'
+    b'y":"%(app)s","input":[{"id":"}]}\n0 ActivityTaskCompleted {"seq":2,"result":{"ok":true},"atte'
+    b'mpt":1}\n1 WorkflowTaskCompleted {"seen":7,"worker":"%(worker)s"}\n0 ActivityTaskScheduled {"'
+    b'seq":3,"activity":"%(app)s"}\n%(start)s WorkflowExecutionStarted {"attempt":1,"bundle":"%(bun'
+    b'dle)s","client":"%(app)sclient","context":{},"first_run_id":"%(run)s","host":"%(app)sworker",'
+    b'"identity":"root@","input":[{"id":"}],"run_id":"%(run)s","rv":1,"task_queue":"%(queue)s","typ'
+    b'e":"%(type)s","v":1,"workflow_id":"%(wid)s"}\n1 WorkflowTaskCompleted {"seen":1,"worker":"%(w'
+    b'orker)s"}\n0 ActivityTaskScheduled {"seq":1,"activity":"%(app)s","input":[{"id":"}]}\n0 Activ'
+    b'ityTaskCompleted {"seq":1,"result":{"ok":true},"attempt":1}\n1 WorkflowTaskCompleted {"seen":'
+    b'4,"worker":"%(worker)s"}\n0 WorkflowExecutionCompleted {"result":{"ok":true}}\n'
+)
+
+
+class About(NamedTuple):
+    """What the state of a closed run says of it, as it is stored; the fields of these names."""
+
+    run_id: bytes
+    wid: bytes
+    type: bytes
+    queue: bytes
+    bundle: bytes
+    start: bytes
+    cid: bytes
+
+
+STATED = About._fields[1:]
+"""The fields of a run's state that ``About`` wants."""
+
+
+def about(run_id: str, values: Iterable[bytes | None]) -> About:
+    """What stands in the state of a run: the values of its fields ``STATED``."""
+    return About(run_id.encode(), *(bytes(value or b"") for value in values))
+
+
+def dictionary(about: About) -> bytes:
+    """What the compressor of format 2 begins with."""
+    app, colon, _ = about.type.rpartition(b":")
+    return _RARE + _USUAL % {
+        b"run": about.run_id,
+        b"wid": about.wid,
+        b"type": about.type,
+        b"app": app + colon,
+        b"queue": about.queue,
+        b"bundle": about.bundle,
+        b"start": about.start,
+        b"worker": about.cid.partition(b".")[0],
+    }
+
+
+def pack(events: Iterable[Event], about: About) -> bytes:
     """The events of a history, from the first one on, packed."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, DICTIONARY)
-    parts, before = [], 0
+    lines, before = [], 0
     for event in events:
-        parts.append(
-            packer.compress(
-                b"%d %s %d\n" % (event.ts - before, event.type.encode(), len(event.raw))
-            )
-        )
-        parts.append(packer.compress(event.raw))
+        type = event.type.encode()
+        if b"\n" in event.raw:
+            type += b":%d" % len(event.raw)
+        lines.append(b"%d %s %s\n" % (event.ts - before, type, event.raw))
         before = event.ts
-    return b"".join([*parts, packer.flush()])
+    text = b"".join(lines)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, dictionary(about))
+    return packer.compress(text) + packer.flush() + zlib.crc32(text).to_bytes(4)
 
 
-def unpack(data: bytes) -> list[Event]:
-    """The events of a packed history; ValueError for bytes that are none."""
+def unpack(data: bytes, about: About, format_: int = FORMAT) -> list[Event]:
+    """The events of a packed history; ValueError for bytes that are none.
+
+    ``about``: what the state says now, which is what it said when the history was packed.
+    """
     try:
-        unpacker = zlib.decompressobj(-15, DICTIONARY)
-        text = unpacker.decompress(data, UNPACKED)
-        if not unpacker.eof:
-            raise ValueError("it ends too early, or never")
+        if format_ == 1:
+            return list(_events_1(_inflated(data, DICTIONARY)))
+        text = _inflated(data[:-4], dictionary(about))
+        if zlib.crc32(text).to_bytes(4) != data[-4:]:
+            raise ValueError("it is not what was packed, or the state of its run is not")
         return list(_events(text))
     except (zlib.error, UnicodeDecodeError, ValueError) as error:
         raise ValueError(f"a packed history cannot be read: {error}") from error
 
 
+def _inflated(data: bytes, dictionary: bytes) -> bytes:
+    unpacker = zlib.decompressobj(-15, dictionary)
+    text = unpacker.decompress(data, UNPACKED)
+    if not unpacker.eof:
+        raise ValueError("it ends too early, or never")
+    return text
+
+
 def _events(text: bytes) -> Iterable[Event]:
+    at, ts, number = 0, 0, 0
+    while at < len(text):
+        behind = text.index(b" ", text.index(b" ", at) + 1)
+        since, type = text[at:behind].split(b" ")
+        type, colon, size = type.partition(b":")
+        end = behind + 1 + int(size) if colon else text.index(b"\n", behind)
+        if not behind < end < len(text):
+            raise ValueError("an event is cut off")
+        number, ts = number + 1, ts + int(since)
+        yield Event(number, ts, type.decode(), text[behind + 1 : end])
+        at = end + 1
+
+
+def _events_1(text: bytes) -> Iterable[Event]:
     at, ts, number = 0, 0, 0
     while at < len(text):
         line = text.index(b"\n", at)
@@ -99,9 +184,14 @@ def head(parts: Sequence[bytes], events: int) -> bytes:
     return b"%d %d %d" % (FORMAT, len(parts), events)
 
 
-def parse_head(text: bytes) -> int:
-    """How many pieces there are; ValueError for a format of a later release."""
+def parse_head(text: bytes) -> tuple[int, int]:
+    """The format and how many pieces there are; ValueError for a format of a later release."""
     format_, parts, _ = (int(part) for part in text.split(b" "))
     if format_ > FORMAT:
         raise ValueError(f"this history is packed in format {format_}: update luaflow to read it")
-    return parts
+    return format_, parts
+
+
+def names(format_: int, parts: int, first: int = 0) -> list[str]:
+    """The fields that the pieces are, from the ``first`` one on."""
+    return [f"past:{n}" if format_ == 1 else str(n) for n in range(first, parts)]

@@ -35,7 +35,8 @@ key (after the prefix)   type         holds
 The last 1,000 request ids that callers gave are fields of ``wf``: ``q:<verb>:<id>`` says what was
 done, ``q#`` how many there were, ``q#0`` to ``q#999`` name them (``scripts/includes/asked.lua``).
 
-Once a closed run has settled its packed history is fields of ``run``: ``past`` and ``past:<n>``.
+Once a closed run has settled its packed history is fields of ``run``: ``past`` and ``0``, ``1`` …
+(``past:0`` … in format 1), and fields that say nothing new are gone from ``run`` and ``wf``.
 When that is to be done stands in ``gc``, too, as ``p|<run id>``.
 
 Outside partitions: ``lf:namespaces`` (hash: name -> settings), ``lf:<ns>:types``,

@@ -140,9 +140,10 @@ async def _named_by(store: Store, p: Partition, run_id: str, prefix: str) -> set
     texts = [*_texts(state), *_texts(pend)]
     fields = dict(zip(state[::2], state[1::2], strict=True))
     if b"past" in fields:
-        count = packing.parse_head(fields[b"past"])
-        data = b"".join(fields[b"past:%d" % i] for i in range(count))
-        texts += [event.raw for event in packing.unpack(data)]
+        format_, count = packing.parse_head(fields[b"past"])
+        data = b"".join(fields[name.encode()] for name in packing.names(format_, count))
+        about = packing.about(run_id, [fields.get(name.encode()) for name in packing.STATED])
+        texts += [event.raw for event in packing.unpack(data, about, format_)]
     first = "-"
     while True:
         (entries,) = await _raw(store, ("XRANGE", p.hist(run_id), first, "+", "COUNT", PAGE))

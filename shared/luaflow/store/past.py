@@ -6,11 +6,13 @@ Every reader of a history that may be a closed run's goes through ``read_events`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from luaflow.domain import packing
 from luaflow.domain.events import Event
+from luaflow.errors import Damaged
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg, Call
 from luaflow.store.reader import Reader
@@ -23,7 +25,7 @@ PAGE = 500
 """Events read from a stream at once."""
 FIRST_PIECES = 16
 """Pieces of a packed history that are read with its head: most have no more."""
-_HEAD = ("past", "wid", *(f"past:{i}" for i in range(FIRST_PIECES)))
+_HEAD = ("past", *packing.STATED, *packing.names(packing.FORMAT, FIRST_PIECES))
 Place = tuple[Partition, str]
 
 
@@ -35,24 +37,46 @@ def event_of(entry: Any) -> Event:
 
 
 async def packed(store: Store, places: Sequence[Place]) -> list[list[Event]]:
-    """The packed histories of runs; an empty list for a run that has none."""
+    """The packed histories of runs; an empty list for a run that has none. Raises Damaged."""
     commands: list[tuple[Arg, ...]] = [("HMGET", p.run(run_id), *_HEAD) for p, run_id in places]
     answers = await store.read(*commands) if commands else []
+    rest = [_rest(run_id, answer[0]) for (_, run_id), answer in zip(places, answers, strict=True)]
+    both = zip(places, rest, strict=True)
+    commands = [("HMGET", p.run(run_id), *names) for (p, run_id), names in both if names]
+    more = iter(await store.read(*commands) if commands else ())
     found: list[list[Event]] = []
-    for (p, run_id), (head, wid, *some) in zip(places, answers, strict=True):
+    known = len(packing.STATED)
+    for (_, run_id), (head, *some), names in zip(places, answers, rest, strict=True):
         if head is None:
             found.append([])
             continue
-        count = packing.parse_head(head)
-        parts = some[:count]
-        if count > FIRST_PIECES:
-            rest = (f"past:{i}" for i in range(FIRST_PIECES, count))
-            (more,) = await store.read(("HMGET", p.run(run_id), *rest))
-            parts += more
+        format_, count = packing.parse_head(head)
+        about = packing.about(run_id, some[:known])
+        parts = some[known : known + count - len(names)] + (next(more) if names else [])
         # (removed between the two reads: there is nothing any more)
-        events = [] if None in parts else packing.unpack(b"".join(parts))
-        found.append(await opened(store, bytes(wid).decode(), events))
+        with _told(run_id):
+            events = [] if None in parts else packing.unpack(b"".join(parts), about, format_)
+            workflow_id = about.wid.decode()
+        found.append(await opened(store, workflow_id, events))
     return found
+
+
+def _rest(run_id: str, head: bytes | None) -> list[str]:
+    """The fields that have pieces which were not read with the head."""
+    if head is None:
+        return []
+    with _told(run_id):
+        format_, count = packing.parse_head(head)
+    return packing.names(format_, count, FIRST_PIECES if format_ == packing.FORMAT else 0)
+
+
+@contextmanager
+def _told(run_id: str) -> Iterator[None]:
+    """Whose history it is that cannot be read."""
+    try:
+        yield
+    except ValueError as error:
+        raise Damaged(f"the history of the run {run_id}: {error}") from error
 
 
 async def opened(store: Store, workflow_id: str, events: list[Event]) -> list[Event]:
@@ -97,9 +121,12 @@ async def first_events(
     ]
 
 
-def compact_run(*, partition: Partition, run_id: str, events: int, packed: bytes) -> Call:
+def compact_run(*, partition: Partition, about: packing.About, events: int, packed: bytes) -> Call:
     """Put the packed history of a closed run in the place of its stream."""
-    p = partition
-    keys = [p.meta, p.run(run_id), p.hist(run_id), p.pend(run_id), p.gc]
+    p, run_id = partition, about.run_id.decode()
+    # (where the workflow id is damaged, that of nobody)
+    wf = p.wf(about.wid.decode(errors="replace"))
+    keys = [p.meta, wf, p.run(run_id), p.hist(run_id), p.pend(run_id), p.gc]
     parts = packing.pieces(packed)
-    return Call(load("compact_run"), keys, [run_id, events, packing.head(parts, events), *parts])
+    args: list[Arg] = [run_id, events, about.cid, packing.head(parts, events), *parts]
+    return Call(load("compact_run"), keys, args)

@@ -3,8 +3,10 @@
 local function admit(r)
   if not r then return { 'gone' } end
   if r.cid == cid then
-    local a = {}
-    for part in string.gmatch(rcall('HGET', run_key, 'ans'), '[^|]+') do a[#a + 1] = tonumber(part) end
+    local a, v = {}, rcall('HMGET', run_key, 'ans', 'close')
+    for part in string.gmatch(v[1], '[^|]+') do a[#a + 1] = tonumber(part) end
+    -- (of a run that is packed the rest stands in its state)
+    a[3], a[4], a[5] = a[3] or r.len, a[4] or tonumber(v[2]), a[5] or 0
     local late = {}
     if a[5] == 1 then
       late = rcall('XRANGE', hist_key, seen + 1 .. '-0', a[2] .. '-0',

@@ -20,6 +20,9 @@
 --   u:<update id>                     a letter and the event that says so: a admitted, k accepted,
 --                                     n rejected, d done; one that is a when the run continues as new
 --                                     goes with it
+--   past 0 1 …                        its packed history (see domain/packing; of format 1: past:0 …)
+-- A packed run lacks what only an open one needs, and what is as it mostly is: first (itself), ts (close),
+-- attempt (1), parent (''), all but two parts of ans (len, close, 0); its wf lacks queue, sticky and first.
 local MESSAGE = {
   WorkflowExecutionSignaled = true, WorkflowExecutionUpdateAdmitted = true,
   WorkflowExecutionCancelRequested = true
@@ -32,11 +35,11 @@ local function load_run()
   if not v[1] then return nil end
   return {
     wid = v[1], status = v[2], queue = v[3], len = tonumber(v[4]), size = tonumber(v[5]),
-    ts = tonumber(v[6]), turn = tonumber(v[7]), task = v[8], worker = v[9], sticky = v[10],
+    ts = tonumber(v[6]), turn = tonumber(v[7]), task = v[8], worker = v[9], sticky = v[10] or '',
     decided = tonumber(v[11]), news = tonumber(v[12]), cid = v[13], ans = v[14],
     refused = tonumber(v[15] or '0'), shut = v[16] == '1', entry = v[17], lost = tonumber(v[18] or '0'),
     parent = v[19] or '', type = v[20], start = tonumber(v[21]), fails = tonumber(v[22] or '0'),
-    first = v[23] or '', patience = tonumber(v[24] or '0'), due_task = v[25]
+    first = v[23] or run_id, patience = tonumber(v[24] or '0'), due_task = v[25]
   }
 end
 
