@@ -50,6 +50,8 @@ if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 if os.getppid() != int(sys.argv[1]):
     sys.exit("the process that started the server is gone")
+# the wheel's server has glibc's malloc: beside many keys that looks long for a place
+os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.tcache_count=1000:glibc.malloc.mxfast=160")
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
