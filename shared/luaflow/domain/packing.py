@@ -11,7 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Sequence
 
-from luaflow.domain.events import Event
+from luaflow.domain.events import Event, type_of
 
 FORMAT = 1
 """The format that is written; all up to it are read."""
@@ -85,7 +85,7 @@ def _events(text: bytes) -> Iterable[Event]:
         if not line < at <= len(text):
             raise ValueError("an event is cut off")
         number, ts = number + 1, ts + int(since)
-        yield Event(number, ts, type.decode(), text[line + 1 : at])
+        yield Event(number, ts, type_of(type), text[line + 1 : at])
 
 
 def pieces(data: bytes) -> list[bytes]:

@@ -69,6 +69,9 @@ class BundleSource:
     imports: Mapping[str, BundleSource] = field(default_factory=dict)
 
 
+_new = tuple.__new__
+
+
 class Command(NamedTuple):
     """What the code asks for: operation, number (per run, from 1), and its particulars.
 
@@ -283,13 +286,14 @@ class Run:
             self._fault(b"cpu", None)
 
     def _read(self, out: tuple[Any, ...], end: int, commands: list[Command]) -> None:
-        for i in range(6, end, 5):
-            name, seq, target, data, extra = out[i : i + 5]
+        one_by_one = iter(out[6:end])
+        for name, seq, target, data, extra in zip(*[one_by_one] * 5, strict=True):
             word = _WORDS.get(name) or (type(name) is bytes and _word(name))
             plain = type(target) in _TEXT and type(data) in _TEXT and type(extra) in _TEXT
             if not (word and plain and type(seq) is int):
                 self._smuggled()
-            commands.append(Command(word, seq, target, data, extra))
+            # (a history has thousands: past the constructor, which is written in Python)
+            commands.append(_new(Command, (word, seq, target, data, extra)))
 
     def _ended(
         self, status: bytes, commands: list[Command], text: Any, unread: Any, ahead: int

@@ -7,14 +7,15 @@ in order, the rest in order), then the results of local activities (design 5.2).
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-from luaflow.domain.events import MESSAGES, NEWS, STARTED, Event
-from luaflow.domain.sealed import check_open
+from luaflow.domain.events import FED, MESSAGES, STARTED, Event
+from luaflow.domain.sealed import MARK, check_open
 from luaflow.errors import LuaflowError
 from luaflow.lua.vm import Activation, Command, Engine, Run
 from luaflow.replay.outcomes import Fed, together
@@ -97,11 +98,15 @@ class Execution:
 
     def absorb(self, events: Sequence[Event]) -> None:
         """Take notice of events, in order; those to be fed wait for the decision that sees them."""
+        size = self._size
         for event in events:
-            check_open(event.raw)
-            self._size += len(event.raw)
-            if event.type == STARTED or event.type in NEWS:
-                self._unseen.append((event, self._size))
+            raw = event.raw
+            if raw.find(MARK) >= 0:  # (in half the time of `in`, which tries it as a number first)
+                check_open(raw)
+            size += len(raw)
+            if event.type in FED:
+                self._unseen.append((event, size))
+        self._size = size
 
     def unseen(self) -> list[Event]:
         """The events that the next decision sees."""
@@ -169,9 +174,7 @@ class Execution:
     def _begin(self, seen: int) -> None:
         more, self._decision = self._decision.more, Decision(seen)
         self.run.fresh = True
-        due = 0
-        while due < len(self._unseen) and self._unseen[due][0].id <= seen:
-            due += 1
+        due = bisect_right(self._unseen, seen, key=lambda one: one[0].id)
         batch, self._unseen = self._unseen[:due], self._unseen[due:]
         messages = [m for m in batch if m[0].type in MESSAGES]
         if messages:
@@ -197,13 +200,17 @@ class Execution:
 
     def _feed(self, ends: Sequence[Fed]) -> None:
         if len(ends) == 1:
-            self._clock(ends[0].event)
-            self._step(ends[0].op, *ends[0].args, size=ends[0].size)
+            event, size, op, args = ends[0]
+            self._clock(event)
+            self._step(op, *args, size=size)
             return
-        rows = []
-        for end in ends:
-            self._clock(end.event)
-            rows.append((self._now, self._length, end.size, *end.args))
+        rows: list[Any] = []
+        for event, size, _, args in ends:
+            # (the run goes by the largest so far, wherever that was)
+            rows += (event.ts, event.id, size)
+            rows += args
+        self._now = max(self._now, *rows[0::6])
+        self._length = max(self._length, *rows[1::6])
         self._take_all(self.run.step(b"outcomes", 0, 0, 0, *rows))
 
     def _step(self, op: bytes, *args: Any, size: int = 0) -> Activation:
@@ -228,15 +235,15 @@ class Execution:
     def _take(self, out: Activation) -> None:
         decision = self._decision
         for command in out.commands:
-            if command.op == "local_activity":
+            op, seq, _, _, _ = command
+            if op == "local_activity":
                 self.locals.append(command)
-                continue
-            if not command.seq:
+            elif not seq:
                 decision.notes.append(command)
-                continue
-            if command.op == "child" and _waits(command):
-                self._waiting_children.add(command.seq)
-            decision.commands.append(command)
+            else:
+                if op == "child" and _waits(command):
+                    self._waiting_children.add(seq)
+                decision.commands.append(command)
         if out.status in ("wait", "more"):
             decision.more = out.status == "more"
         if out.status in ("done", "failed", "continued"):
@@ -307,15 +314,15 @@ class Execution:
         for i, past in enumerate(turn.commands):
             if i >= len(got):
                 raise self._diverged(past, "nothing", turn)
-            name = (got[i].name or b"").decode(errors="replace")
-            same = got[i].op == past.op and past.seq in (0, got[i].seq)
-            if not same or (past.name and name != past.name):
-                asked = _describe(got[i].op, got[i].seq, name)
-                raise self._diverged(past, asked, turn, got[i].seq)
+            op, seq, name, _, _ = got[i]
+            text = (name or b"").decode(errors="replace")
+            same = op == past.op and past.seq in (0, seq)
+            if not same or (past.name and text != past.name):
+                raise self._diverged(past, _describe(op, seq, text), turn, seq)
         if len(got) > len(turn.commands):
             extra = got[len(turn.commands)]
-            name = (extra.name or b"").decode(errors="replace")
-            raise self._diverged(None, _describe(extra.op, extra.seq, name), turn, extra.seq)
+            text = (extra.name or b"").decode(errors="replace")
+            raise self._diverged(None, _describe(extra.op, extra.seq, text), turn, extra.seq)
         self._compare_end(turn)
 
     def _compare_end(self, turn: Turn) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from luaflow.domain import packing
-from luaflow.domain.events import Event
+from luaflow.domain.events import Event, type_of
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg, Call
 from luaflow.store.reader import Reader
@@ -30,8 +30,7 @@ Place = tuple[Partition, str]
 def event_of(entry: Any) -> Event:
     """The event of a history's stream entry."""
     entry_id, fields = entry
-    ts, type, body = fields[1], fields[3], fields[5]
-    return Event(int(bytes(entry_id).split(b"-")[0]), int(ts), bytes(type).decode(), bytes(body))
+    return Event(int(entry_id.partition(b"-")[0]), int(fields[1]), type_of(fields[3]), fields[5])
 
 
 async def packed(store: Store, places: Sequence[Place]) -> list[list[Event]]:
