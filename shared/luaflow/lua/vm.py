@@ -286,8 +286,8 @@ class Run:
             self._fault(b"cpu", None)
 
     def _read(self, out: tuple[Any, ...], end: int, commands: list[Command]) -> None:
-        one_by_one = iter(out[6:end])
-        for name, seq, target, data, extra in zip(*[one_by_one] * 5, strict=True):
+        for i in range(6, end, 5):
+            name, seq, target, data, extra = out[i : i + 5]
             word = _WORDS.get(name) or (type(name) is bytes and _word(name))
             plain = type(target) in _TEXT and type(data) in _TEXT and type(extra) in _TEXT
             if not (word and plain and type(seq) is int):
