@@ -18,14 +18,9 @@ from luaflow.domain.events import FED, MESSAGES, STARTED, Event
 from luaflow.domain.sealed import MARK, check_open
 from luaflow.errors import LuaflowError
 from luaflow.lua.vm import Activation, Command, Engine, Run
-from luaflow.replay.outcomes import Fed, together
+from luaflow.replay.outcomes import Fed, message_of, together
 from luaflow.replay.recorded import Recorded, Turn, turns
 
-_KIND = {
-    "WorkflowExecutionSignaled": b"signal",
-    "WorkflowExecutionCancelRequested": b"cancel",
-    "WorkflowExecutionUpdateAdmitted": b"update",
-}
 _CLOSED_AS = {
     "completed": "done",
     "failed": "failed",
@@ -178,7 +173,7 @@ class Execution:
         batch, self._unseen = self._unseen[:due], self._unseen[due:]
         messages = [m for m in batch if m[0].type in MESSAGES]
         if messages:
-            self.run.step(b"ahead", self._now, self._length, 0, [_ahead(*m) for m in messages])
+            self.run.step(b"ahead", self._now, self._length, 0, [message_of(*m) for m in messages])
         left = self._step(b"more").ahead if more else len(messages)
         for event, size in batch:
             if event.type == STARTED:
@@ -383,20 +378,6 @@ def explained(
 def _waits(child: Command) -> bool:
     """Whether the code waits for a child's end (exec) instead of being told of it (spawn)."""
     return child.extra is None or bool(orjson.loads(child.extra).get("wait"))
-
-
-def _ahead(event: Event, size: int) -> list[Any]:
-    body = event.body
-    return [
-        event.ts,
-        event.id,
-        size,
-        _KIND[event.type],
-        body.get("name", ""),
-        body.get("from", ""),
-        body.get("input", []) if "input" in body else [body.get("reason")],
-        body.get("update_id"),
-    ]
 
 
 def _describe(op: str, seq: int, name: str) -> str:

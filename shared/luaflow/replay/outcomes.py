@@ -1,4 +1,4 @@
-"""How the end of something is fed to the code; ends that come together are fed together."""
+"""How messages and ends are fed to the code; ends that come together are fed together."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Any
 
 from luaflow.domain.events import Event
 
+_KIND = {
+    "WorkflowExecutionSignaled": b"signal",
+    "WorkflowExecutionCancelRequested": b"cancel",
+    "WorkflowExecutionUpdateAdmitted": b"update",
+}
 MOST = 64
 """Outcomes that are fed in one call of the engine."""
 MOST_BYTES = 64 * 1024
@@ -15,6 +20,21 @@ MOST_BYTES = 64 * 1024
 
 Fed = tuple[Event, int, bytes, tuple[Any, ...]]
 """An event as it is fed: it, the size of the history up to it, the operation, its arguments."""
+
+
+def message_of(event: Event, size: int) -> list[Any]:
+    """Return a message as it is fed; ``size``: of the history up to it."""
+    body = event.body
+    return [
+        event.ts,
+        event.id,
+        size,
+        _KIND[event.type],
+        body.get("name", ""),
+        body.get("from", ""),
+        body.get("input", []) if "input" in body else [body.get("reason")],
+        body.get("update_id"),
+    ]
 
 
 def together(batch: Sequence[tuple[Event, int]], waiting: MutableSet[int]) -> Iterator[list[Fed]]:
