@@ -95,7 +95,7 @@ WRITTEN = {
     "quotes": "return ('\"'):rep(6000000)",
     "the same string again and again": """
         local t, s = {}, ('é'):rep(500000) for i = 1, 200 do t[i] = s end return t""",
-    "bytes": "return ('\\xff'):rep(2000000)",
+    "bytes": "return ('\\xff'):rep(8000000)",
     "quotes as arguments": """
         local s = ('"'):rep(1500000) return require("funcs").call("a:b", s, s, s)""",
 }

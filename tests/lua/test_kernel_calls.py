@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 from tests.lua.support_kernel import PID, Play, result_of, source
+from tests.support.mutants import kernel_mutant, proves
 
 FUNCS = 'local funcs, time = require("funcs"), require("time")\n'
 
@@ -139,6 +140,45 @@ def test_futures_deliver_a_payload_and_close() -> None:
         {"v": 1},
         False,
     ]
+
+
+@proves(
+    kernel_mutant(
+        "scheduler",
+        "task.blocked = false\n    return after(run, task, resume(task.co, ...))",
+        "return S.wake(run, task, ...)",
+    )
+)
+async def test_who_calls_async_goes_on_before_others() -> None:
+    """It is no wait: no other coroutine has its turn, however deep in coroutines it is called."""
+    play = Play(
+        FUNCS
+        + """return function()
+        local log, done = {}, channel.new()
+        for _, name in ipairs({ "a", "b" }) do
+            coroutine.spawn(function()
+                done:receive()
+                local inner = coroutine.wrap(function()
+                    local ok, f = pcall(funcs.async, "a:" .. name, name)
+                    log[#log + 1] = name .. tostring(ok)
+                    coroutine.yield(f)
+                end)
+                local f, bad = inner(), select(2, funcs.async("bad"))
+                log[#log + 1] = name .. bad:kind()
+                local value = f:response():receive():data()
+                log[#log + 1] = value
+            end)
+        end
+        done:close()
+        time.sleep("1s")
+        return log
+    end"""
+    )
+    play.resolve(2, "of a")
+    play.resolve(3, "of b")
+    assert [c.data for c in play.commands] == [b"1000000000", b'["a"]', b'["b"]']
+    play.resolve(1)
+    assert play.result == ["atrue", "aInvalid", "btrue", "bInvalid", "of a", "of b"]
 
 
 def test_failed_futures_deliver_the_error() -> None:

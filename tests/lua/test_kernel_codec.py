@@ -100,6 +100,21 @@ def test_failures_are_error_objects() -> None:
     assert echo({"e": failure}) == {"e": failure}
 
 
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("local t = {} t[3] = 3 t[2] = 2 t[1] = 1 return t", b"[1,2,3]"),
+        ("return {1, nil, 3, x = 2}", b'{"$lf":"map","v":[[1,1],[3,3],["x",2]]}'),
+        ("return {1, 2, x = 3}", b'{"$lf":"map","v":[[1,1],[2,2],["x",3]]}'),
+        ("return {[2] = 2, [3] = 3}", b'{"$lf":"map","v":[[2,2],[3,3]]}'),
+        ("return setmetatable({1, false}, {__index = {1, 2, 3}})", b"[1,false]"),
+    ],
+)
+def test_a_list_has_all_keys_from_one_on_and_no_other(code: str, text: bytes) -> None:
+    """Whatever order they came in, and where a hole is made up for by another key."""
+    assert Play(f"return function() {code} end").last.result == text
+
+
 def test_the_order_of_keys_is_that_of_their_bytes() -> None:
     """Stable text on every machine."""
     keys = ["zeta", "a", "é", "B", "a" * 40, "", *"0123456789"]

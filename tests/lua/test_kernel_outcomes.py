@@ -37,12 +37,12 @@ PLAIN = FAN % ""
 
 def together(play: Play, *ends: tuple[int, bool, Any], apart: int = 1000) -> Activation:
     """Feed ends in one call, ``apart`` ms after one another; services are answered on the way."""
-    rows = []
+    rows: list[Any] = []
     for seq, ok, value in ends:
         play.now += apart
         play.length += 1
         play.size += 10
-        rows.append((play.now, play.length, play.size, seq, ok, value))
+        rows += (play.now, play.length, play.size, seq, ok, value)
     out = play.run.step(b"outcomes", 0, 0, 0, *rows)
     steps = 1
     while True:

@@ -121,6 +121,40 @@ ORDER_CASES = {
         return { r.ok, r.value == nil, r.default == nil }""",
         [False, True, True],
     ),
+    "a buffer that was empty is one again": (
+        """local ch, got = channel.new(2), {}
+        for i = 1, 3 do
+            ch:send(10 * i) ch:send(10 * i + 1)
+            coroutine.spawn(function() ch:send(10 * i + 2) end)
+            for _ = 1, 3 do got[#got + 1] = ch:receive() end
+        end
+        local r = channel.select({ ch:case_receive(), default = true })
+        return { got, r.default }""",
+        [[10, 11, 12, 20, 21, 22, 30, 31, 32], True],
+    ),
+    "who waits for several leaves the queues of the others": (
+        """local a, b, got = channel.new(), channel.new(), {}
+        for i = 1, 3 do
+            coroutine.spawn(function()
+                local r = channel.select({ a:case_receive(), b:case_receive() })
+                got[#got + 1] = { i, r.value }
+            end)
+        end
+        b:send("b1") a:send("a1")
+        coroutine.spawn(function()
+            local v = a:receive()
+            got[#got + 1] = { 4, v }
+        end)
+        b:send("b2") a:send("a2")
+        coroutine.spawn(function() end)
+        return got""",
+        [[1, "b1"], [2, "a1"], [3, "b2"], [4, "a2"]],
+    ),
+    "a channel has the number that others of its kind have": (
+        """local a, t, b = channel.new(), {}, channel.new()
+        return { ("%p"):format(a), tostring(t), ("%p"):format(b), ("%p"):format(t) }""",
+        ["1", "table: 3", "2", "3"],
+    ),
     "channels keep their identity and their order as keys": (
         """local a, b = channel.new(), channel.new()
         local t, names = { [b] = "b", [a] = "a" }, {}

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Any, NoReturn
 
 import orjson
@@ -124,13 +125,14 @@ class Asks(Service):
         unseen: list[Event] = []
         try:
             # the decisions of this worker do not wait for a question
-            async for stretch in stretches(store, route, first, last):
-                execution.replay(stretch)
-                news = (e for e in stretch if e.type in NEWS or e.type == STARTED)
-                unseen = [e for e in (*unseen, *news) if e.id > execution.upto]
-                # what a closed run never decided it will never decide: it is asked as it ended
-                if stretch and stretch[-1].type in CLOSING:
-                    unseen = []
+            async with aclosing(stretches(store, route, first, last)) as history:
+                async for stretch in history:
+                    execution.replay(stretch)
+                    news = (e for e in stretch if e.type in NEWS or e.type == STARTED)
+                    unseen = [e for e in (*unseen, *news) if e.id > execution.upto]
+                    # what a closed run never decided it will never decide: it is asked as it ended
+                    if stretch and stretch[-1].type in CLOSING:
+                        unseen = []
             if store.confirms:  # the answer rests on what was read (design 5.5)
                 await store.confirmed(route.partition)
             if any(e.id <= length for e in unseen):

@@ -7,7 +7,8 @@ Between two of them the event loop turns: leases are renewed, others go on, supe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
 from luaflow.domain.events import TASK_COMPLETED, Event
@@ -59,26 +60,46 @@ def parts(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
 
 async def stretches(
     store: Store, route: Route, events: Sequence[Event], last: int
-) -> AsyncIterator[Sequence[Event]]:
+) -> AsyncGenerator[Sequence[Event], None]:
     """Yield a history up to ``last`` in stretches; it begins with ``events``, the rest is read."""
     if events and events[-1].id >= last and len(events) < PART:
         yield events  # no turn of the loop: most runs are short
         return
-    while events and events[-1].id < last:
-        page = await read_page(store, route, events[-1].id + 1, last)
-        if not page:
-            break
-        cut = _last_decision(page)
-        if cut is None:
-            events = [*events, *page]
-            continue
-        for part in parts([*events, *page[:cut]]):
-            yield part
-            await asyncio.sleep(0)
-        events = page[cut:]
+    if events and events[-1].id < last:
+        async with contextlib.aclosing(_pages(store, route, events[-1].id + 1, last)) as pages:
+            async for page in pages:
+                cut = _last_decision(page)
+                if cut is None:
+                    events = [*events, *page]
+                    continue
+                for part in parts([*events, *page[:cut]]):
+                    yield part
+                    await asyncio.sleep(0)
+                events = page[cut:]
     for part in parts(events):
         yield part
         await asyncio.sleep(0)
+
+
+async def _pages(
+    store: Store, route: Route, first: int, last: int
+) -> AsyncGenerator[list[Event], None]:
+    """Yield the pages from ``first`` on: while one is replayed the next is on its way, no more."""
+
+    def begin() -> asyncio.Task[list[Event]]:
+        return asyncio.create_task(read_page(store, route, first, last), name="luaflow-next-page")
+
+    ahead: asyncio.Task[list[Event]] | None = begin()
+    try:
+        while ahead is not None and (page := await ahead):
+            first = page[-1].id + 1
+            ahead = begin() if first <= last else None
+            yield page
+    finally:
+        if ahead is not None:
+            # (who replays may have stopped: nobody hears what became of this page)
+            ahead.add_done_callback(lambda done: done.cancelled() or done.exception())
+            ahead.cancel()
 
 
 def _last_decision(page: Sequence[Event]) -> int | None:

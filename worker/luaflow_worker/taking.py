@@ -7,6 +7,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Container, Iterable, Sequence
+from contextlib import aclosing
 from typing import Any, NamedTuple
 
 import orjson
@@ -239,12 +240,13 @@ async def _rebuild(
     live = Live(place, code.engine, Execution(run, make_value), busy=True)
     begun = time.monotonic()
     try:
-        async for stretch in stretches(store, route, events, task.length):
-            if code.engine.broken:  # by another run, meanwhile
-                live.drop()
-                return await _rebuild(store, engines, metrics, task, events, bundle)
-            live.execution.replay(stretch)
-            live.follow(stretch)
+        async with aclosing(stretches(store, route, events, task.length)) as history:
+            async for stretch in history:
+                if code.engine.broken:  # by another run, meanwhile
+                    live.drop()
+                    return await _rebuild(store, engines, metrics, task, events, bundle)
+                live.execution.replay(stretch)
+                live.follow(stretch)
     except NonDeterminism as error:
         known = await read_events(store, route, 1, task.length)
         raise explained(error, code.engine, info, known) from None

@@ -7,6 +7,7 @@ whoever proposed the event). Design 5.2 says in which order they reach the code.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -64,6 +65,9 @@ REST = frozenset(
 NEWS = MESSAGES | REST
 """What is fed to the code after the start event; everything else is a record of a decision."""
 
+FED = NEWS | {STARTED}
+"""All that is fed to the code."""
+
 CLOSING = {
     "WorkflowExecutionCompleted": "completed",
     "WorkflowExecutionFailed": "failed",
@@ -84,6 +88,12 @@ CHILD_EVENT = {
     "timed_out": "ChildWorkflowExecutionTimedOut",
 }
 """What a parent's history says when its child closed so."""
+
+
+@lru_cache(maxsize=200)
+def type_of(text: bytes) -> str:
+    """The type of an event as it is stored; one object each, so that it is hashed but once."""
+    return text.decode()
 
 
 class Event:

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from luaflow.domain.events import Event
+from luaflow.domain.events import Event, type_of
 
 FORMAT = 2
 """The format that is written; all up to it are read."""
@@ -157,7 +157,7 @@ def _events(text: bytes) -> Iterable[Event]:
         if not behind < end < len(text):
             raise ValueError("an event is cut off")
         number, ts = number + 1, ts + int(since)
-        yield Event(number, ts, type.decode(), text[behind + 1 : end])
+        yield Event(number, ts, type_of(type), text[behind + 1 : end])
         at = end + 1
 
 
@@ -170,7 +170,7 @@ def _events_1(text: bytes) -> Iterable[Event]:
         if not line < at <= len(text):
             raise ValueError("an event is cut off")
         number, ts = number + 1, ts + int(since)
-        yield Event(number, ts, type.decode(), text[line + 1 : at])
+        yield Event(number, ts, type_of(type), text[line + 1 : at])
 
 
 def pieces(data: bytes) -> list[bytes]:

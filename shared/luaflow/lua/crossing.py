@@ -7,11 +7,19 @@ from typing import Any, Final
 
 from luaflow.lua.values import to_json
 
+
+def _outcomes(*flat: Any) -> tuple[Any, ...]:
+    """Six values an outcome, the last of which is what came of it."""
+    texts = list(flat)
+    texts[5::6] = map(to_json, flat[5::6])
+    return tuple(texts)
+
+
 PREPARE: Final[dict[bytes, Callable[..., tuple[Any, ...]]]] = {
     b"start": lambda args, ctx: (to_json(args), to_json(ctx)),
     b"ahead": lambda rows: (to_json(rows),),
     b"resolve": lambda seq, ok, value: (seq, ok, to_json(value)),
-    b"outcomes": lambda *rows: tuple(one for row in rows for one in (*row[:5], to_json(row[5]))),
+    b"outcomes": _outcomes,
     b"child_started": lambda seq, pid, failure: (
         seq,
         pid.encode() if isinstance(pid, str) else pid,

@@ -69,6 +69,9 @@ class BundleSource:
     imports: Mapping[str, BundleSource] = field(default_factory=dict)
 
 
+_new = tuple.__new__
+
+
 class Command(NamedTuple):
     """What the code asks for: operation, number (per run, from 1), and its particulars.
 
@@ -289,7 +292,8 @@ class Run:
             plain = type(target) in _TEXT and type(data) in _TEXT and type(extra) in _TEXT
             if not (word and plain and type(seq) is int):
                 self._smuggled()
-            commands.append(Command(word, seq, target, data, extra))
+            # (a history has thousands: past the constructor, which is written in Python)
+            commands.append(_new(Command, (word, seq, target, data, extra)))
 
     def _ended(
         self, status: bytes, commands: list[Command], text: Any, unread: Any, ahead: int

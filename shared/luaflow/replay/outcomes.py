@@ -1,25 +1,40 @@
-"""How the end of something is fed to the code; ends that come together are fed together."""
+"""How messages and ends are fed to the code; ends that come together are fed together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableSet, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from luaflow.domain.events import Event
 
+_KIND = {
+    "WorkflowExecutionSignaled": b"signal",
+    "WorkflowExecutionCancelRequested": b"cancel",
+    "WorkflowExecutionUpdateAdmitted": b"update",
+}
 MOST = 64
 """Outcomes that are fed in one call of the engine."""
 MOST_BYTES = 64 * 1024
 """The bytes of their events, before the last one."""
 
 
-class Fed(NamedTuple):
-    """An event as it is fed: the size of the history up to it, the operation, its arguments."""
+Fed = tuple[Event, int, bytes, tuple[Any, ...]]
+"""An event as it is fed: it, the size of the history up to it, the operation, its arguments."""
 
-    event: Event
-    size: int
-    op: bytes
-    args: tuple[Any, ...]
+
+def message_of(event: Event, size: int) -> list[Any]:
+    """Return a message as it is fed; ``size``: of the history up to it."""
+    body = event.body
+    return [
+        event.ts,
+        event.id,
+        size,
+        _KIND[event.type],
+        body.get("name", ""),
+        body.get("from", ""),
+        body.get("input", []) if "input" in body else [body.get("reason")],
+        body.get("update_id"),
+    ]
 
 
 def together(batch: Sequence[tuple[Event, int]], waiting: MutableSet[int]) -> Iterator[list[Fed]]:
@@ -30,11 +45,12 @@ def together(batch: Sequence[tuple[Event, int]], waiting: MutableSet[int]) -> It
     group: list[Fed] = []
     size = 0
     for event, total in batch:
-        fed = Fed(event, total, *_step_of(event, waiting))
-        if group and (fed.op != b"resolve" or len(group) == MOST or size > MOST_BYTES):
+        op, args = _step_of(event, waiting)
+        fed = (event, total, op, args)
+        if group and (op != b"resolve" or len(group) == MOST or size > MOST_BYTES):
             yield group
             group, size = [], 0
-        if fed.op == b"resolve":
+        if op == b"resolve":
             group.append(fed)
             size += len(event.raw)
         else:
@@ -46,6 +62,8 @@ def together(batch: Sequence[tuple[Event, int]], waiting: MutableSet[int]) -> It
 def _step_of(event: Event, waiting: MutableSet[int]) -> tuple[bytes, tuple[Any, ...]]:
     body = event.body
     kind, seq = event.type, body["seq"]
+    if kind == "ActivityTaskCompleted":
+        return b"resolve", (seq, True, body.get("result"))
     if kind == "ChildWorkflowExecutionStarted":
         return b"child_started", (seq, body["pid"], None)
     if kind == "StartChildWorkflowExecutionFailed":
@@ -55,7 +73,7 @@ def _step_of(event: Event, waiting: MutableSet[int]) -> tuple[bytes, tuple[Any, 
     if "failure" in body:
         ok, value = False, body["failure"]
     else:
-        ok, value = True, body.get("result") if child or kind == "ActivityTaskCompleted" else None
+        ok, value = True, body.get("result") if child else None
     if child and seq not in waiting:
         return b"exit", (body["pid"], ok, value)
     if child:

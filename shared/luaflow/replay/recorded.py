@@ -26,6 +26,9 @@ _OPS = {
 }
 
 
+_new = tuple.__new__
+
+
 class Recorded(NamedTuple):
     """One command of a past decision: what it was, its number, what it named, and its event."""
 
@@ -37,6 +40,13 @@ class Recorded(NamedTuple):
 
 def recorded_of(event: Event) -> Recorded | None:
     """Return the command an event records; None for an event that is no command's."""
+    known = _OPS.get(event.type)
+    if known is not None:
+        op, field = known
+        body = event.body
+        name = str(body[field]) if field else ""
+        # (a history has thousands: past the constructor, which is written in Python)
+        return _new(Recorded, (op, body.get("seq", 0), name, event))
     if event.type == "MarkerRecorded":
         body = event.body
         marker = body["marker"]
@@ -45,11 +55,6 @@ def recorded_of(event: Event) -> Recorded | None:
         return Recorded("marker", body["seq"], marker, event)
     if event.type == SIGNALED:  # a message that the run sent to itself
         return Recorded("signal", event.body["seq"], str(event.body["from"]), event)
-    known = _OPS.get(event.type)
-    if known:
-        op, field = known
-        name = str(event.body[field]) if field else ""
-        return Recorded(op, event.body.get("seq", 0), name, event)
     if event.type == "WorkflowExecutionContinuedAsNew":
         return Recorded("continue_as_new", 0, "", event)
     return None
@@ -71,28 +76,33 @@ def turns(events: Sequence[Event]) -> Iterator[Turn]:
     both. Only the end of a run that continued as new may come later, or be another one: messages
     arrive while many are carried over.
     """
-    i = 0
-    while i < len(events):
-        event = events[i]
-        i += 1
-        if event.type != TASK_COMPLETED:
-            continue
-        commands, closing = [], None
-        while i < len(events) and _written_with(events[i]):
-            if events[i].type in CLOSING:
-                closing = events[i]
-            command = recorded_of(events[i])
-            if command:
+    decided: Event | None = None
+    commands: list[Recorded] = []
+    closing: Event | None = None
+    for event in events:
+        kind = event.type
+        begins = kind == TASK_COMPLETED
+        if decided is not None and (begins or (kind in NEWS and not _to_itself(event))):
+            yield _turn(decided, commands, closing)
+            decided = None
+        if begins:
+            decided, commands, closing = event, [], None
+        elif decided is not None:
+            command = recorded_of(event)
+            if command is not None:
                 commands.append(command)
-            i += 1
-        continued = event.body.get("continued")
-        if continued and not any(c.op == "continue_as_new" for c in commands):
-            commands.append(Recorded("continue_as_new", 0, "", event))
-        yield Turn(event, event.body["seen"], commands, closing)
+            if kind in CLOSING:
+                closing = event
+    if decided is not None:
+        yield _turn(decided, commands, closing)
 
 
-def _written_with(event: Event) -> bool:
-    """Whether an event behind a WorkflowTaskCompleted is of the same commit."""
-    if event.type == SIGNALED:
-        return "seq" in event.body
-    return event.type not in NEWS and event.type != TASK_COMPLETED
+def _to_itself(event: Event) -> bool:
+    """Whether a message is one that the run sent to itself: written with its decision."""
+    return event.type == SIGNALED and "seq" in event.body
+
+
+def _turn(decided: Event, commands: list[Recorded], closing: Event | None) -> Turn:
+    if decided.body.get("continued") and all(c.op != "continue_as_new" for c in commands):
+        commands.append(Recorded("continue_as_new", 0, "", decided))
+    return Turn(decided, decided.body["seen"], commands, closing)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from luaflow.domain import packing
-from luaflow.domain.events import Event
+from luaflow.domain.events import Event, type_of
 from luaflow.errors import Damaged
 from luaflow.store.keys import Partition
 from luaflow.store.link import Arg, Call
@@ -32,8 +32,7 @@ Place = tuple[Partition, str]
 def event_of(entry: Any) -> Event:
     """The event of a history's stream entry."""
     entry_id, fields = entry
-    ts, type, body = fields[1], fields[3], fields[5]
-    return Event(int(bytes(entry_id).split(b"-")[0]), int(ts), bytes(type).decode(), bytes(body))
+    return Event(int(entry_id.partition(b"-")[0]), int(fields[1]), type_of(fields[3]), fields[5])
 
 
 async def packed(store: Store, places: Sequence[Place]) -> list[list[Event]]:

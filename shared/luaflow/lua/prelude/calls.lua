@@ -10,12 +10,19 @@ local problem_args, encode_args = codec.problem_args, codec.encode_args
 local A = {}
 K.calls = A
 
+local known, count = {}, 0 -- ids that were found good, and how many of them are kept
+local KEPT = 200
+
 --- The Invalid error of an id that is no "ns:name", or nil.
 function A.check_id(id, what)
+  if known[id] then return nil end
   if type(id) ~= "string" or id == "" then return invalid(what .. " ID required") end
   if not find(id, "^[^:]+:[^:]+$") then
     return invalid("invalid " .. what .. " ID '" .. id .. "': expected namespace:name")
   end
+  if #id > 100 then return nil end
+  if count >= KEPT then known, count = {}, 0 end
+  known[id], count = true, count + 1
 end
 
 --- JSON array of the arguments; nil during replay, where nobody reads it. (text, error)

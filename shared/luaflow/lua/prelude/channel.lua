@@ -8,7 +8,7 @@ local system_yield = K.system_yield
 local STATE = K.STATE
 
 local Channel, methods = K.class("channel")
-local add, take = K.queues.add, K.queues.take
+local add, take, none = K.queues.add, K.queues.take, K.queues.none
 local take_waiter, remove = K.queues.take_waiter, K.queues.remove
 local CLOSED = {} -- what a blocked sender is woken with when its channel closes
 local C = {class = Channel}
@@ -19,20 +19,24 @@ K.channel = C
 function C.make(capacity, mail)
   local c = {
     capacity = capacity, closed = false, mail = mail or false,
-    values = {first = 1, last = 0}, receivers = {first = 1, last = 0},
-    senders = {first = 1, last = 0},
+    values = none, receivers = none, senders = none, object = false,
   }
   c.object = setmetatable({[STATE] = c}, Channel)
   return c
 end
 
--- Waiters: {task, channel, queue, select record or false, value to send, gone} ---------------
+-- Waiters: {task, channel, queue, select record or false}, a sender's with its value, one that left
+-- with `gone` ---------------------------------------------------------------------------------
 
-local function wait_in(c, queue, task, record, value)
-  local waiter = {
-    task = task, channel = c, queue = queue, record = record, value = value, gone = false,
-  }
-  add(queue, waiter)
+local function wait_in(c, name, task, record)
+  local waiter = {task = task, channel = c, queue = false, record = record}
+  waiter.queue = add(c, name, waiter)
+  return waiter
+end
+
+local function wait_to_send(c, task, record, value)
+  local waiter = {task = task, channel = c, queue = false, record = record, value = value}
+  waiter.queue = add(c, "senders", waiter)
   return waiter
 end
 
@@ -77,7 +81,7 @@ local function poll_receive(run, c)
     local value = take(values)
     if senders.first <= senders.last and values.last - values.first + 1 < c.capacity then
       local waiter = take_waiter(senders)
-      add(values, waiter.value)
+      add(c, "values", waiter.value)
       sent(run, waiter, c)
     end
     -- Entries of the mailbox become messages or payloads when somebody takes them.
@@ -102,7 +106,7 @@ local function poll_send(run, c, value)
     return true
   end
   if values.last - values.first + 1 < c.capacity then
-    add(values, value)
+    add(c, "values", value)
     return true
   end
   return false
@@ -120,7 +124,7 @@ function C.push(run, c, value)
     end
     give(run, waiter, c, value, true)
   else
-    add(c.values, value)
+    add(c, "values", value)
   end
 end
 
@@ -138,7 +142,7 @@ function methods.receive(c)
   local stop = S.may_wait("channel:receive")
   if stop then return nil, stop end
   local task = run.task
-  task.waiter = wait_in(c, c.receivers, task, false)
+  task.waiter = wait_in(c, "receivers", task, false)
   task.blocked, task.mail = "receive", c
   return system_yield()
 end
@@ -150,7 +154,7 @@ function methods.send(c, value)
   local stop = S.may_wait("channel:send")
   if stop then return nil, stop end
   local task = run.task
-  task.waiter = wait_in(c, c.senders, task, false, value)
+  task.waiter = wait_to_send(c, task, false, value)
   task.blocked = "send"
   local answer, err = system_yield()
   if answer == CLOSED then raise("send on closed channel") end
@@ -222,7 +226,8 @@ local function wait_any(run, cases, n)
   for i = 1, n do
     local case = cases[i]
     local c = case.channel
-    record.waiters[i] = wait_in(c, case.send and c.senders or c.receivers, task, record, case.value)
+    record.waiters[i] = case.send and wait_to_send(c, task, record, case.value)
+      or wait_in(c, "receivers", task, record)
   end
   task.blocked, task.waiter, task.mail = "select", record, record
   local answer, err = system_yield()

@@ -40,7 +40,7 @@ local converted = C.converted
 
 local tagged -- the boundary's form, or that of the json module
 local limit
-local put
+local put, put_other
 
 -- Writing --------------------------------------------------------------------------------------
 
@@ -64,12 +64,14 @@ local function pace()
   charge(2000)
 end
 
-local function put_list(t, n, depth)
+local function put_list(t, n, depth, class)
   local before = "["
   for i = 1, n do
     add(before)
     before = ","
-    put(rawget(t, i), depth)
+    local v
+    if class then v = rawget(t, i) else v = t[i] end
+    put(v, depth)
     if i & 127 == 0 then pace() end
   end
   add("]")
@@ -101,12 +103,21 @@ local function put_object(t, keys, n, depth, bytes)
   add("}")
 end
 
--- An object whose keys came before, all without a metatable.
+-- An object whose keys came before, all without a metatable. Most values are texts.
 local function put_known(t, plan, depth)
   local keys, texts = plan.keys, plan.texts
   for i = 1, plan.n do
-    add(texts[i])
-    put(t[keys[i]], depth)
+    local v, n = t[keys[i]], count + 1
+    local kind = type(v)
+    pieces[n] = texts[i]
+    if kind == "string" then
+      n = n + 1
+      pieces[n] = quoted(v, tagged)
+      count = n
+    else
+      count = n
+      put_other(kind, v, depth)
+    end
   end
   add("}")
 end
@@ -166,7 +177,7 @@ local function put_table(t, depth)
     end
   end
   local size = length(t)
-  if size then return put_list(t, size, depth + 1) end
+  if size then return put_list(t, size, depth + 1, class) end
   local keys, plain, n, bytes = shape(t)
   if not keys then bad() end
   if n == 0 then return add(empty_objects[t] and "{}" or "[]") end
@@ -186,9 +197,12 @@ end
 
 function put(v, depth)
   local kind = type(v)
-  if kind == "string" then
-    add(quoted(v, tagged))
-  elseif kind == "table" then
+  if kind == "string" then return add(quoted(v, tagged)) end
+  return put_other(kind, v, depth)
+end
+
+function put_other(kind, v, depth)
+  if kind == "table" then
     put_table(v, depth)
   elseif kind == "number" then
     if math_type(v) == "integer" then return add(v) end

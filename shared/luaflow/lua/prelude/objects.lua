@@ -62,11 +62,15 @@ local key_text = O.key_text
 
 --- The length of a list, or nil: a list has the keys from 1 to there, and at least one.
 function O.length(t)
-  local n, count = rawlen(t), 0
+  local n, count, in_order = rawlen(t), 0, true
   if n == 0 then return nil end
-  for _ in next, t do count = count + 1 end
+  for key in next, t do
+    count = count + 1
+    if key ~= count then in_order = false end
+  end
   charge(20 + count)
   if count ~= n then return nil end
+  if in_order then return n end
   for i = 1, n do
     if rawget(t, i) == nil then return nil end
   end

@@ -7,11 +7,22 @@ local K = ...
 local Q = {}
 K.queues = Q
 
---- Add to a queue, which is {first = 1, last = 0} at first.
-function Q.add(q, item)
-  local last = q.last + 1
-  q.last = last
-  q[last] = item
+--- What stands for a queue that nothing was added to yet: most channels need one of their three.
+Q.none = {first = 1, last = 0}
+local none = Q.none
+
+--- Add to the queue that `owner` has under `name`; returns it.
+function Q.add(owner, name, item)
+  local q = owner[name]
+  if q == none then
+    q = {item, first = 1, last = 1}
+    owner[name] = q
+  else
+    local last = q.last + 1
+    q.last = last
+    q[last] = item
+  end
+  return q
 end
 
 --- The first item of a queue that has one.
@@ -19,7 +30,12 @@ function Q.take(q)
   local first = q.first
   local item = q[first]
   q[first] = nil
-  q.first = first + 1
+  if first == q.last then
+    -- an empty queue starts over, so that its slots are used again
+    q.first, q.last = 1, 0
+  else
+    q.first = first + 1
+  end
   return item
 end
 local take = Q.take

@@ -160,7 +160,8 @@ function S.await(seq, what)
   return system_yield()
 end
 
---- Let the scheduler call `perform(run, task, ...)`, which must hold or wake the task.
+--- Let the scheduler call `perform(run, task, ...)`: it holds or wakes the task, or returns true and
+-- what the task goes on with at once.
 -- The count hook slows user coroutines down; the scheduler runs without it.
 function S.request(perform, ...)
   local task = K.run.task
@@ -168,11 +169,16 @@ function S.request(perform, ...)
   return system_yield(...)
 end
 
---- Call `done(ok, value)` when command `seq` ends.
-function S.on_end(seq, done)
+--- Call `entry.ended(ok, value, entry)` when command `seq` ends.
+function S.expect(seq, entry)
   local run = K.run
-  run.pending[seq] = {done = done}
+  run.pending[seq] = entry
   run.npending = run.npending + 1
+end
+
+--- Call `ended(ok, value)` when command `seq` ends.
+function S.on_end(seq, ended)
+  S.expect(seq, {ended = ended})
 end
 
 --- Forget command `seq`: its end will be ignored. True if it was pending.
@@ -193,7 +199,7 @@ function S.resolve(run, seq, ok, value)
   if entry.co then
     if ok then S.wake(run, entry, value) else S.wake(run, entry, nil, value) end
   else
-    entry.done(ok, value)
+    entry.ended(ok, value, entry)
   end
 end
 
@@ -229,6 +235,8 @@ local function finish(run, task, ok, ...)
   if task == run.main then run.complete(run, ...) end
 end
 
+local go_on
+
 local function after(run, task, ok, ...)
   -- A task that waits has said so; anything else is its end.
   if not ok or not task.blocked then return finish(run, task, ok, ...) end
@@ -236,7 +244,14 @@ local function after(run, task, ok, ...)
   if perform then
     task.perform = false
     if status(task.co) ~= "suspended" then return finish(run, task, ok, ...) end
-    perform(run, task, ...)
+    return go_on(run, task, perform(run, task, ...))
+  end
+end
+
+function go_on(run, task, at_once, ...)
+  if at_once then
+    task.blocked = false
+    return after(run, task, resume(task.co, ...))
   end
 end
 

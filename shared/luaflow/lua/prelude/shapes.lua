@@ -103,7 +103,12 @@ end
 
 --- Read JSON that the engine wrote, as `boundary` of decode.lua.
 function D.boundary(s)
-  if #s < LEAST or #s > MOST then return read(s) end
+  if #s < LEAST then
+    -- many are one whole number, which reads the same wherever it is read
+    if find(s, "^[1-9]%d*$") then return tonumber(s) end
+    return read(s)
+  end
+  if #s > MOST then return read(s) end
   local first = match(s, '^[%[{]+"([^"]*)"')
   if not first then return read(s) end
   local shapes = known[first]

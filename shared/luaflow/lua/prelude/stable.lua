@@ -66,7 +66,7 @@ local state -- of the run that is active
 
 --- The serial numbers of one run: a fresh state for `use`.
 function S.new_state()
-  return {last = 0, serials = false, owned = false}
+  return {last = 0, serials = false}
 end
 
 --- Make `new` (nil: none) the state of the active run.
@@ -74,20 +74,30 @@ function S.use(new)
   state = new
 end
 
---- The number of an object in this run: 1 for the first one asked for, and so on.
-function S.serial(object)
+-- The numbers of the active run: of luaflow's own objects they stand there negated.
+local function numbers()
   if not state then error("no run is active: pass its environment to K.guard.begin", 0) end
   local serials = state.serials
   if not serials then
     serials = setmetatable({}, WEAK_KEYS)
     state.serials = serials
   end
+  return serials
+end
+
+local function count()
+  local n = state.last + 1
+  state.last = n
+  return n
+end
+
+--- The number of an object in this run: 1 for the first one asked for, and so on.
+function S.serial(object)
+  local serials = numbers()
   local n = serials[object]
-  if not n then
-    n = state.last + 1
-    state.last = n
-    serials[object] = n
-  end
+  if n then return n < 0 and -n or n end
+  n = count()
+  serials[object] = n
   return n
 end
 local serial = S.serial
@@ -95,10 +105,15 @@ local serial = S.serial
 --- Number an object of luaflow (a channel, a timer…) when it is made: then it can be a table key
 -- beside others, in the order of making. Returns the object.
 function S.own(object)
-  serial(object)
-  if not state.owned then state.owned = setmetatable({}, WEAK_KEYS) end
-  state.owned[object] = true
+  local serials = state and state.serials or numbers()
+  local n = serials[object]
+  if not n or n > 0 then serials[object] = -(n or count()) end
   return object
+end
+
+local function is_own(object)
+  local n = state and state.serials and state.serials[object]
+  return n and n < 0
 end
 
 local function text_of(value, kind)
@@ -220,7 +235,7 @@ local function no_order(name)
 end
 
 local function by_serial(a, b)
-  return state.serials[a] < state.serials[b]
+  return state.serials[a] > state.serials[b]
 end
 
 -- Numbers outside 1..n, then false and true, then objects: what `others` holds, around `strings`.
@@ -239,7 +254,7 @@ local function arrange(n, strings, others, name)
       has_false = true
     elseif key == true then
       has_true = true
-    elseif state and state.owned and state.owned[key] then
+    elseif is_own(key) then
       objects[#objects + 1] = key
     elseif rest ~= nil then
       no_order(name)

@@ -68,25 +68,31 @@ end
 
 local Future, future_methods = K.class("Future")
 
-local function async(executor, id, ...)
-  local stop = refused(executor, id)
-  if stop then return nil, stop end
+-- The outcome of a future's command.
+local function ended(ok, value, future)
+  future.done, future.ok, future.value = true, ok, value
+  if future.canceled then return end
+  local run = K.run
+  if ok then value = mailbox.payload(value) end
+  channel.push(run, future.channel, value)
+  channel.close(run, future.channel)
+end
+
+local function perform_async(_, _, executor, id, ...)
   local seq, err = schedule(executor, id, ...)
-  if not seq then return nil, err end
+  if not seq then return true, nil, err end
   local future = {
     seq = seq, channel = channel.make(1), done = false, canceled = false, ok = false, value = nil,
-    held = waits_for_end(executor),
+    held = waits_for_end(executor), ended = ended,
   }
-  S.on_end(seq, function(ok, value)
-    future.done, future.ok, future.value = true, ok, value
-    local run = K.run
-    if not future.canceled then
-      if ok then value = mailbox.payload(value) end
-      channel.push(run, future.channel, value)
-      channel.close(run, future.channel)
-    end
-  end)
-  return own(setmetatable({[STATE] = future}, Future))
+  S.expect(seq, future)
+  return true, own(setmetatable({[STATE] = future}, Future))
+end
+
+local function async(executor, id, ...)
+  local err = refused(executor, id)
+  if err then return nil, err end
+  return S.request(perform_async, executor, id, ...)
 end
 
 function future_methods.response(f) return own(f.channel.object) end
