@@ -91,7 +91,7 @@ async def test_lost_worker_is_a_failed_attempt(hand: Hand) -> None:
     assert once.event("1", 1)[0] == "ActivityTaskTimedOut"
 
 
-@proves(mutant("includes/attempt", "return a.token == token and", "return"))
+@proves(mutant("includes/attempt", "return holder == token and", "return"))
 async def test_only_the_token_of_the_attempt_may_end_it(hand: Hand) -> None:
     """A worker that was given up cannot complete the attempt of another one (3.3)."""
     route = await queued(hand)
@@ -101,7 +101,7 @@ async def test_only_the_token_of_the_attempt_may_end_it(hand: Hand) -> None:
     assert (await hand.finish(route, 1, "b.t"))[0] == b"ok"
 
 
-@proves(mutant("finish_activity", "forget_activity(seq)\n", "\n"))
+@proves(mutant("finish_activity", "forget_activity(seq, light)\n", "\n"))
 async def test_an_activity_completes_once(hand: Hand) -> None:
     """A repeated completion changes nothing."""
     route, _ = await hand.idle("w", *eager(1))
@@ -138,7 +138,9 @@ async def test_fused_step_names_the_token(hand: Hand) -> None:
 
 @proves(
     mutant(
-        "includes/attempt", "if a.state .. '/' .. a.attempt ~= proof then return false end\n", "\n"
+        "includes/attempt",
+        "if state .. '/' .. tonumber(attempt) ~= proof then return false end\n",
+        "\n",
     )
 )
 async def test_scheduler_names_state_and_attempt(hand: Hand) -> None:
@@ -233,8 +235,8 @@ EVENT_FIRST = (
     mutant("commit", "".join(EVENT_FIRST), "".join(reversed(EVENT_FIRST))),
     mutant(
         "finish_activity",
-        "tell(r, type, body)\nforget_activity(seq)",
-        "forget_activity(seq)\ntell(r, type, body)",
+        "tell(r, type, body)\nforget_activity(seq, light)",
+        "forget_activity(seq, light)\ntell(r, type, body)",
     ),
 )
 async def test_a_result_without_an_event_keeps_its_activity(hand: Hand) -> None:

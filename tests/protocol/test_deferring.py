@@ -148,7 +148,7 @@ async def test_a_failure_goes_by_the_retry_policy(engine: Engine) -> None:
     assert await handle.result(timeout=PATIENCE) == {"kind": "Unavailable", "message": "given up"}
 
 
-@proves(mutant("includes/attempt", "a.token == token and ", ""))
+@proves(mutant("includes/attempt", "holder == token and ", ""))
 async def test_a_token_is_good_once(engine: Engine) -> None:
     """A second completion is told that the activity has ended; a made-up token is fenced."""
     await ready(engine)

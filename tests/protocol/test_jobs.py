@@ -229,7 +229,7 @@ async def test_a_repeated_start_is_one_job(hand: Hand) -> None:
 
 @proves(
     mutant("finish_jobs", "not told[key] and v[1] == 'running' and ", ""),
-    mutant("finish_jobs", "v[1] == 'running' and speaks_for(parse_activity(v[2]))", "true"),
+    mutant("finish_jobs", "v[1] == 'running' and speaks_for(v[2])", "true"),
 )
 async def test_a_job_is_finished_once(hand: Hand) -> None:
     """A second end is fenced, and changes nothing; also one that comes with the first."""

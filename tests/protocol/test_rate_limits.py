@@ -87,7 +87,7 @@ async def test_each_value_of_the_key_has_a_rate_of_its_own(engine: Engine) -> No
     assert await within(run.result()) == 4
 
 
-@proves(mutant("take_activity", "v[2], a.s2c, a.hb, more[4] }", "v[2], a.s2c, a.hb, false }"))
+@proves(mutant("take_activity", "a.s2c, a.hb, p[5],", "a.s2c, a.hb, false,"))
 async def test_a_reserved_moment_is_asked_for_once(
     engine: Engine, asked: list[tuple[Any, ...]]
 ) -> None:

@@ -273,7 +273,7 @@ MUTATIONS = [
         "5.4",
         mutant(
             "includes/attempt",
-            "return a.token == token and (a.state == 'r' or a.state == 'c')",
+            "return holder == token and (state == 'r' or state == 'c')",
             "return true",
         ),
         light=True,

@@ -25,7 +25,7 @@ REFUSED = {
     b"token",
     b"ts",
 }
-UNUSED = {"commit step": 4, "start gated": 1, "start rated": 1, "put_off": 1}
+UNUSED = {"commit step": 4, "finish_activity": 1, "start gated": 1, "start rated": 1, "put_off": 1}
 """Of how many of its keys a scene's call makes no use, or none that it cannot do without."""
 REFUSED |= {b"messages", b"gap", b"duplicate", b"void", b"busy", b"open", b"exists", b"no"}
 

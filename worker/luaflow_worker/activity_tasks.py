@@ -23,7 +23,15 @@ from luaflow.store.spread import by_partition
 from luaflow.store.store import Store
 from luaflow.store.transitions import Route
 from luaflow_worker import rate, spans
-from luaflow_worker.attempt import Attempt, Outcome, Verdict, context_of, log_failure, verdict
+from luaflow_worker.attempt import (
+    Attempt,
+    Outcome,
+    Verdict,
+    context_of,
+    log_failure,
+    route_of,
+    verdict,
+)
 from luaflow_worker.background import Background
 from luaflow_worker.functions import FunctionHost
 from luaflow_worker.limits import Limits, Rate
@@ -80,7 +88,7 @@ class ActivityTasks:
         self._rate = rate.Rate(per_second, self.freed.set)
         self._taking = 0
         self._renewals = Renewals(store, self._spawn)
-        self._jobs = Reports(store, self._spawn)
+        self._reports = Reports(store, self._spawn)
 
     # -- eager activities (asked by workflow tasks) ----------------------------------------------
 
@@ -250,11 +258,8 @@ class ActivityTasks:
             self._spawn(self._defer(attempt))
             return
         end = verdict(attempt, outcome)
-        if attempt.job:
-            self._count(attempt, end)
-            self._jobs.add(attempt, end)
-        else:
-            self._spawn(self._report(attempt, end))
+        self._count(attempt, end)
+        self._reports.add(attempt, end)
 
     async def _defer(self, attempt: Attempt) -> None:
         """Let go of an attempt that is completed from outside; fenced if it has been already."""
@@ -267,9 +272,8 @@ class ActivityTasks:
         await self._store.one(call)
 
     async def _report(self, attempt: Attempt, end: Verdict) -> None:
-        route = Route(attempt.partition, attempt.workflow_id, attempt.run_id, attempt.queue)
         self._count(attempt, end)
-        await self._finish(route, str(attempt.seq), attempt.token, end)
+        await self._finish(route_of(attempt), str(attempt.seq), attempt.token, end)
 
     async def _finish(self, route: Route, seq: str, token: str, end: Verdict) -> None:
         proof = Proof(token=token)

@@ -37,6 +37,7 @@ from luaflow.errors import (
 from luaflow.observe.logs import attempt_fields
 from luaflow.store.keys import Partition
 from luaflow.store.namespaces import Settings
+from luaflow.store.transitions import Route
 
 if TYPE_CHECKING:
     from luaflow.observe.otel import Span
@@ -52,7 +53,7 @@ class Attempt:
 
     ``job`` is the run id of a plain job, and '' for what a workflow asked for. ``called``: it is a
     function that other code called here, and no activity at all. ``headers`` is the trace it is in,
-    ``waited`` how long its task was in a queue.
+    ``waited`` how long its task was in a queue, ``home`` where its run was when it was taken.
     """
 
     partition: Partition
@@ -75,6 +76,7 @@ class Attempt:
     headers: Headers | None = None
     span: Span | None = None
     waited: int = 0
+    home: Route | None = None
     renewal: asyncio.TimerHandle | None = None
     cancel: Any = None
     eager: bool = False
@@ -84,6 +86,12 @@ class Attempt:
     renewing: bool = False
     ended: bool = False
     since: float = field(default_factory=time.monotonic)
+
+
+def route_of(attempt: Attempt) -> Route:
+    """Where the run of an attempt is, as far as this worker knows: it may have moved."""
+    a = attempt
+    return a.home or Route(a.partition, a.workflow_id, a.run_id, a.queue)
 
 
 class Outcome(NamedTuple):

@@ -1,13 +1,17 @@
-"""What became of attempts of plain jobs, told to the server together: one round trip for many."""
+"""What became of attempts that were taken from a queue, told to the server together.
+
+One round trip for many; the outcomes of plain jobs of a partition are one call, too.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from luaflow.errors import LuaflowError
+from luaflow.observe.logs import attempt_fields
 from luaflow.store import attempts
 from luaflow.store.attempts import Proof
 from luaflow.store.jobs import End, finish_jobs
@@ -15,12 +19,14 @@ from luaflow.store.keys import Partition
 from luaflow.store.link import Call
 from luaflow.store.spread import is_spread
 from luaflow.store.store import Store
-from luaflow_worker.attempt import Attempt, Verdict
+from luaflow.store.transitions import Route
+from luaflow_worker.attempt import Attempt, Verdict, info_of, route_of
 
 log = logging.getLogger(__name__)
 
 MOST = 500
 """Reports of one pipeline: what comes later waits for the next one."""
+Report = tuple[Attempt, Verdict]
 
 
 class Reports:
@@ -31,7 +37,7 @@ class Reports:
         self._store = store
         self._spawn = spawn
         self._spread = is_spread(store)
-        self._waiting: defaultdict[int, list[tuple[Attempt, Verdict]]] = defaultdict(list)
+        self._waiting: defaultdict[int, list[Report]] = defaultdict(list)
         self._sending: set[int] = set()
 
     def add(self, attempt: Attempt, end: Verdict) -> None:
@@ -47,34 +53,53 @@ class Reports:
         try:
             while waiting := self._waiting[line]:
                 some, self._waiting[line] = waiting[:MOST], waiting[MOST:]
-                for answer in await self._store.apart(*calls_of(some)):
+                single = [one for one in some if one[1].delay is not None or not one[0].job]
+                jobs = jobs_of(one for one in some if one[1].delay is None and one[0].job)
+                calls = [call_of(attempt, end, route_of(attempt)) for attempt, end in single]
+                answers = await self._store.apart(*calls, *jobs)
+                for (attempt, end), answer in zip(single, answers, strict=False):
+                    self._told(attempt, end, answer)
+                for answer in answers[len(single) :]:
                     if isinstance(answer, LuaflowError):
                         log.error("what became of a job cannot be reported: %s", answer)
         finally:
             self._sending.discard(line)
 
+    def _told(self, attempt: Attempt, end: Verdict, answer: Any) -> None:
+        if isinstance(answer, LuaflowError):
+            text, extra = "what became of an activity cannot be reported: %s", info_of(attempt)
+            log.error(text, answer, extra=attempt_fields(extra))
+        elif answer[0] == b"moved":
+            self._spawn(self._follow(attempt, end))
 
-def calls_of(some: Sequence[tuple[Attempt, Verdict]]) -> list[Call]:
-    """The calls that report attempts: outcomes by partition, and what is to be tried again."""
-    calls: list[Call] = []
+    async def _follow(self, attempt: Attempt, end: Verdict) -> None:
+        await self._store.reach(route_of(attempt), lambda route: call_of(attempt, end, route))
+
+
+def call_of(attempt: Attempt, end: Verdict, route: Route) -> Call:
+    """The call that reports an attempt: its outcome, or that it is to be tried again."""
+    proof = Proof(token=attempt.token)
+    if end.delay is None:
+        return attempts.finish_activity(
+            route=route, seq=str(attempt.seq), proof=proof, type=end.event, body=end.body
+        )
+    return attempts.retry_activity(
+        partition=attempt.partition,
+        run_id=attempt.run_id,
+        seq=str(attempt.seq),
+        proof=proof,
+        delay=end.delay,
+        failure=end.body,
+        details=end.details,
+    )
+
+
+def jobs_of(some: Iterable[Report]) -> list[Call]:
+    """The calls that report the outcomes of plain jobs: one for each partition."""
     ends: defaultdict[int, list[End]] = defaultdict(list)
     partitions: dict[int, Partition] = {}
     for a, end in some:
+        partitions[a.partition.number] = a.partition
         proof = Proof(token=a.token)
-        if end.delay is None:
-            partitions[a.partition.number] = a.partition
-            ends[a.partition.number].append(End(a.workflow_id, proof, end.event, end.body))
-            continue
-        calls.append(
-            attempts.retry_activity(
-                partition=a.partition,
-                run_id=a.run_id,
-                seq=str(a.seq),
-                proof=proof,
-                delay=end.delay,
-                failure=end.body,
-                details=end.details,
-            )
-        )
-    calls += [finish_jobs(partition=partitions[p], ends=group) for p, group in ends.items()]
-    return calls
+        ends[a.partition.number].append(End(a.workflow_id, proof, end.event, end.body))
+    return [finish_jobs(partition=partitions[p], ends=group) for p, group in ends.items()]

@@ -18,6 +18,7 @@ from luaflow.store.jobs import Take, take_jobs
 from luaflow.store.keys import JOB, Partition
 from luaflow.store.link import Call
 from luaflow.store.store import Store
+from luaflow.store.transitions import Route
 from luaflow_worker.attempt import Attempt
 from luaflow_worker.limits import has_moment
 
@@ -135,6 +136,8 @@ def _activity(e: ActivityEntry, token: str, a: list[Any]) -> Taken | None:
     scheduled, now, type_ = int(a[5]), int(a[6]), bytes(a[7]).decode()
     attempt = _attempt(e, token, (a[1], a[2], a[3], a[4], a[8], a[9]))
     attempt.workflow_type = type_
+    queue, sticky = (bytes(name or b"").decode() for name in a[11:13])
+    attempt.home = Route(e.partition, e.workflow_id, e.run_id, queue, sticky)
     return Taken(attempt, now - scheduled, has_moment(a[10], attempt.number, now))
 
 

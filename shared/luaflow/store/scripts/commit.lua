@@ -45,8 +45,8 @@ if closing and messages > 0 then
   return { 'messages', late }
 end
 
--- the usual step: one activity more for this worker, with nothing in it for the other keys
-local step = light and ARGV[i] == 'L' and i + 8 == #ARGV and ARGV[i + 8] == '0'
+-- the usual step: one activity more, with nothing in it for the other keys
+local step = light and i + 8 == #ARGV and ARGV[i + 8] == '0' and (ARGV[i] == 'L' or ARGV[i] == 'A')
 if results == 0 then rcall('HLEN', pend_key) end
 if closing or r.sticky ~= sticky then rcall('HLEN', wf_key) end
 if not step then

@@ -5,14 +5,14 @@
 -- Returns {'ok', reply number, epoch} | {'duplicate'} | {'gap'} | {'busy'} | {'moved', run, queue, sticky}
 --- include partition
 --- include arrival
---- include run
+--- include tell
 --- include outbox
 
 local verdict = arrival()
 if verdict then return { verdict } end
 local current = rcall('HMGET', wf_key, 'run', 'queue', 'sticky')
 if current[1] and current[1] ~= run_id then return { 'moved', current[1], current[2], current[3] } end
-local r = current[1] and load_run()
+local r = current[1] and load_told()
 local open = r and r.status == 'running'
 if open and moved(r, queue, sticky) then return { 'moved', run_id, r.queue, r.sticky } end
 if open and r.shut then return { 'busy' } end

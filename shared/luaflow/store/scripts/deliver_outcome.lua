@@ -5,11 +5,11 @@
 -- Returns {'ok'} | {'void'} | {'duplicate'} | {'gap'} | {'moved', run, queue, sticky}
 --- include partition
 --- include arrival
---- include run
+--- include tell
 
 local verdict = arrival()
 if verdict then return { verdict } end
-local r = load_run()
+local r = load_told()
 if not r or r.status ~= 'running' or rcall('HEXISTS', pend_key, 'c:' .. seq) == 0 then
   touch()
   arrived()

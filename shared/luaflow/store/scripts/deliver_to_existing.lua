@@ -5,7 +5,7 @@
 -- Returns {'ok', reply number, epoch} | {'duplicate'} | {'gap'} | {'busy'} | {'moved', run, queue, sticky}
 --- include partition
 --- include arrival
---- include run
+--- include tell
 --- include outbox
 
 local verdict = arrival()
@@ -15,7 +15,7 @@ local current = rcall('HMGET', wf_key, 'run', 'queue', 'sticky', 'status')
 if current[1] ~= run_id or current[4] ~= 'running' then
   return { 'moved', current[1] or '', current[2] or '', current[3] or '' }
 end
-local r = load_run()
+local r = load_told()
 if moved(r, queue, sticky) then return { 'moved', run_id, r.queue, r.sticky } end
 if r.shut and messages < #ARGV then return { 'busy' } end
 touch()

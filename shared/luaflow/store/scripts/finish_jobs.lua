@@ -5,7 +5,6 @@
 -- Returns for each job 'ok' | 'fenced'
 --- include partition
 local token, proof, member, score
---- include activity
 --- include attempt
 
 local answers, ended, told = {}, {}, {}
@@ -13,7 +12,7 @@ for i = list, #ARGV, 7 do
   local key = KEYS[5 + (i - list) / 7]
   local v = rcall('HMGET', key, 'status', 'a:1', 'ttl')
   token, proof, member, score = ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  local mine = not told[key] and v[1] == 'running' and speaks_for(parse_activity(v[2]))
+  local mine = not told[key] and v[1] == 'running' and speaks_for(v[2])
   answers[#answers + 1] = mine and 'ok' or 'fenced'
   if mine then
     told[key] = v[3]

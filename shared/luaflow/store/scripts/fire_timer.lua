@@ -3,10 +3,10 @@
 -- ARGV server run_id seq queue sticky body
 -- Returns {'ok', due} | {'early', due} | {'moved', run, queue, sticky} | {'gone'}
 --- include partition
---- include run
+--- include tell
 
 local member = 't|' .. run_id .. '|' .. seq
-local r = load_run()
+local r = load_told()
 local due = tonumber(rcall('HGET', pend_key, 't:' .. seq))
 if not r or r.status ~= 'running' or not due then
   rcall('ZREM', timers_key, member)

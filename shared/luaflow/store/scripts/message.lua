@@ -8,13 +8,13 @@
 --- include partition
 --- include session
 --- include asked
---- include run
+--- include tell
 
 local event = done_before()
 if event then return { 'ok', tonumber(event) } end
 if repeated() then return { 'ok', 0 } end
 local w = rcall('HMGET', wf_key, 'run', 'queue', 'sticky', 'first')
-local r = w[1] and load_run()
+local r = w[1] and load_told()
 if not r then
   -- the first run of a chain is gone, and the chain goes on
   if w[1] and w[1] ~= run_id and w[4] == run_id then return { 'moved', w[1], w[2], w[3] } end

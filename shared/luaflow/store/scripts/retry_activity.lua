@@ -8,8 +8,9 @@
 --- include activity
 --- include attempt
 
-local a = load_activity(seq)
-if rcall('HGET', run_key, 'status') ~= 'running' or not speaks_for(a) then return { 'fenced' } end
+local text = rcall('HGET', pend_key, 'a:' .. seq)
+if rcall('HGET', run_key, 'status') ~= 'running' or not speaks_for(text) then return { 'fenced' } end
+local a = parse_activity(text)
 touch()
 a.state = a.state == 'c' and 'x' or 'b'
 a.attempt, a.token, a.worker = a.attempt + 1, '', ''

@@ -5,9 +5,9 @@
 -- to come (a child has started, a lock is to be given back)
 -- Returns {'ok'} | {'void'}: it has heard something since | {'moved', run, queue, sticky}
 --- include partition
---- include run
+--- include tell
 
-local r = load_run()
+local r = load_told()
 if not r or r.status ~= 'running' or r.len ~= len then return { 'void' } end
 if rcall('HGET', pend_key, 'c:' .. seq) ~= record then return { 'void' } end
 if moved(r, queue, sticky) then return { 'moved', run_id, r.queue, r.sticky } end

@@ -7,10 +7,10 @@
 --- include partition
 local asked
 --- include asked
---- include run
+--- include tell
 
 local w = rcall('HMGET', wf_key, 'run', 'queue', 'sticky', 'first')
-local r = w[1] and load_run()
+local r = w[1] and load_told()
 if not r then
   if w[1] and w[1] ~= run_id and w[4] == run_id then return { 'moved', w[1], w[2], w[3] } end
   return { 'gone' }

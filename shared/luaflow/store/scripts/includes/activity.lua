@@ -2,7 +2,7 @@
 --   state|attempt|token|worker|started|event|scheduled|start_to_close|heartbeat|beat
 -- state: q queued, r running, b waiting for its retry, x canceled before it ran, c running, to cancel.
 -- attempt 01, and not 1: nothing else was written about it, neither here nor among the timers (what
--- spells the record anew leaves the 0 out).
+-- spells the record anew leaves the 0 out, but for the one that takes it).
 -- token: who may end the attempt; while it is queued, the id of its entry in the queue.
 -- worker: '@' when none holds it: it was deferred, and is ended from outside or by its time.
 -- Times in ms of server time; event is the id of ActivityTaskScheduled, 0 for a plain job, whose
@@ -24,9 +24,13 @@ local function load_activity(seq)
   return parse_activity(rcall('HGET', pend_key, 'a:' .. seq))
 end
 
-local function spell_activity(a)
-  return string.format('%s|%d|%s|%s|%d|%d|%d|%d|%d|%d', a.state, a.attempt, a.token, a.worker, a.started,
-    a.event, a.scheduled, a.s2c, a.hb, a.beat)
+local function is_light(text)
+  return string.find(text, '^%l|01|') ~= nil
+end
+
+local function spell_activity(a, light)
+  return string.format(light and '%s|0%d|%s|%s|%d|%d|%d|%d|%d|%d' or '%s|%d|%s|%s|%d|%d|%d|%d|%d|%d', a.state,
+    a.attempt, a.token, a.worker, a.started, a.event, a.scheduled, a.s2c, a.hb, a.beat)
 end
 
 local function save_activity(seq, a)

@@ -30,9 +30,10 @@ local function activity_operation(r, i)
     local wid, at = rcall('HGET', run_key, 'wid'), string.format('|%d|', server_now)
     local queue = KEYS[tonumber(ARGV[i + 4])]
     local entry = rcall('XADD', queue, '*', 'r', run_id, 'w', wid, 's', ARGV[i + 1], 'n', 1)
-    local seq = new_activity(r, i, 'q|1|' .. entry .. '|' .. at,
+    local s2s, attempt = tonumber(ARGV[i + 7]), 'q|1|'
+    if ARGV[i + 3] == '' and s2s == 0 and ARGV[i + 8] == '0' then attempt = 'q|01|' end
+    local seq = new_activity(r, i, attempt .. entry .. '|' .. at,
       at .. ARGV[i + 5] .. '|' .. ARGV[i + 6] .. string.sub(at, 1, -2), ARGV[i + 8])
-    local s2s = tonumber(ARGV[i + 7])
     if s2s > 0 then set_lease('s|' .. run_id .. '|' .. seq, server_now + s2s) end
     return i + 9
   end

@@ -85,16 +85,3 @@ end
 local function moved(r, queue, sticky)
   return r.queue ~= queue or (r.sticky ~= sticky and r.sticky ~= '')
 end
-
--- Appends what the code must be fed with, and sees to it that somebody will.
-local function tell(r, kind, body)
-  append(r, kind, body)
-  r.news = r.news + 1
-  if r.task == 'delayed' then
-    -- a message does not wait for the start delay
-    rcall('ZREM', timers_key, 'd|' .. run_id)
-    r.task = ''
-  end
-  schedule(r)
-  save_run(r)
-end
