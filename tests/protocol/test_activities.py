@@ -110,6 +110,47 @@ async def test_an_activity_completes_once(hand: Hand) -> None:
     assert (await hand.types(route)).count("ActivityTaskCompleted") == 1
 
 
+@proves(
+    mutant("includes/activity_operations", "== '' and s2s == 0", "== ''"),
+    mutant("includes/activity_operations", "s2s == 0 and ARGV[i + 8] == '0'", "s2s == 0"),
+    mutant("includes/activity", "spell_activity(a))\n", "spell_activity(a, true))\n"),
+    mutant("take_activity", "if not light then", "if false then"),
+)
+async def test_an_activity_that_ended_leaves_nothing_behind(hand: Hand) -> None:
+    """What was written beside its record goes with it; where that is nothing, nobody looks."""
+    for told in ("nothing", "options", "a limit to start", "an end", "a beat"):
+        route = await hand.start(told)
+        p, run_id = route.partition, route.run_id
+        asked = activity(1, start_limit=5000 if told == "a limit to start" else 0)
+        asked[3] = b"{}" if told == "options" else b""
+        asked[8] = 60_000 if told == "an end" else 0
+        await hand.commit(await hand.take(route), *asked, others=[p.activity_queue(QUEUE)])
+        light = b"|01|" in await hand.pending(route, "a:1")
+        await hand.take_activity(route)
+        assert (b"|01|" in await hand.pending(route, "a:1")) is light
+        assert (await hand.store.read(("ZSCORE", p.leases, f"s|{run_id}|1"))) == [None]
+        if told == "a beat":
+            call = attempts.renew_activity(
+                partition=p, run_id=run_id, seq="1", token="a.t", beat=True, details=b"1"
+            )
+            assert (await hand.store.one(call))[0] == b"ok"
+        assert (await hand.finish(route, 1, "a.t"))[0] == b"ok"
+        pending, *left = await hand.store.read(
+            ("HGETALL", p.pend(run_id)), *(("ZRANGE", key, 0, -1) for key in (p.leases, p.timers))
+        )
+        assert pending == []
+        assert not [bytes(m) for some in left for m in some if f"|{run_id}|1".encode() in bytes(m)]
+        assert light is (told in {"nothing", "a beat"})
+
+
+async def test_an_attempt_is_told_where_its_run_is(hand: Hand) -> None:
+    """Then its outcome needs no second call to find the run."""
+    route = await queued(hand)
+    answer = await hand.take_activity(route)
+    queue, sticky = (bytes(name).decode() for name in answer[11:13])
+    assert (queue, sticky) == (QUEUE, (await hand.state(route))["sticky"])
+
+
 @proves(mutant("renew_activity", "or a.token ~= token\n", "\n"))
 async def test_renewal_needs_the_token(hand: Hand) -> None:
     """A bare claim would steal the attempt back; the renewal says that it is lost."""

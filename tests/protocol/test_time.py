@@ -133,7 +133,7 @@ async def test_a_start_delay_is_kept(hand: Hand) -> None:
     await hand.take(route)
 
 
-@proves(mutant("includes/run", "    r.task = ''\n", "\n"))
+@proves(mutant("includes/tell", "    r.task = ''\n", "\n"))
 async def test_a_message_ends_the_start_delay(hand: Hand) -> None:
     """A run that is signaled begins at once."""
     route = await hand.start(delay=50)

@@ -22,6 +22,9 @@ MOST_CHANCES = 10
 Result = tuple[int, str, str, bytes]
 """The result of an eager activity: command number, token, event type, event body."""
 
+MOST_ROUNDS = 32
+"""Decisions of a run right behind one another, before those that wait for a slot come first."""
+
 
 class Clock(NamedTuple):
     """Namespace time as a reply named it, and this machine's monotonic time when it arrived."""
@@ -40,7 +43,8 @@ class Live:
 
     ``chances``: how often the cache passes it over before it has to leave. ``apart``: its engine is
     one for suspects (``quarantine``), so it is not kept. ``rest``: a task of the run waits until
-    the step under way has ended. ``anchor`` is what the spans of its decisions are under.
+    the step under way has ended. ``rounds``: how many it has had
+    in a row. ``anchor`` is what the spans of its decisions are under.
     """
 
     place: Place
@@ -56,6 +60,7 @@ class Live:
     chances: int = 0
     apart: bool = False
     rest: asyncio.Event | None = None
+    rounds: int = 0
     anchor: Anchor | None = None
 
     @property
@@ -66,7 +71,15 @@ class Live:
     @property
     def plain(self) -> bool:
         """Whether no fused step is tried: it is not kept, or a refusal would cost a long replay."""
-        return self.apart or self.place.upgrades or self.length > LONG
+        return self.apart or self.lasts or self.place.upgrades or self.length > LONG
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it went on for so long that others come first: it queues for its next decision.
+
+        A loop of activities that end at once, or a run that writes to itself, may never end.
+        """
+        return self.rounds > MOST_ROUNDS
 
     def drop(self) -> None:
         """Forget the coroutine; the next decision rebuilds it by replay."""

@@ -234,14 +234,13 @@ class Worker:
     def _workflow_tasks_to_read(self, slots: int) -> int:
         """A part of the slots at a time, and few while decisions use the processor.
 
-        Those begun are over sooner, and others may have what this worker would only keep; nobody
-        waits for those that go on and on. Where a commit waits for replicas or disks, or partitions
-        for different servers, it is not the processor that they wait for.
+        Those begun are over sooner, and others may have what this worker would only keep. Where a
+        commit waits for replicas or disks, or partitions for different servers, it is not the
+        processor that they wait for.
         """
         tasks, free = self.workflows, slots - self.workflows.active
         if not self.store.confirms and not is_spread(self.store):
-            busy = tasks.active - tasks.locals.many - tasks.lasting.many
-            free = min(free, MOST_BUSY - busy)
+            free = min(free, MOST_BUSY - (tasks.active - tasks.locals.many))
         return min(free, MOST_READ)
 
     def _activities_to_read(self) -> int:

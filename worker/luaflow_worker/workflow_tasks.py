@@ -25,7 +25,6 @@ from luaflow_worker import faults, spans
 from luaflow_worker.background import Background
 from luaflow_worker.children import Types
 from luaflow_worker.engines import Engines
-from luaflow_worker.lasting import Lasting
 from luaflow_worker.live import Cache, Clock, Live, Result
 from luaflow_worker.local_activities import LocalActivities
 from luaflow_worker.metrics import WorkerMetrics
@@ -64,7 +63,6 @@ class WorkflowTasks:
         self._engines = engines
         self._activities = activities
         self.freed = asyncio.Event()
-        self.lasting = Lasting(self.freed)
         self.locals = LocalActivities(
             store, worker, activities.run_here, self.freed.set, local_slots, local_per_second
         )
@@ -173,20 +171,22 @@ class WorkflowTasks:
 
     async def _run(self, steps: list[Step]) -> None:
         """Decide and commit until nothing follows at once; each run holds a slot until then."""
-        with self.lasting.batch() as goes_on:
-            while steps:
-                slots, following = len(steps), list[Step]()
-                goes_on(slots)
-                try:
-                    await self._round(steps, following)
-                except BaseException:
-                    # what became of them is not known; if kept, their leases were renewed for ever
-                    for step in (*steps, *following):
-                        self._abandon(step)
-                    self._give_back(slots)
-                    raise
-                self._give_back(slots - len(following))
-                steps = following
+        for number in itertools.count(1):
+            if not steps:
+                return
+            slots, following = len(steps), list[Step]()
+            for step in steps:
+                step.live.rounds = number
+            try:
+                await self._round(steps, following)
+            except BaseException:
+                # what became of them is not known; if kept, their leases were renewed for ever
+                for step in (*steps, *following):
+                    self._abandon(step)
+                self._give_back(slots)
+                raise
+            self._give_back(slots - len(following))
+            steps = following
 
     async def _round(self, steps: list[Step], following: list[Step]) -> None:
         """Decide and commit what fits into a round; ``following`` gets what follows at once.
@@ -257,8 +257,6 @@ class WorkflowTasks:
         step.cid = f"{self._worker}.{next(self._numbers)}"
         return spelled(step, self._worker, self._sticky, self._activities.keep, types)
 
-    # -- what came back --------------------------------------------------------------------------
-
     async def _settle(self, step: Step, answer: list[Any], at: float) -> Step | None:
         """Take a commit's answer; return the next step of the run, if there is one at once."""
         verdict = bytes(answer[0]).decode()
@@ -305,8 +303,10 @@ class WorkflowTasks:
         if keep:
             # a run may go on like this for ever: what its activities returned takes the plain way
             self._report(live)
-            self.taken[live.run_id] = (live.place.route, live.turn)
-            return Step(live, live.length)
+            if not live.lasts:
+                self.taken[live.run_id] = (live.place.route, live.turn)
+                return Step(live, live.length)
+            self.spawn(release(self._store, self._worker, [(live.place.route, live.turn)]))
         self._untake(live.run_id, live.turn)
         self.cache.put(live)
         if live.results:
