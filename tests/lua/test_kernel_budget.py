@@ -267,3 +267,49 @@ async def test_long_patterns_do_not_stay_in_the_engine() -> None:
     shared = engine(body, total_bytes=8 * MIB, cpu_seconds=10)
     for n in range(6):
         assert Play("", n, engine=shared).result == 1
+
+
+# A pcall that yielded takes no C stack any more, so any number of them may be nested.
+NESTED = """
+    local funcs, depth = require("funcs"), 0
+    local function down()
+      depth = depth + 1
+      if depth == %d then while true do end end
+      return pcall(function() %s return down() end)
+    end
+    %s"""
+DRIVEN = "local co = coroutine.create(down) while true do coroutine.resume(co) end"
+
+
+@proves(kernel_mutant("guard", "if ended() and isyieldable() then", "if false then"))
+@pytest.mark.parametrize(
+    ("depth", "between", "driver"),
+    [
+        (15_000, 'funcs.call("bad")', "down()"),
+        (15_000, 'funcs.async("bad")', "down()"),
+        (30_000, "coroutine.yield()", DRIVEN),
+    ],
+    ids=["call", "async", "yield"],
+)
+async def test_the_end_does_not_climb_out_of_many_calls(
+    depth: int, between: str, driver: str
+) -> None:
+    """Lua looks at the whole stack for each call that catches an error: with many, for minutes."""
+    assert fault_of(NESTED % (depth, between, driver), cpu=0.6) == "cpu"
+
+
+@proves(kernel_mutant("base", "and level < MAX_LEVELS", ""))
+async def test_a_long_stack_is_not_searched_to_its_end() -> None:
+    """Calls in tail position leave no frame of the code: there may be none to be found."""
+    body = """
+        local funcs, depth = require("funcs"), 0
+        local function down()
+          depth = depth + 1
+          if depth == 15000 then return funcs.call("a:b") end
+          return pcall(function() funcs.call("bad") return down() end)
+        end
+        down()"""
+    play = Play("", engine=engine(body))
+    began = time.thread_time()
+    assert play.run.stack() == "?: waits in activity"
+    assert time.thread_time() - began < 0.5

@@ -19,10 +19,13 @@ local function frame_of(info)
   return {source = info.short_src, line = info.currentline, name = name or "?"}
 end
 
+-- Lua walks down to a level from the top each time, and a stack may have 190000.
+local MAX_LEVELS = 2000
+
 --- The user's frames of a coroutine (of the running one without an argument), innermost first.
 function K.frames(co)
   local frames, level = {}, co and 0 or 2
-  while #frames < 20 do
+  while #frames < 20 and level < MAX_LEVELS do
     local info
     if co then info = getinfo(co, level, "Sln") else info = getinfo(level, "Sln") end
     if not info then break end

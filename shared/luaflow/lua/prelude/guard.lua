@@ -9,6 +9,7 @@ local isyieldable = N.coroutine.isyieldable
 
 local G = K.guard
 local charge, watch, caught, alive = G.charge, G.watch, G.caught, G.alive
+local note, ended = G.note, G.ended
 
 local CREATE_COST, RESUME_COST, FAIL_COST = 200, 50, 100 -- in instructions
 local MAX_PCALLS, MAX_RESUMES = 100, 50 -- nested; the C stack ends at 200
@@ -23,7 +24,17 @@ local failed = setmetatable({}, {__mode = "k"}) -- user's coroutine -> the error
 
 -- Protected calls ------------------------------------------------------------------------------
 
+-- The end of the activation, caught by one of many calls that yielded: their number has no bound, and
+-- Lua looks at the whole stack for each that catches an error. So it is raised no further: the coroutine
+-- yields to the kernel, which lets it lie.
 local function finish_call(d, ok, ...)
+  if not ok then
+    note((...))
+    if ended() and isyieldable() then
+      crossing = true
+      co_yield()
+    end
+  end
   -- After a yield the C stack is shallower than when the call began.
   if depth >= d then depth = d - 1 end
   if ok then
@@ -45,6 +56,10 @@ function G.pcall(...)
   end
   depth = d
   return finish_call(d, pcall(...))
+end
+
+for _, f in N.ipairs {G.pcall, finish_call, note, ended, isyieldable, co_yield} do
+  G.passes[f] = true
 end
 
 local function handle(handler, ok, ...)
@@ -72,7 +87,9 @@ function G.create(f)
 end
 
 local function settle(ok, ...)
-  if not ok then G.note((...)) end
+  if not ok then note((...)) end
+  local last = ended()
+  if last then return false, last end
   return ok, ...
 end
 
