@@ -171,12 +171,10 @@ class WorkflowTasks:
 
     async def _run(self, steps: list[Step]) -> None:
         """Decide and commit until nothing follows at once; each run holds a slot until then."""
-        for number in itertools.count(1):
-            if not steps:
-                return
+        for step in steps:
+            step.live.rounds = 0
+        while steps:
             slots, following = len(steps), list[Step]()
-            for step in steps:
-                step.live.rounds = number
             try:
                 await self._round(steps, following)
             except BaseException:
@@ -277,6 +275,7 @@ class WorkflowTasks:
         assert decision is not None
         assert proposal is not None
         _, turn, _, length, now, keep, _ = answer
+        live.rounds += 1
         live.execution.absorb(late)
         if not step.sent_to_itself:
             live.execution.count(sum(map(len, proposal.bodies)))
@@ -303,10 +302,10 @@ class WorkflowTasks:
         if keep:
             # a run may go on like this for ever: what its activities returned takes the plain way
             self._report(live)
+            held = self.taken[live.run_id] = (live.place.route, live.turn)
             if not live.lasts:
-                self.taken[live.run_id] = (live.place.route, live.turn)
                 return Step(live, live.length)
-            self.spawn(release(self._store, self._worker, [(live.place.route, live.turn)]))
+            self.spawn(release(self._store, self._worker, [held]))
         self._untake(live.run_id, live.turn)
         self.cache.put(live)
         if live.results:
