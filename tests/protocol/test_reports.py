@@ -90,3 +90,18 @@ async def test_a_report_that_waits_keeps_its_attempt(make_engine: Make) -> None:
         await asyncio.sleep(3 * LEASE_MS / 1000)
         gate.set()
         assert await within(fine.result()) == "b"
+
+
+async def test_a_report_that_waits_is_sent_before_the_worker_stops(engine: Engine) -> None:
+    """What has ended is not lost with a worker that has no time left for what is on its way."""
+    gate, began = asyncio.Event(), asyncio.Event()
+    with first_report_waits(gate, began):
+        lost, fine = await held(engine)
+        gates.open_["a"].set()
+        await within(began.wait())
+        gates.open_["b"].set()
+        await asyncio.sleep(0.05)
+        await engine.retire(engine.workers[0])
+        assert "ActivityTaskCompleted" in await engine.types(fine)
+    for run in (lost, fine):
+        await run.terminate()

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 MOST = 500
 """Reports of one pipeline: what comes later waits for the next one."""
+REST_SECONDS = 1.0
+"""What a worker that stops waits for the reports that it has not sent before."""
 Report = tuple[Attempt, Verdict]
 
 
@@ -63,6 +65,13 @@ class Reports:
                 await asyncio.wait((sent,), timeout=self._store.settings.lease_ms / 6000)
         finally:
             self._sending.discard(line)
+
+    async def send_rest(self) -> None:
+        """Send what waits for others: those on their way may be given up next."""
+        rest, self._waiting = self._waiting, defaultdict(list)
+        sent = [self._spawn(self._tell(some)) for some in rest.values() if some]
+        if sent:
+            await asyncio.wait(sent, timeout=REST_SECONDS)
 
     async def _tell(self, some: Sequence[Report]) -> None:
         single = [one for one in some if one[1].delay is not None or not one[0].job]
