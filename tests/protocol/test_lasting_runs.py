@@ -6,10 +6,12 @@ import asyncio
 from typing import Any
 from unittest.mock import patch
 
+from tests.protocol.hand import Hand
 from tests.support.engine import Engine, within
-from tests.support.mutants import patience
+from tests.support.mutants import mutant, patience, proves
 
-from luaflow_worker import live, workflow_tasks
+from luaflow.store import tasks, transitions
+from luaflow_worker import live, taking, workflow_tasks
 from luaflow_worker.workflow_tasks import WorkflowTasks
 
 STEP = "local function main(n) return n end"
@@ -47,9 +49,9 @@ async def test_what_was_handed_back_is_not_held(engine: Engine) -> None:
     await engine.deploy({"flow": SELF})
     real, held = workflow_tasks.release, list[bool]()
 
-    async def release(store: Any, name: str, tasks: Any) -> None:
+    async def release(store: Any, name: str, tasks: Any, **how: Any) -> None:
         held.extend(route.run_id in worker.workflows.taken for route, _ in tasks)
-        await real(store, name, tasks)
+        await real(store, name, tasks, **how)
 
     with patch.object(live, "MOST_ROUNDS", 2), patch.object(workflow_tasks, "release", release):
         worker = await engine.worker(drain_seconds=0.1)
@@ -107,3 +109,58 @@ async def test_a_run_waits_its_turn_without_having_had_one(engine: Engine) -> No
     await asyncio.sleep(0)
     assert len(lasted) == 10
     assert not any(lasted)
+
+
+async def test_a_run_that_lasts_stays_where_it_is_in_memory(engine: Engine) -> None:
+    """It is replayed by nobody: all of its history again and again would take longer than it."""
+    await engine.deploy({"flow": SELF})
+    replays, rebuild = list[Any](), taking._rebuild
+
+    async def noted(*how: Any) -> Any:
+        replays.append(how)
+        return await rebuild(*how)
+
+    with patch.object(live, "MOST_ROUNDS", 2), patch.object(taking, "_rebuild", noted):
+        for _ in range(3):
+            await engine.worker(drain_seconds=0.1)
+        handle = await engine.start("flow", 60)
+        assert await within(handle.result()) == list(range(1, 61))
+    assert len(replays) == 1
+
+
+async def test_a_run_that_lasts_is_left_to_others_by_a_worker_that_stops(engine: Engine) -> None:
+    """They need not wait until nobody has read its task for long."""
+    await engine.deploy({"flow": SELF})
+    with patch.object(live, "MOST_ROUNDS", 2):
+        first = await engine.worker(drain_seconds=5)
+        handle = await engine.start("flow", 1000)
+        await engine.until(handle, "WorkflowTaskCompleted")
+        await engine.retire(first)
+        await engine.worker(drain_seconds=0.1)
+        assert await within(handle.result()) == list(range(1, 1001))
+
+
+@proves(
+    mutant("release_task", "keep == 0 or ", "true or "),
+    mutant("release_task", "keep == 0 or r.sticky ~= worker", "false"),
+    mutant("release_task", "r.sticky ~= worker then", "false then"),
+)
+async def test_a_task_is_handed_back_to_who_has_the_run_in_memory(hand: Hand) -> None:
+    """Where that is asked for, and is who hands it back; else anybody may have it."""
+    for keep, sticky, then in (
+        (True, "a", "sticky"),
+        (False, "a", "queued"),
+        (True, "b", "queued"),
+    ):
+        route, _ = await hand.idle(f"{keep}{sticky}", sticky=sticky)
+        p = route.partition
+        await hand.store.one(tasks.groups([p.sticky("a"), p.sticky("b")]))
+        await hand.tell(route)
+        task = await hand.take(route)
+        call = transitions.release_task(route=route, turn=task.turn, worker="a", keep=keep)
+        assert await hand.store.one(call) == [b"ok"]
+        state = await hand.state(route)
+        assert (state["task"], state["sticky"]) == (then, "a" if then == "sticky" else "")
+        assert int(state["turn"]) == task.turn + 1
+        await hand.take(route)
+        await hand.store.read(*(("UNLINK", p.sticky(name)) for name in "ab"))

@@ -76,6 +76,7 @@ class WorkflowTasks:
         self._numbers = itertools.count(1)
         self._plain_only = Refusals()
         self._finished: list[Live] = []
+        self._leaving = False
         self.background = Background("luaflow-batch", "a batch of workflow tasks")
         self.spawn = self.background.spawn
 
@@ -152,6 +153,7 @@ class WorkflowTasks:
 
     async def drain(self, seconds: float) -> None:
         """Wait for the decisions on their way; those that need longer go back to the queue."""
+        self._leaving = True
         await self.background.wait(seconds)
         held = list(self.taken.values())  # what is cancelled lets go of its task
         await self.background.cancel()
@@ -305,7 +307,9 @@ class WorkflowTasks:
             held = self.taken[live.run_id] = (live.place.route, live.turn)
             if not live.lasts:
                 return Step(live, live.length)
-            self.spawn(release(self._store, self._worker, [held]))
+            # (it stays where it is in memory: elsewhere all of it had to be replayed)
+            stays = not (live.apart or self._leaving)
+            self.spawn(release(self._store, self._worker, [held], keep=stays))
         self._untake(live.run_id, live.turn)
         self.cache.put(live)
         if live.results:
