@@ -47,7 +47,7 @@ end
 async def test_what_was_handed_back_is_not_held(engine: Engine) -> None:
     """No lease is renewed of it, nothing handed back again when the worker stops."""
     await engine.deploy({"flow": SELF})
-    real, held = workflow_tasks.release, list[bool]()
+    real, held = taking.release, list[bool]()
 
     async def release(store: Any, name: str, tasks: Any, **how: Any) -> None:
         held.extend(route.run_id in worker.workflows.taken for route, _ in tasks)

@@ -80,8 +80,6 @@ class WorkflowTasks:
         self.background = Background("luaflow-batch", "a batch of workflow tasks")
         self.spawn = self.background.spawn
 
-    # -- the rounds ------------------------------------------------------------------------------
-
     def handle(self, entries: Sequence[Entry]) -> None:
         """Carry tasks read from a stream to their commits, in the background."""
         self.active += len(entries)
