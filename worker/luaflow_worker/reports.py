@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 MOST = 500
 """Reports of one pipeline: what comes later waits for the next one."""
+BESIDE_SECONDS = 0.25
+"""How long reports are alone on their way."""
 REST_SECONDS = 1.0
 """What a worker that stops waits for the reports that it has not sent before."""
 Report = tuple[Attempt, Verdict]
@@ -35,7 +37,7 @@ Report = tuple[Attempt, Verdict]
 class Reports:
     """Sends reports as they come; those that come while some are on their way go with the next.
 
-    None waits for long: when some are on their way for a sixth of a lease the next ones leave.
+    None waits for long: when some are on their way for ``BESIDE_SECONDS`` the next ones leave.
     """
 
     def __init__(self, store: Store, spawn: Callable[[Coroutine[Any, Any, None]], Any]) -> None:
@@ -60,9 +62,9 @@ class Reports:
             while waiting := self._waiting[line]:
                 some, self._waiting[line] = waiting[:MOST], waiting[MOST:]
                 # while a server or a replica is away, or when these fail, the next ones go on: what
-                # has ended is renewed no more, and would be too late after a lease
+                # has ended is renewed no more: after a lease, or a heartbeat timeout, it is late
                 sent = self._spawn(self._tell(some))
-                await asyncio.wait((sent,), timeout=self._store.settings.lease_ms / 6000)
+                await asyncio.wait((sent,), timeout=BESIDE_SECONDS)
         finally:
             self._sending.discard(line)
 
