@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 import orjson
@@ -30,12 +31,13 @@ async def deploy(store: Store, app: App) -> list[DeployedType]:
     deployments = make_bundles(app)
     types = [_deployed(one) for one in deployments]
     commands = _commands(store.namespace, app, deployments, types)
-    known = await _known(store, types)
+    names = {name: one.to_bytes() for one in types for name in (one.type, one.entry_id)}
+    known = await _known(store, names)
     try:
         for command in commands:
             await _keep(store, command)
     finally:
-        if any(old not in (None, one.to_bytes()) for one, old in zip(types, known, strict=True)):
+        if any(old not in (None, new) for new, old in zip(names.values(), known, strict=True)):
             await asyncio.sleep(KNOWN_SECONDS)  # who starts runs may go by the old ones as long
     return types if commands else []
 
@@ -44,16 +46,17 @@ async def compare(store: Store, app: App) -> list[tuple[DeployedType, str]]:
     """What ``deploy`` would store: each type, and how it is: ``new``, ``changed`` or ``same``."""
     types = [_deployed(one) for one in make_bundles(app)]
     found = []
-    for one, text in zip(types, await _known(store, types), strict=True):
+    known = await _known(store, [one.type for one in types])
+    for one, text in zip(types, known, strict=True):
         old = None if text is None else DeployedType.from_bytes(text)
         found.append((one, "new" if old is None else "same" if old == one else "changed"))
     return found
 
 
-async def _known(store: Store, types: list[DeployedType]) -> list[bytes | None]:
-    """What is deployed under the names of these types, as it stands in the table."""
+async def _known(store: Store, names: Collection[str]) -> list[bytes | None]:
+    """What is deployed under these names, of types or entries, as it stands in the table."""
     table = keys.types(store.namespace)
-    return await store.read(*(("HGET", table, one.type) for one in types)) if types else []
+    return await store.read(*(("HGET", table, name) for name in names)) if names else []
 
 
 def _commands(

@@ -136,6 +136,19 @@ async def test_a_run_started_after_a_deploy_has_its_code(engine: Engine) -> None
     assert await _starting(engine) == new
 
 
+async def test_a_run_started_by_entry_has_the_code_of_a_renamed_type(engine: Engine) -> None:
+    """The new name was not there before, but the entry was: what it stood for may be known."""
+    old = await deploy(engine, OLD)
+    assert await _starting(engine) == old
+    (engine.folder / "words.lua").write_text(NEW + "\nreturn { main = main }\n")
+    index = engine.folder / "_index.json"
+    tree = orjson.loads(index.read_bytes())
+    tree["entries"][-1]["meta"]["temporal"]["workflow"]["name"] = "renamed"
+    index.write_bytes(orjson.dumps(tree))
+    await engine.deploy()
+    assert await _starting(engine) != old
+
+
 async def _starting(engine: Engine) -> str:
     handle = await engine.start("words")
     return str((await handle.describe())["bundle"])

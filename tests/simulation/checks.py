@@ -179,8 +179,10 @@ class Verdict:
     def _of_attempts(self, run: Run) -> Iterator[str]:
         """What activities return reaches the history unchanged, from an attempt that ran."""
         ran = defaultdict(list)
+        asked = {e.body["seq"]: e.body["activity"] for e in run.of("ActivityTaskScheduled")}
         for trace in self._traces:
-            if trace.run_id == run.id:
+            # (a decision that came to nothing may have run a local one under the same number)
+            if trace.run_id == run.id and asked.get(trace.seq) == trace.activity:
                 ran[trace.seq].append(trace.attempt)
         specs = {e.body["seq"]: e.body["input"][0] for e in run.of("ActivityTaskScheduled")}
         for event in run.of("ActivityTaskCompleted"):

@@ -372,6 +372,7 @@ class ActivityTasks:
             spans.attempt_ended(attempt, lost)
             await self._report(attempt, verdict(attempt, lost))
             self.running.pop(attempt.token, None)
+        await self._reports.send_rest()
         await self.background.cancel()
         self._renewals.close()
 

@@ -43,8 +43,8 @@ class Live:
 
     ``chances``: how often the cache passes it over before it has to leave. ``apart``: its engine is
     one for suspects (``quarantine``), so it is not kept. ``rest``: a task of the run waits until
-    the step under way has ended. ``rounds``: how many it has had
-    in a row. ``anchor`` is what the spans of its decisions are under.
+    the step under way has ended. ``rounds``: how many decisions it has had in a row. ``anchor`` is
+    what the spans of its decisions are under.
     """
 
     place: Place

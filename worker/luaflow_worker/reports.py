@@ -5,9 +5,10 @@ One round trip for many; the outcomes of plain jobs of a partition are one call,
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from luaflow.errors import LuaflowError
@@ -26,11 +27,18 @@ log = logging.getLogger(__name__)
 
 MOST = 500
 """Reports of one pipeline: what comes later waits for the next one."""
+BESIDE_SECONDS = 0.25
+"""How long reports are alone on their way."""
+REST_SECONDS = 1.0
+"""What a worker that stops waits for the reports that it has not sent before."""
 Report = tuple[Attempt, Verdict]
 
 
 class Reports:
-    """Sends reports as they come; those that come while some are on their way go with the next."""
+    """Sends reports as they come; those that come while some are on their way go with the next.
+
+    None waits for long: when some are on their way for ``BESIDE_SECONDS`` the next ones leave.
+    """
 
     def __init__(self, store: Store, spawn: Callable[[Coroutine[Any, Any, None]], Any]) -> None:
         """``spawn`` runs a coroutine in the background of the activities."""
@@ -53,17 +61,30 @@ class Reports:
         try:
             while waiting := self._waiting[line]:
                 some, self._waiting[line] = waiting[:MOST], waiting[MOST:]
-                single = [one for one in some if one[1].delay is not None or not one[0].job]
-                jobs = jobs_of(one for one in some if one[1].delay is None and one[0].job)
-                calls = [call_of(attempt, end, route_of(attempt)) for attempt, end in single]
-                answers = await self._store.apart(*calls, *jobs)
-                for (attempt, end), answer in zip(single, answers, strict=False):
-                    self._told(attempt, end, answer)
-                for answer in answers[len(single) :]:
-                    if isinstance(answer, LuaflowError):
-                        log.error("what became of a job cannot be reported: %s", answer)
+                # while a server or a replica is away, or when these fail, the next ones go on: what
+                # has ended is renewed no more: after a lease, or a heartbeat timeout, it is late
+                sent = self._spawn(self._tell(some))
+                await asyncio.wait((sent,), timeout=BESIDE_SECONDS)
         finally:
             self._sending.discard(line)
+
+    async def send_rest(self) -> None:
+        """Send what waits for others: those on their way may be given up next."""
+        rest, self._waiting = self._waiting, defaultdict(list)
+        sent = [self._spawn(self._tell(some)) for some in rest.values() if some]
+        if sent:
+            await asyncio.wait(sent, timeout=REST_SECONDS)
+
+    async def _tell(self, some: Sequence[Report]) -> None:
+        single = [one for one in some if one[1].delay is not None or not one[0].job]
+        jobs = jobs_of(one for one in some if one[1].delay is None and one[0].job)
+        calls = [call_of(attempt, end, route_of(attempt)) for attempt, end in single]
+        answers = await self._store.apart(*calls, *jobs)
+        for (attempt, end), answer in zip(single, answers, strict=False):
+            self._told(attempt, end, answer)
+        for answer in answers[len(single) :]:
+            if isinstance(answer, LuaflowError):
+                log.error("what became of a job cannot be reported: %s", answer)
 
     def _told(self, attempt: Attempt, end: Verdict, answer: Any) -> None:
         if isinstance(answer, LuaflowError):

@@ -172,10 +172,15 @@ def _taken(worker: str, e: Entry, a: Sequence[Any], at: float) -> tuple[Taken, i
     return Taken(route, kind, turn, length, clock, None, events, parent, int(a[12])), first
 
 
-async def release(store: Store, worker: str, held: Iterable[tuple[Route, int]]) -> None:
-    """Give tasks back to their queues; ``held``: routes and turns."""
+async def release(
+    store: Store, worker: str, held: Iterable[tuple[Route, int]], *, keep: bool = False
+) -> None:
+    """Give tasks back to their queues; ``held``: routes and turns; ``keep``: to its own queue."""
     await store.apart(
-        *(transitions.release_task(route=r, turn=turn, worker=worker) for r, turn in held)
+        *(
+            transitions.release_task(route=route, turn=turn, worker=worker, keep=keep)
+            for route, turn in held
+        )
     )
 
 

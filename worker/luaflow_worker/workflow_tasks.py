@@ -76,10 +76,9 @@ class WorkflowTasks:
         self._numbers = itertools.count(1)
         self._plain_only = Refusals()
         self._finished: list[Live] = []
+        self._leaving = False
         self.background = Background("luaflow-batch", "a batch of workflow tasks")
         self.spawn = self.background.spawn
-
-    # -- the rounds ------------------------------------------------------------------------------
 
     def handle(self, entries: Sequence[Entry]) -> None:
         """Carry tasks read from a stream to their commits, in the background."""
@@ -152,6 +151,7 @@ class WorkflowTasks:
 
     async def drain(self, seconds: float) -> None:
         """Wait for the decisions on their way; those that need longer go back to the queue."""
+        self._leaving = True
         await self.background.wait(seconds)
         held = list(self.taken.values())  # what is cancelled lets go of its task
         await self.background.cancel()
@@ -171,12 +171,10 @@ class WorkflowTasks:
 
     async def _run(self, steps: list[Step]) -> None:
         """Decide and commit until nothing follows at once; each run holds a slot until then."""
-        for number in itertools.count(1):
-            if not steps:
-                return
+        for step in steps:
+            step.live.rounds = 0
+        while steps:
             slots, following = len(steps), list[Step]()
-            for step in steps:
-                step.live.rounds = number
             try:
                 await self._round(steps, following)
             except BaseException:
@@ -277,6 +275,7 @@ class WorkflowTasks:
         assert decision is not None
         assert proposal is not None
         _, turn, _, length, now, keep, _ = answer
+        live.rounds += 1
         live.execution.absorb(late)
         if not step.sent_to_itself:
             live.execution.count(sum(map(len, proposal.bodies)))
@@ -303,10 +302,12 @@ class WorkflowTasks:
         if keep:
             # a run may go on like this for ever: what its activities returned takes the plain way
             self._report(live)
+            held = self.taken[live.run_id] = (live.place.route, live.turn)
             if not live.lasts:
-                self.taken[live.run_id] = (live.place.route, live.turn)
                 return Step(live, live.length)
-            self.spawn(release(self._store, self._worker, [(live.place.route, live.turn)]))
+            # (it stays where it is in memory: elsewhere all of it had to be replayed)
+            stays = not (live.apart or self._leaving)
+            self.spawn(release(self._store, self._worker, [held], keep=stays))
         self._untake(live.run_id, live.turn)
         self.cache.put(live)
         if live.results:

@@ -241,11 +241,12 @@ def renew_task(
     return Call(load("renew_task"), [p.meta, p.run(run_id), p.leases], args)
 
 
-def release_task(*, route: Route, turn: int, worker: str) -> Call:
-    """Hand a workflow task back to the shared queue."""
+def release_task(*, route: Route, turn: int, worker: str, keep: bool = False) -> Call:
+    """Hand a workflow task back to the shared queue; ``keep``: to that of the worker itself."""
     p, wid, rid, queue, _ = route
     keys = [p.meta, p.wf(wid), p.run(rid), p.hist(rid), p.leases, p.workflow_queue(queue)]
-    return Call(load("release_task"), keys, [rid, turn, worker, queue])
+    keys.append(p.sticky(worker))
+    return Call(load("release_task"), keys, [rid, turn, worker, queue, int(keep)])
 
 
 def fail_task(
