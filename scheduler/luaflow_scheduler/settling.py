@@ -126,9 +126,7 @@ class Settling:
                 large.append(date)
                 continue
             dates.append(date)
-            calls.append(
-                past.compact_run(partition=p, about=about, events=len(events), packed=pack)
-            )
+            calls.append(past.compact_run(partition=p, about=about, events=events, packed=pack))
         await self._forget(p, large)
         for date, answer in zip(dates, await run_apart(self._store, calls), strict=True):
             if isinstance(answer, LuaflowError):

@@ -117,6 +117,7 @@ class Stand:
         shutil.copytree(APP, self.app)
 
     async def __aenter__(self) -> Self:
+        needed("prometheus")  # else nothing is begun
         await asyncio.to_thread(self.server.start)
         self._stack.callback(self.server.stop)
         self.client = await self._stack.enter_async_context(await Client.connect(self.server.url))

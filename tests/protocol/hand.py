@@ -282,7 +282,7 @@ class Hand:
         state, events = await self.state(route), await self.events(route)
         about = packing.about(route.run_id, [state[name].encode() for name in packing.STATED])
         data = packing.pack(events, about)
-        return compact_run(partition=route.partition, about=about, events=len(events), packed=data)
+        return compact_run(partition=route.partition, about=about, events=events, packed=data)
 
     # -- looking ---------------------------------------------------------------------------------
 

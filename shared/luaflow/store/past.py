@@ -120,12 +120,15 @@ async def first_events(
     ]
 
 
-def compact_run(*, partition: Partition, about: packing.About, events: int, packed: bytes) -> Call:
+def compact_run(
+    *, partition: Partition, about: packing.About, events: Sequence[Event], packed: bytes
+) -> Call:
     """Put the packed history of a closed run in the place of its stream."""
     p, run_id = partition, about.run_id.decode()
     # (where the workflow id is damaged, that of nobody)
     wf = p.wf(about.wid.decode(errors="replace"))
     keys = [p.meta, wf, p.run(run_id), p.hist(run_id), p.pend(run_id), p.gc]
     parts = packing.pieces(packed)
-    args: list[Arg] = [run_id, events, about.cid, packing.head(parts, events), *parts]
+    length, size = len(events), sum(len(event.raw) for event in events)
+    args: list[Arg] = [run_id, length, size, about.cid, packing.head(parts, length), *parts]
     return Call(load("compact_run"), keys, args)

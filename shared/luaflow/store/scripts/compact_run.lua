@@ -1,17 +1,19 @@
 -- compact_run: the history of a closed run becomes one packed value of its state (see domain/packing), and
 -- what nobody asks of a run that is over goes.
 -- KEYS meta wf run hist pend gc
--- ARGV server run_id length:int cid head pieces...
--- length: the events the packed history has; cid: the last commit there was when it was read
+-- ARGV server run_id length:int size:int cid head pieces...
+-- length, size: the events the packed history has, and the bytes of their bodies; cid: the last commit there
+-- was when it was read
 -- Returns {'ok'} | {'open'} (still running, or not closed out yet) | {'gone'} | {'done'} (it is, already)
 --- include partition
 
 local v = rcall('HMGET', run_key, 'status', 'len', 'past', 'cid', 'ans', 'close', 'ts', 'first', 'next',
-  'parent', 'attempt')
+  'parent', 'attempt', 'size')
 if not v[1] then return { 'gone' } end
 if v[1] == 'running' or rcall('HLEN', pend_key) > 0 or tonumber(v[2]) ~= length then return { 'open' } end
 if v[3] then return { 'done' } end
-if rcall('XLEN', hist_key) ~= length or (v[4] or '') ~= cid then return { 'open' } end
+-- (another primary may have another end of the same length)
+if rcall('XLEN', hist_key) ~= length or tonumber(v[12]) ~= size or (v[4] or '') ~= cid then return { 'open' } end
 local w = rcall('HMGET', wf_key, 'run', 'first')
 touch()
 local over = {
