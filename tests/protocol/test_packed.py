@@ -139,6 +139,7 @@ async def test_a_scheduler_packs_when_the_date_comes(engine: Engine) -> None:
     mutant("compact_run", "rcall('XLEN', hist_key) ~= length or", ""),
     mutant("compact_run", "or rcall('HLEN', pend_key) > 0 or", "or"),
     mutant("compact_run", "or (v[4] or '') ~= cid then", "then"),
+    mutant("compact_run", "tonumber(v[12]) ~= size or", ""),
 )
 async def test_only_a_whole_history_of_a_closed_run_is_packed(hand: Hand) -> None:
     """What is open, waits to be closed out, or has other events is left alone."""
@@ -158,6 +159,10 @@ async def test_only_a_whole_history_of_a_closed_run_is_packed(hand: Hand) -> Non
     assert (await hand.store.one(whole))[0] == b"open"
     await hand.store.read(("XDEL", p.hist(run_id), "99-0"))
     # nor the history of the run that another primary knew
+    (size,) = await hand.store.read(("HGET", p.run(run_id), "size"))
+    await hand.store.read(("HINCRBY", p.run(run_id), "size", 1))
+    assert (await hand.store.one(whole))[0] == b"open"
+    await hand.store.read(("HSET", p.run(run_id), "size", size))
     await hand.store.read(("HSET", p.run(run_id), "cid", "b.1"))
     assert (await hand.store.one(whole))[0] == b"open"
 
