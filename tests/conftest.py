@@ -22,6 +22,11 @@ from tests.support.keys import forget, leftover_keys
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_sessionstart() -> None:
+    """Else the first async test makes an event loop that nobody closes, and a later one pays."""
+    asyncio.set_event_loop(None)
+
+
 @pytest.fixture(scope="session")
 def server_binary() -> Path | None:
     """The server to test against; None is the one that luaflow finds by itself."""
