@@ -17,7 +17,7 @@ from luaflow.domain.options import ActivityOptions
 from luaflow.errors import LuaflowError
 from luaflow.observe.logs import run_fields
 from luaflow.registry.entries import CallableEntry, PythonEntry
-from luaflow.store import attempts, jobs
+from luaflow.store import attempts
 from luaflow.store.attempts import Proof
 from luaflow.store.spread import by_partition
 from luaflow.store.store import Store
@@ -40,7 +40,7 @@ from luaflow_worker.metrics import AttemptOutcome, WorkerMetrics
 from luaflow_worker.proposal import Eager
 from luaflow_worker.python_activities import PythonActivities
 from luaflow_worker.renewals import Renewals
-from luaflow_worker.reports import Reports
+from luaflow_worker.reports import Reports, call_of
 from luaflow_worker.taken_activities import ActivityEntry, SealedTask, put_off, take_all
 
 log = logging.getLogger(__name__)
@@ -173,7 +173,7 @@ class ActivityTasks:
     def finish(self, live: Live, results: Sequence[Result]) -> None:
         """Report results the plain way: their run is not in memory any more, or has moved on."""
         for seq, token, event, body in results:
-            self._spawn(self._finish(live.place.route, str(seq), token, Verdict(event, body)))
+            self._spawn(self._finish(live.place.route, str(seq), token, event, body))
 
     async def run_here(self, attempt: Attempt) -> Outcome:
         """Run an attempt that only its decision knows of (a local activity) to its end."""
@@ -273,28 +273,15 @@ class ActivityTasks:
 
     async def _report(self, attempt: Attempt, end: Verdict) -> None:
         self._count(attempt, end)
-        await self._finish(route_of(attempt), str(attempt.seq), attempt.token, end)
+        await self._store.reach(route_of(attempt), lambda route: call_of(attempt, end, route))
 
-    async def _finish(self, route: Route, seq: str, token: str, end: Verdict) -> None:
+    async def _finish(self, route: Route, seq: str, token: str, event: str, body: bytes) -> None:
         proof = Proof(token=token)
-        if end.delay is not None:
-            await self._store.one(
-                attempts.retry_activity(
-                    partition=route.partition,
-                    run_id=route.run_id,
-                    seq=seq,
-                    proof=proof,
-                    delay=end.delay,
-                    failure=end.body,
-                    details=end.details,
-                )
-            )
-            return
         try:
             await self._store.reach(
                 route,
-                lambda r: jobs.end_activity(
-                    route=r, seq=seq, proof=proof, type=end.event, body=end.body
+                lambda r: attempts.finish_activity(
+                    route=r, seq=seq, proof=proof, type=event, body=body
                 ),
             )
         finally:

@@ -15,7 +15,7 @@ from luaflow.errors import LuaflowError
 from luaflow.observe.logs import attempt_fields
 from luaflow.store import attempts
 from luaflow.store.attempts import Proof
-from luaflow.store.jobs import End, finish_jobs
+from luaflow.store.jobs import End, end_activity, finish_jobs
 from luaflow.store.keys import Partition
 from luaflow.store.link import Call
 from luaflow.store.spread import is_spread
@@ -101,7 +101,7 @@ def call_of(attempt: Attempt, end: Verdict, route: Route) -> Call:
     """The call that reports an attempt: its outcome, or that it is to be tried again."""
     proof = Proof(token=attempt.token)
     if end.delay is None:
-        return attempts.finish_activity(
+        return end_activity(
             route=route, seq=str(attempt.seq), proof=proof, type=end.event, body=end.body
         )
     return attempts.retry_activity(

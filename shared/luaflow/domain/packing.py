@@ -56,7 +56,8 @@ DICTIONARY = (
 )
 
 
-_RARE = DICTIONARY[: DICTIONARY.index(b"1795896955451")]
+_RARE = DICTIONARY[: DICTIONARY.index(b"1795896955451")]  # the part before the example of a run
+# what most histories are like, the nearest last: deflate spells what is near in fewer bits
 _USUAL = (
     b'{"cron_schedule":"","memo":{},"retry_policy":{},"search_attributes":{},"options":{"start_to'
     b'_close":}}\n0 ActivityTaskCompleted {"seq":3,"result":{"id":"ok":true},"attempt":1}\n1 Workf'

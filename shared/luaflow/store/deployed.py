@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 import orjson
@@ -53,11 +52,6 @@ class DeployedType(NamedTuple):
         return cls(**given)
 
 
-@lru_cache(maxsize=1000)
-def _deployed(text: bytes) -> DeployedType:
-    return DeployedType.from_bytes(text)
-
-
 async def host_of(store: Store, host: str) -> tuple[str, str]:
     """The client entry and the task queue of a worker entry.
 
@@ -80,14 +74,13 @@ async def resolve(store: Store, name: str) -> DeployedType:
     back nothing, and a client that starts many runs of a type asks for it a few times a second.
     """
     now = asyncio.get_running_loop().time()
-    text, until = store.types.get(name, (b"", 0.0))
-    if now < until:
-        return _deployed(text)
+    if name in store.types and now < store.types[name][1]:
+        return store.types[name][0]
     (found,) = await store.read(("HGET", keys.types(store.namespace), name))
     if found is not None:
-        text = bytes(found)
-        store.types[name] = text, now + KNOWN_SECONDS
-        return _deployed(text)
+        deployed = DeployedType.from_bytes(found)
+        store.types[name] = deployed, now + KNOWN_SECONDS
+        return deployed
     (pairs,) = await store.read(("HGETALL", keys.types(store.namespace)))
     names = sorted({DeployedType.from_bytes(text).type for text in pairs[1::2]})
     hint = _hint(name, names)

@@ -38,6 +38,7 @@ from luaflow.store.transitions import Route
 
 if TYPE_CHECKING:
     from luaflow.objects import Objects
+    from luaflow.store.deployed import DeployedType
     from luaflow.store.payloads import Border
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class Store:
         """Where large payloads are."""
         self.lanes: set[str] = set()
         """Lanes that are known to be noted (``luaflow.store.lanes``)."""
-        self.types: dict[str, tuple[bytes, float]] = {}
+        self.types: dict[str, tuple[DeployedType, float]] = {}
         """Of workflow types what was read, and until when it holds (``luaflow.store.deployed``)."""
 
     @classmethod
