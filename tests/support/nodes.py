@@ -188,6 +188,11 @@ class Node:
         return "\n".join(log.read_text(errors="replace").splitlines()[-15:]) if log.exists() else ""
 
 
+def _port(told: object) -> int:
+    """The port of a line of INFO that tells of a replica; 0 for any other line."""
+    return int(told["port"]) if isinstance(told, dict) and "state" in told else 0
+
+
 def data_node(folder: Path, *options: str, appendfsync: str = "everysec") -> Node:
     """A server for data that can be a primary or a replica, on a free port.
 
@@ -282,7 +287,13 @@ class Group:
 
         async def up() -> bool:
             told = await replica.info("replication")
-            return (told["role"], told.get("master_link_status")) == ("slave", "up")
+            if (told["role"], told.get("master_link_status")) != ("slave", "up"):
+                return False
+            # the replica knows first: its primary may still take it for one that copies
+            primary = next(n for n in self.nodes if n.port == int(told["master_port"]))
+            known = (await primary.info("replication")).values()
+            states = [one["state"] for one in known if _port(one) == replica.port]
+            return states == ["online"]
 
         await eventually(up, f"the node on port {replica.port} replicates", within)
 
