@@ -282,9 +282,24 @@ async def test_without_memory_nothing_begins_and_everything_ends(hand: Hand) -> 
 async def test_a_server_that_forgot_the_scripts_is_served(hand: Hand) -> None:
     """EVALSHA falls back to EVAL: a fail-over or SCRIPT FLUSH costs one round trip."""
     route = await hand.start()
+    await hand.tell(route)
     await hand.store.read(("SCRIPT", "FLUSH"))
     assert (await hand.tell(route))[0] == b"ok"
     await hand.take(route)
+
+
+@pytest.mark.one_server("it looks at one connection")
+@proves(replaced(Link, "_load", lambda *_: None))
+async def test_a_script_is_sent_ahead_of_its_first_call(hand: Hand) -> None:
+    """In the same round trip: what leaves together is carried out in its order."""
+    one = hand.store.link
+    await one.batch([("SCRIPT", "FLUSH")])
+    one._loaded.clear()  # type: ignore[attr-defined]
+    with patch.object(one, "_send", wraps=one._send) as sent:  # type: ignore[attr-defined]
+        route = await hand.start()
+        await hand.tell(route)
+        await hand.tell(route)
+    assert sent.call_count == 3
 
 
 @proves(

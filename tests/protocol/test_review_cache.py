@@ -13,7 +13,7 @@ from tests.protocol.hand import Hand
 from tests.support.engine import Engine
 from tests.support.mutants import patience, proves, replaced
 
-from luaflow.store import link
+from luaflow.store import refused
 from luaflow.store.store import Store
 from luaflow_worker.live import Cache, Live
 
@@ -50,7 +50,7 @@ def test_a_run_taken_anew_drops_the_one_before() -> None:
 
 
 @pytest.mark.one_server("it makes one server busy")
-@proves(replaced(link, "TRANSIENT", frozenset[str]()))
+@proves(replaced(refused, "TRANSIENT", frozenset[str]()))
 async def test_a_server_busy_with_a_long_script_is_waited_for(
     hand: Hand, raw: redis.asyncio.Redis
 ) -> None:

@@ -9,7 +9,6 @@ caller, who knows that its transition is idempotent, repeats it (``Store.run``).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import uuid
 from collections import deque
@@ -18,13 +17,14 @@ from typing import Any, ClassVar, NamedTuple
 
 import hiredis
 from redis.asyncio.connection import Connection
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from luaflow.errors import InvalidArgument, LuaflowError, Unavailable
 from luaflow.store.address import hide_password
 from luaflow.store.confirming import FSYNC, command_on, knows_waitaof, syncs_always
 from luaflow.store.dialing import close_connection, open_connection
-from luaflow.store.scripts import Script, load, names
+from luaflow.store.refused import error_code
+from luaflow.store.scripts import Script, load
 
 log = logging.getLogger(__name__)
 
@@ -32,23 +32,7 @@ Arg = str | bytes | int | float
 ANSWER_SECONDS = 30.0
 """A server that answers nothing for this long, with calls open, is taken for dead."""
 PREPARE_SECONDS = 10.0
-"""How long a server may take to say who it is and to take the scripts."""
-TRANSIENT = frozenset(
-    {
-        "LOADING",
-        "READONLY",
-        "CLUSTERDOWN",
-        "MASTERDOWN",
-        "TRYAGAIN",
-        "UNBLOCKED",
-        "NOREPLICAS",
-        "BUSY",  # with somebody's long script
-        "MISCONF",  # its disk is full: refused before anything was written
-        "MOVED",
-        "ASK",
-    }
-)
-"""Refusals that say nothing about the request: it is sent again."""
+"""How long a server may take to say who it is."""
 
 
 class ConnectionLost(Unavailable):
@@ -104,20 +88,11 @@ class _Batch:
         self.answers: list[Any] = []
 
 
-def error_code(error: ResponseError) -> str:
-    """Return the first word of a refusal (NOSCRIPT …); redis-py takes known ones off."""
-    return error.status_code or str(error).partition(" ")[0]
-
-
-def is_transient(error: ResponseError) -> bool:
-    """Whether a refusal says nothing about the request: it is sent again."""
-    # a script that met a slot on the move: it had written nothing (touch in includes/partition.lua)
-    return error_code(error) in TRANSIENT or "non local key" in str(error)
-
-
-def failed_inside(error: ResponseError) -> bool:
-    """Whether a script failed by itself: over a key of a wrong type, a history that is corrupt."""
-    return error_code(error) in {"ERR", "WRONGTYPE"} and "user_script" in str(error)
+def _beside() -> _Batch:
+    """A command beside those of a batch, whose caller hears of a broken connection from that."""
+    future = asyncio.get_running_loop().create_future()
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return _Batch(1, future)
 
 
 class Link:
@@ -138,6 +113,7 @@ class Link:
         self._open: deque[_Batch] = deque()
         self._buffer: list[bytes] = []
         self._shared: dict[tuple[Arg, ...], _Batch] = {}
+        self._loaded: set[str] = set()
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._connecting = asyncio.Lock()
@@ -150,7 +126,7 @@ class Link:
         return self._connection is not None
 
     async def connect(self) -> None:
-        """Connect, learn the server's run id, load the scripts; Unavailable when that fails."""
+        """Connect and learn the server's run id; Unavailable when that fails."""
         async with self._connecting:
             if self._connection is not None:
                 return
@@ -178,18 +154,14 @@ class Link:
         return await open_connection(self.url, client_name=self._name)
 
     async def _prepare(self, connection: Connection) -> None:
-        """Learn the server's run id and how it syncs, load the scripts."""
+        """Learn the server's run id and how it syncs."""
         self.server = await self._server_id(connection)
         await connection.send_command(*FSYNC)
         try:
             self._always = syncs_always(await connection.read_response(disable_decoding=True))
         except ResponseError:
             self._always = False
-        for name in names():
-            await connection.send_command("SCRIPT", "LOAD", load(name).body)
-        for _ in names():
-            with contextlib.suppress(NoPermissionError):  # who may only read runs none
-                await connection.read_response(disable_decoding=True)
+        self._loaded = set()
 
     async def _server_id(self, connection: Connection) -> str:
         """Return the server's run id; without INFO each connection counts as a new server."""
@@ -295,6 +267,7 @@ class Link:
             packed.append(pack(marker))
         if asking:
             packed = [part for one in packed for part in (_ASKING, one)]
+        self._load(commands)
         batch = _Batch(len(packed), asyncio.get_running_loop().create_future())
         self._open.append(batch)
         self._buffer += packed
@@ -308,13 +281,21 @@ class Link:
             self._check_confirmed(marked if isinstance(marked, ResponseError) else reached, confirm)
         return answers
 
+    def _load(self, commands: Sequence[Call | tuple[Arg, ...]]) -> None:
+        """Send scripts ahead of their first call here: a server's Lua looks through all it has.
+
+        What it answers does not matter: a script that it has not got is sent again with its call.
+        """
+        for script in (command.script for command in commands if isinstance(command, Call)):
+            if script.name not in self._loaded:
+                self._loaded.add(script.name)
+                self._buffer.append(pack(("SCRIPT", "LOAD", script.body)))
+                self._open.append(_beside())
+
     def _join(self, confirm: tuple[Arg, ...]) -> _Batch:
         """The confirmation that is sent behind all that waits to be written."""
         if confirm not in self._shared:
-            future = asyncio.get_running_loop().create_future()
-            # who waits hears of a broken connection from his own batch
-            future.add_done_callback(lambda done: done.cancelled() or done.exception())
-            self._shared[confirm] = _Batch(1, future)
+            self._shared[confirm] = _beside()
         return self._shared[confirm]
 
     def _check_confirmed(self, answer: Any, confirm: tuple[Arg, ...]) -> None:

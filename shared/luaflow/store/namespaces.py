@@ -22,9 +22,10 @@ from luaflow.errors import (
 )
 from luaflow.store import upkeep
 from luaflow.store.keys import NAMESPACES, Partition
-from luaflow.store.link import Arg, Call, is_transient
+from luaflow.store.link import Arg, Call
 from luaflow.store.links import Linked
 from luaflow.store.noperm import denied
+from luaflow.store.refused import is_transient
 
 MAX_PARTITIONS = 1024
 LEVELS = ("fast", "replicated", "fsynced")

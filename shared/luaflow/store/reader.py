@@ -12,9 +12,10 @@ from redis.exceptions import RedisError, ResponseError
 from luaflow.errors import Unavailable
 from luaflow.store.address import Place, parse_address
 from luaflow.store.dialing import close_connection, open_connection, place_of, redirect
-from luaflow.store.link import TRANSIENT, Arg, error_code, pack
+from luaflow.store.link import Arg, pack
 from luaflow.store.listen import RECONNECT_SECONDS
 from luaflow.store.noperm import denied
+from luaflow.store.refused import TRANSIENT, error_code
 from luaflow.store.slots import slot_of
 from luaflow.store.waiting import BLOCK_MS, Waits
 

@@ -25,14 +25,12 @@ from luaflow.store.link import (
     Call,
     ConnectionLost,
     ScriptFailed,
-    error_code,
-    failed_inside,
-    is_transient,
 )
 from luaflow.store.links import Linked, make_link
 from luaflow.store.listen import RECONNECT_SECONDS, Subscriber
 from luaflow.store.namespaces import Settings, read_settings
 from luaflow.store.noperm import denied
+from luaflow.store.refused import error_code, failed_inside, is_transient
 from luaflow.store.topology import NobodyThere
 from luaflow.store.transitions import Route
 

@@ -10,8 +10,9 @@ from redis.exceptions import ResponseError
 
 from luaflow.errors import Unavailable
 from luaflow.store.keys import GROUP
-from luaflow.store.link import TRANSIENT, Arg, Call, error_code, is_transient
+from luaflow.store.link import Arg, Call
 from luaflow.store.reader import Reader
+from luaflow.store.refused import TRANSIENT, error_code, is_transient
 from luaflow.store.scripts import load
 from luaflow.store.spread import is_spread
 from luaflow.store.store import Store
