@@ -27,7 +27,7 @@ SHOWN = {
     "W6": ["events_rate", "replay_ms", "ready_ms", "query_ms"],
     "W7": ["signal_rate", "sent_rate"],
     "W8": ["open_bytes", "closed_bytes", "packed_bytes", "cached_bytes"],
-    "W9": ["rate", "p50_ms", "p99_ms"],
+    "W9": ["of_first", "rate", "p50_ms", "p99_ms"],
     "W10": ["help_ms", "dev_ready_ms"],
 }
 """What is told of each work item; behind its first word stands what it was measured at."""
@@ -37,6 +37,7 @@ UNITS = {
     "events_rate": "events replayed per s",
     "signal_rate": "signals handled per s",
     "sent_rate": "signals sent per s",
+    "of_first": "of the CPU of a step at the first point",
     "p50_ms": "p50 ms",
     "p99_ms": "p99 ms",
     "replay_ms": "ms to replay it",

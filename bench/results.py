@@ -129,13 +129,12 @@ def growth(files: Sequence[File]) -> list[str]:
     lines.append("|---|---|---|---|---|---|")
     for file in files:
         works = dict.fromkeys(r["work"] for r in file.rows if r["work"].startswith("W9 "))
-        first: dict[str, float] = {}
         for work in works:
             axis, _, at = work.removeprefix("W9 ").rpartition(" ")
             mine = [row for row in file.rows if row["work"] == work]
             cpu = median(sum(row["cpu_ms"].values()) for row in mine)
             p50 = median(row["p50_ms"] for row in mine)
-            ratio = cpu / first.setdefault(axis, cpu)
+            ratio = median(row["of_first"] for row in mine)
             flat = f"{ratio:.2f} of the first" + ("" if ratio <= FLAT else ": **not flat**")
             lines.append(f"| {axis} | {int(at):,} | {cpu:.2f} | {p50:.1f} | {flat} | {file.name} |")
     return lines if len(lines) > 2 else ["Not measured."]

@@ -1,11 +1,18 @@
-"""W9: growth: what a step costs beside many runs, events, partitions and queues."""
+"""W9: growth: what a step costs beside many runs, events, partitions and queues.
+
+A point of an axis is measured in rounds that alternate with rounds at the first point, on a stack
+of its own: a machine drifts by more in some minutes than what is asked for.
+"""
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
+from statistics import median
 from typing import Any, TypeVar
 
 from measuring import ORDER, closed_loop, latency, one_by_one, settled, start_many
@@ -13,6 +20,7 @@ from stack import Setup, Stack, running
 from w6_replay import grown
 
 from luaflow import loops
+from luaflow.client import Handle
 
 N = 10_000
 """The most open runs, and events of a history, that are tried; 300,000 takes some minutes."""
@@ -20,14 +28,21 @@ EVENTS = 50_000
 PARTITIONS = (1, 16, 64)
 QUEUES = 200
 POLLED = 10
-ORDERS = 2000
-TICKS = 400
+ORDERS = 1500
+TICKS = 200
+SHORT = 20
+"""Runs of few events that take turns, so that none grows much."""
+ALONE = 30
+ROUNDS = 7
 
 Row = dict[str, Any]
+Measure = Callable[[], Awaitable[Row]]
 T = TypeVar("T")
 
 
 async def rounds(setup: Setup, n: int) -> list[Row]:
+    # what is packed a minute after it ended would be packed while something else is measured
+    setup = replace(setup, settings={"settle_after_ms": 0, **setup.settings})
     axes: Sequence[Callable[[Setup, int], AsyncIterator[Row]]] = (_runs, _events, _spread, _queues)
     return [row for axis in axes async for row in axis(setup, n)]
 
@@ -40,49 +55,92 @@ def _steps(first: int, most: int) -> list[int]:
     return found
 
 
+async def _in_turn(name: str, first: Measure, now: Measure | None = None) -> Row:
+    """Medians of the rounds at a point, and how much of the CPU at the first point a step takes."""
+    rows, shares = [], []
+    for _ in range(ROUNDS):
+        before = await first()
+        row = await now() if now else before
+        rows.append(row)
+        shares.append(sum(row["cpu_ms"].values()) / (sum(before["cpu_ms"].values()) or 1))
+    told: Row = {"work": f"W9 {name}", "of_first": round(median(shares), 3)}
+    for key in ("n", "rate", "p50_ms", "p99_ms"):
+        told[key] = median(row[key] for row in rows)
+    roles = rows[0]["cpu_ms"]
+    return told | {"cpu_ms": {r: round(median(row["cpu_ms"][r] for row in rows), 3) for r in roles}}
+
+
 async def _runs(setup: Setup, n: int) -> AsyncIterator[Row]:
     """Orders beside more and more open runs."""
-    async with running(setup) as stack:
-        there = 0
-        for runs in _steps(min(1000, n), n):
-            more = await start_many(stack.client, runs - there, "bench:listener", 1)
-            await settled(stack.client, more)
-            there = runs
-            del more
-            loops.settle()  # what the client holds of them is not looked through meanwhile
-            await stack.rewritten()
-            yield {"work": f"W9 open runs {runs}", **await _orders(stack, n)}
+    steps = _steps(min(1000, n), n)
+    async with running(setup) as few, running(setup) as many:
+        await _open(few, steps[0])
+        first = partial(_orders, few, n)
+        yield await _in_turn(f"open runs {steps[0]}", first)
+        for before, runs in zip([0, *steps[1:]], steps[1:], strict=False):
+            await _open(many, runs - before)
+            yield await _in_turn(f"open runs {runs}", first, partial(_orders, many, n))
+
+
+async def _open(stack: Stack, runs: int) -> None:
+    """So many runs more that wait for messages."""
+    more = await start_many(stack.client, runs, "bench:listener", 1)
+    await settled(stack.client, more)
+    del more
+    loops.settle()  # what the client holds of them is not looked through meanwhile
+    await stack.rewritten()
 
 
 async def _events(setup: Setup, n: int) -> AsyncIterator[Row]:
     """Updates of one run whose history, which the worker has in memory, grows."""
+    steps, ticks = _steps(10, min(n, EVENTS)), min(TICKS, n)
     async with running(setup) as stack:
-        for events in _steps(10, min(n, EVENTS)):
-            handle = await grown(stack.client, events)
-            tick = partial(handle.update, "tick")
-            ticks = min(TICKS, n)
-            await one_by_one(tick, 20)
-            row, times = await _cost(stack, ticks, one_by_one(tick, ticks))
-            row |= latency(times)
-            yield {"work": f"W9 events {events}", **row}
+
+        async def first() -> Row:
+            # some new runs each time: the updates, too, are events of a history
+            short = [await grown(stack.client, steps[0]) for _ in range(SHORT)]
+            return await _ticks(stack, short, ticks)
+
+        yield await _in_turn(f"events {steps[0]}", first)
+        for events in steps[1:]:
+            now = partial(_ticks, stack, [await grown(stack.client, events)], ticks)
+            yield await _in_turn(f"events {events}", first, now)
+
+
+async def _ticks(stack: Stack, handles: Sequence[Handle], ticks: int) -> Row:
+    turns = itertools.cycle(handles)
+
+    async def tick() -> Any:
+        return await next(turns).update("tick")
+
+    await one_by_one(tick, len(handles))
+    row, times = await _cost(stack, ticks, one_by_one(tick, ticks))
+    return row | latency(times)
 
 
 async def _spread(setup: Setup, n: int) -> AsyncIterator[Row]:
     """Orders in a namespace of more and more partitions."""
-    for partitions in PARTITIONS:
-        changed = replace(setup, settings={**setup.settings, "partitions": partitions})
-        async with running(changed) as stack:
-            yield {"work": f"W9 partitions {partitions}", **await _orders(stack, n)}
+    async with AsyncExitStack() as stacks:
+        first: Measure | None = None
+        for partitions in PARTITIONS:
+            changed = replace(setup, settings={**setup.settings, "partitions": partitions})
+            stack = await stacks.enter_async_context(running(changed))
+            now = partial(_orders, stack, n)
+            yield await _in_turn(f"partitions {partitions}", first or now, first and now)
+            first = first or now
 
 
 async def _queues(setup: Setup, n: int) -> AsyncIterator[Row]:
     """Orders while the worker polls ten queues, in a namespace with ten, and with 200."""
     names = tuple(f"other-{number}" for number in range(1, QUEUES))
-    async with running(replace(setup, queues=("bench", *names[: POLLED - 1]))) as stack:
-        for there in (POLLED, QUEUES):
+    polling = replace(setup, queues=("bench", *names[: POLLED - 1]))
+    async with running(polling) as few, running(polling) as many:
+        for stack, there in ((few, POLLED), (many, QUEUES)):
             for name in names[: there - 1]:
                 await start_many(stack.client, 16, "bench:listener", 1, task_queue=name)
-            yield {"work": f"W9 queues {there}", **await _orders(stack, n)}
+        first = partial(_orders, few, n)
+        yield await _in_turn(f"queues {POLLED}", first)
+        yield await _in_turn(f"queues {QUEUES}", first, partial(_orders, many, n))
 
 
 async def _orders(stack: Stack, n: int) -> Row:
@@ -92,9 +150,9 @@ async def _orders(stack: Stack, n: int) -> Row:
     async def order() -> Any:
         return await stack.client.execute("bench:order", ORDER)
 
-    await closed_loop(order, orders // 2, 50)
+    await closed_loop(order, orders // 5, 50)
     row, _ = await _cost(stack, orders, closed_loop(order, orders, 50))
-    return row | latency(await one_by_one(order, min(100, orders)))
+    return row | latency(await one_by_one(order, min(ALONE, orders)))
 
 
 async def _cost(stack: Stack, n: int, work: Awaitable[T]) -> tuple[Row, T]:
