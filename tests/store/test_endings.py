@@ -11,7 +11,7 @@ from tests.support.mutants import proves, replaced
 from tests.support.player import Player, watch_starts
 
 from luaflow.client import Client, ending
-from luaflow.client.ending import Ending
+from luaflow.client.ending import Ears, Ending
 from luaflow.client.handle import Handle
 from luaflow.store.links import make_link
 from luaflow.store.namespaces import Settings, create_namespace
@@ -52,11 +52,66 @@ async def executed(client: Client, **how: Any) -> Any:
 
 
 async def test_the_end_is_told_and_nothing_read(client: Client, reads: list[str]) -> None:
-    """It listens before it starts, and leaves no subscription behind."""
+    """It listens before it starts, and then for the end of the next run alone."""
     await client.store.push.open()
     assert await executed(client) == 7
     assert reads == []
-    assert not client.store.push._listeners
+    assert len(client.store.push._listeners) == 1
+
+
+@proves(replaced(Ears, "take", Ears._new))
+async def test_the_next_run_is_listened_for_before_it_is_asked_for(
+    client: Client, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So its start need not wait for the word that the server listens."""
+    await client.store.push.open()
+    assert await executed(client) == 7
+    await client.count()
+    listen = client.store.push.listen
+
+    def unconfirmed(channel: str, listener: Any) -> asyncio.Future[None]:
+        listen(channel, listener)
+        return asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(client.store.push, "listen", unconfirmed)
+    assert await executed(client) == 7
+    assert reads == []
+
+
+async def test_a_connection_lost_before_the_run_tells_nothing_of_it(client: Client) -> None:
+    """Who listens is told then that something may have been missed; it was of no run yet."""
+    push = client.store.push
+    await push.open()
+    assert await executed(client) == 7
+    assert push._connection
+    await push._connection.disconnect(nowait=True)
+    await push.add("behind-the-others", print)
+    assert await executed(client) == 7
+
+
+async def test_an_end_told_while_the_connection_was_lost_is_read(
+    client: Client, reads: list[str]
+) -> None:
+    """That it was listened for before the start says nothing of what came after."""
+    await client.store.push.open()
+    assert await executed(client) == 7
+    started = watch_starts(client)
+    waiting = asyncio.create_task(client.execute("app:pay", id="w"))
+    await started.wait()
+    assert client.store.push._connection
+    await client.store.push._connection.disconnect(nowait=True)
+    await Player(client.store).close("w", result=8)
+    async with asyncio.timeout(30):
+        assert await waiting == 8
+    assert reads
+
+
+async def test_a_request_that_is_repeated_finds_its_run_ended(client: Client) -> None:
+    """Nobody tells of that end again."""
+    await client.store.push.open()
+    assert await executed(client, request_id="r") == 7
+    async with asyncio.timeout(30):
+        assert await client.execute("app:pay", id="w", request_id="r") == 7
 
 
 async def test_not_sure_to_have_listened_it_reads(
@@ -116,4 +171,4 @@ async def test_a_run_that_was_there_is_read(client: Client, reads: list[str]) ->
     await client.start("app:pay", id="w")
     assert await executed(client, id_conflict_policy="use_existing") == 7
     assert reads
-    assert not client.store.push._listeners
+    assert len(client.store.push._listeners) == 1

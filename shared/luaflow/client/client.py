@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 
 from luaflow.archive import open_archive, opened_run
 from luaflow.client import deferred, jobs, listing, looking, schedules, starting
-from luaflow.client.ending import Ending
+from luaflow.client.ending import Ears, Ending
 from luaflow.client.handle import Handle
 from luaflow.client.jobs import Job, JobHandle, JobHow, Registered
 from luaflow.client.payloads import Message
@@ -42,6 +42,7 @@ class Client:
         """Use an open store, which the client closes with itself; or call ``connect``."""
         self.store = store
         self._session = Session()
+        self._ears = Ears(store.push)
 
     @classmethod
     async def connect(cls, url: str | None = None, namespace: str | None = None) -> Self:
@@ -144,7 +145,7 @@ class Client:
         Raises WorkflowFailed for every other end, and what ``start`` raises.
         """
         await self.store.push.open()
-        ending = Ending(self.store)
+        ending = Ending(self.store, self._ears)
         try:
             handle = await self._start(type, args, starting.how_of(how), ending)
             if handle.existed or not ending.sure:

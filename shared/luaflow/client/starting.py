@@ -125,11 +125,12 @@ async def prepare(
     type: str,
     args: Iterable[Any],
     how: How,
-    hear: Callable[[Partition, str], None] | None = None,
+    hear: Callable[[Partition], str] | None = None,
 ) -> Request:
     """Check everything about a start and write its first event.
 
-    ``hear`` is told of the run that is to be, before anything is asked of the server.
+    ``hear`` chooses the id of the run, unless the request does: that may have started it before,
+    and it may have ended.
     Raises NotFound for a type nobody deployed, InvalidArgument for bad options, ids and values,
     Refused for payloads over the limit and for options that luaflow does not carry out.
     """
@@ -138,9 +139,10 @@ async def prepare(
     options, asked, args = how.read(), asked_as("start", how.request_id), list(args)
     workflow_id = options.id or _fresh(type, how.request_id)
     partition = store.partition(workflow_id)
-    run_id = new_run_id() if how.request_id is None else _named(workflow_id, how.request_id)
-    if hear:
-        hear(partition, run_id)
+    if how.request_id is not None:
+        run_id = _named(workflow_id, how.request_id)
+    else:
+        run_id = hear(partition) if hear else new_run_id()
     deployed = await _code(store, type, options.versioning_override)
     if how.host is not None:
         client, queue = await host_of(store, how.host)
