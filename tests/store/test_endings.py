@@ -51,6 +51,24 @@ async def executed(client: Client, **how: Any) -> Any:
         return await waiting
 
 
+def word_after(client: Client, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """The server says so late that it listens; what is asked after that is as usual."""
+    loop, listen = asyncio.get_running_loop(), client.store.push.listen
+
+    def say(word: asyncio.Future[None]) -> None:
+        if not word.done():
+            word.set_result(None)
+
+    def late(channel: str, listener: Any) -> asyncio.Future[None]:
+        listen(channel, listener)
+        monkeypatch.setattr(client.store.push, "listen", listen)
+        word: asyncio.Future[None] = loop.create_future()
+        loop.call_later(seconds, say, word)
+        return word
+
+    monkeypatch.setattr(client.store.push, "listen", late)
+
+
 async def test_the_end_is_told_and_nothing_read(client: Client, reads: list[str]) -> None:
     """It listens before it starts, and then for the end of the next run alone."""
     await client.store.push.open()
@@ -66,14 +84,8 @@ async def test_the_next_run_is_listened_for_before_it_is_asked_for(
     """So its start need not wait for the word that the server listens."""
     await client.store.push.open()
     assert await executed(client) == 7
-    await client.count()
-    listen = client.store.push.listen
-
-    def unconfirmed(channel: str, listener: Any) -> asyncio.Future[None]:
-        listen(channel, listener)
-        return asyncio.get_running_loop().create_future()
-
-    monkeypatch.setattr(client.store.push, "listen", unconfirmed)
+    await client.store.push.add("behind-the-others", print)
+    word_after(client, monkeypatch, 0.2)
     assert await executed(client) == 7
     assert reads == []
 
@@ -86,6 +98,14 @@ async def test_a_connection_lost_before_the_run_tells_nothing_of_it(client: Clie
     assert push._connection
     await push._connection.disconnect(nowait=True)
     await push.add("behind-the-others", print)
+    assert await executed(client) == 7
+
+
+async def test_who_closed_and_goes_on_listens_anew(client: Client) -> None:
+    """What was listened for before that is not any more."""
+    await client.store.push.open()
+    assert await executed(client) == 7
+    await client.store.push.close()
     assert await executed(client) == 7
 
 
@@ -124,24 +144,6 @@ async def test_not_sure_to_have_listened_it_reads(
     monkeypatch.setattr(Ending, "settle", unsure)
     assert await executed(client) == 7
     assert reads
-
-
-def word_after(client: Client, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """The server says so late that it listens; what is asked after that is as usual."""
-    loop, listen = asyncio.get_running_loop(), client.store.push.listen
-
-    def say(word: asyncio.Future[None]) -> None:
-        if not word.done():
-            word.set_result(None)
-
-    def late(channel: str, listener: Any) -> asyncio.Future[None]:
-        listen(channel, listener)
-        monkeypatch.setattr(client.store.push, "listen", listen)
-        word: asyncio.Future[None] = loop.create_future()
-        loop.call_later(seconds, say, word)
-        return word
-
-    monkeypatch.setattr(client.store.push, "listen", late)
 
 
 @proves(replaced(ending, "SOON_SECONDS", 0))

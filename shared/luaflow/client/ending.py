@@ -40,7 +40,9 @@ class Ears:
 
     def take(self, partition: Partition) -> Ear:
         """An ear for a run that is to be started, with the id that it gets."""
-        ear = self._kept.pop(partition.number, None) or self._new(partition)
+        ear = self._kept.pop(partition.number, None)
+        if ear is None or not self._push.listens(ear.channel):  # (it was closed since)
+            ear = self._new(partition)
         self._kept[partition.number] = self._new(partition)
         return ear
 
@@ -91,7 +93,8 @@ class Ending:
             await asyncio.sleep(0)  # what came with the answer before is heard
         if not self._confirmed.done():
             await asyncio.wait({self._confirmed}, timeout=SOON_SECONDS)
-        self.sure = self._confirmed.done() and not self._confirmed.exception()
+        word = self._confirmed
+        self.sure = word.done() and not word.cancelled() and word.exception() is None
 
     def close(self) -> None:
         """Listen no more."""

@@ -113,7 +113,7 @@ class Link:
         self._open: deque[_Batch] = deque()
         self._buffer: list[bytes] = []
         self._shared: dict[tuple[Arg, ...], _Batch] = {}
-        self._loaded: set[str] = set()
+        self._loaded: set[bytes] = set()
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._connecting = asyncio.Lock()
@@ -287,8 +287,8 @@ class Link:
         What it answers does not matter: a script that it has not got is sent again with its call.
         """
         for script in (command.script for command in commands if isinstance(command, Call)):
-            if script.name not in self._loaded:
-                self._loaded.add(script.name)
+            if script.sha not in self._loaded:
+                self._loaded.add(script.sha)
                 self._buffer.append(pack(("SCRIPT", "LOAD", script.body)))
                 self._open.append(_beside())
 

@@ -72,6 +72,10 @@ class Subscriber:
             self._say("SUBSCRIBE", channel)
         return future
 
+    def listens(self, channel: str) -> bool:
+        """Whether somebody listens to this channel, or is about to."""
+        return channel in self._confirmed
+
     async def add(self, channel: str, listener: Listener) -> None:
         """Subscribe; when this returns, nothing published from now on is missed.
 
