@@ -63,6 +63,8 @@ class Cluster(Group):
             if node is not self.nodes[0]:
                 await node.ask("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
         await self._all(self._knows_all, "all nodes know each other")
+        # (without full coverage a node calls the cluster ok that knows its own slots alone)
+        await self._all(self._knows_slots, "all slots are known")
         for i, node in enumerate(self.nodes[self._shards :]):
             await node.ask("CLUSTER", "REPLICATE", self.ids[first[i % self._shards]])
         await self.healthy()
@@ -75,6 +77,10 @@ class Cluster(Group):
     async def _knows_all(self, node: Node) -> bool:
         told = await node.ask("CLUSTER", "INFO")
         return int(_field(told, "cluster_known_nodes")) == len(self.nodes)
+
+    async def _knows_slots(self, node: Node) -> bool:
+        told = await node.ask("CLUSTER", "INFO")
+        return int(_field(told, "cluster_slots_assigned")) == SLOTS
 
     async def _is_ok(self, node: Node) -> bool:
         return _field(await node.ask("CLUSTER", "INFO"), "cluster_state") == "ok"
