@@ -8,7 +8,6 @@ reads wait here and are tried again when one of their keys changed.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -76,10 +75,7 @@ class SimConnection:
         self.net.hung_up(self)
 
     async def send_command(self, *args: Any, check_health: bool = True) -> None:
-        """Write one command; scripts are loaded beside the network, there are so many."""
-        if args[:2] == ("SCRIPT", "LOAD"):
-            self.receive([self.net.load(args[2])])
-            return
+        """Write one command."""
         await self.send_packed_command(pack(args), check_health=check_health)
 
     async def send_packed_command(self, data: bytes, *, check_health: bool = True) -> None:
@@ -142,7 +138,6 @@ class Network:
         self._note = note
         self._shown_ms = -1
         self._nobody = Context()  # what the network does goes on, whoever dies
-        self._loaded: set[bytes] = set()
         self._names: dict[bytes, str] = {}
         self._records: dict[bytes, asyncio.TimerHandle] = {}
         self._parked: list[Parked] = []
@@ -180,14 +175,6 @@ class Network:
         actor = ACTOR.get()
         assert actor is not None, "only actors connect"
         return SimConnection(self, actor)
-
-    def load(self, body: bytes) -> bytes:
-        """Load a script, unless the server has it."""
-        sha = hashlib.sha1(body).hexdigest().encode()
-        if sha not in self._loaded:
-            self._server.ask(("SCRIPT", "LOAD", body))
-            self._loaded.add(sha)
-        return sha
 
     def delay(self) -> float:
         """How long one way takes."""
@@ -264,7 +251,6 @@ class Network:
     def flush_scripts(self) -> None:
         """The server forgets all scripts."""
         self._server.ask(("SCRIPT", "FLUSH"))
-        self._loaded.clear()
 
     def bury(self, actor: Actor) -> None:
         """An actor died: its connections end, at once or when the server notices."""

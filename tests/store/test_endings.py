@@ -13,6 +13,7 @@ from tests.support.player import Player, watch_starts
 from luaflow.client import Client, ending
 from luaflow.client.ending import Ears, Ending
 from luaflow.client.handle import Handle
+from luaflow.errors import Refused
 from luaflow.store.links import make_link
 from luaflow.store.namespaces import Settings, create_namespace
 
@@ -99,6 +100,20 @@ async def test_a_connection_lost_before_the_run_tells_nothing_of_it(client: Clie
     await push._connection.disconnect(nowait=True)
     await push.add("behind-the-others", print)
     assert await executed(client) == 7
+
+
+async def test_who_may_not_listen_is_told_so(client: Client) -> None:
+    """That the server refused to be listened to is no word that it is."""
+    user = client.namespace
+    await client.store.read(("ACL", "SETUSER", user, "on", ">pw", "~*", "+@all", "resetchannels"))
+    try:
+        url = client.store.url.replace("://", f"://{user}:pw@", 1)
+        async with await Client.connect(url, user) as other, asyncio.timeout(30):
+            for _ in range(2):
+                with pytest.raises(Refused, match="does not let the user"):
+                    await other.execute("app:pay")
+    finally:
+        await client.store.read(("ACL", "DELUSER", user))
 
 
 async def test_who_closed_and_goes_on_listens_anew(client: Client) -> None:
